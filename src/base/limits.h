@@ -1,0 +1,43 @@
+/* Every cap of the system, each with what happens at it. A user can grow nothing past these. */
+#pragma once
+
+#include <stddef.h>
+
+/* A release document. */
+#define LIMIT_RELEASE_BYTES  ((size_t)4 << 20) /* rejected before it is parsed */
+#define LIMIT_RELEASE_DEPTH  16		       /* nesting; the schema needs 6 */
+#define LIMIT_RELEASE_ERRORS 100	       /* reported of one document, then "and more" */
+#define LIMIT_TYPES	     64		       /* process types of a release */
+#define LIMIT_TYPE_NAME	     63		       /* bytes; [A-Za-z0-9_-]+ */
+#define LIMIT_ARGS	     1024	       /* of one process type */
+#define LIMIT_ENV	     4096	       /* variables of one dyno */
+#define LIMIT_ENV_BYTES	     ((size_t)1 << 20) /* all variables of one dyno; execve allows 2 MiB */
+#define LIMIT_QUANTITY	     4096	       /* of one type, and of all types together */
+#define LIMIT_EXIT_CODES     32
+#define LIMIT_BINDS	     64
+#define LIMIT_ENV_FILES	     64
+
+/* Dynos alive at once, the surge of a rollout included: the launcher refuses a spawn above it
+ * (-EAGAIN). Each costs the launcher two descriptors. */
+#define LIMIT_DYNOS 6000
+
+/* The wire between supervisor and launcher. */
+#define LIMIT_PACKET	 8192 /* bytes of one message: a longer one is malformed */
+#define LIMIT_PACKET_FDS 4
+#define LIMIT_NAME	 80		   /* bytes of a child's name: "<type>.<instance>" */
+#define LIMIT_TAG	 1024		   /* bytes of the supervisor's opaque tag */
+#define LIMIT_SPEC	 ((size_t)3 << 20) /* bytes of a launch spec */
+#define LIMIT_GROUPS	 64		   /* supplementary groups of a dyno */
+
+/* Logs. */
+#define LIMIT_LINE 10000 /* bytes; a longer line is cut in pieces of this size (as Heroku does) */
+
+/* Slugs: defaults, each can be set by an option of hsup-slug. */
+#define LIMIT_SLUG_BYTES    ((unsigned long long)4 << 30) /* unpacked */
+#define LIMIT_SLUG_ENTRIES  500000
+#define LIMIT_SLUG_DOWNLOAD ((unsigned long long)2 << 30) /* packed */
+#define LIMIT_SLUG_PATH	    4000
+#define LIMIT_SLUG_DEPTH    128
+
+/* History in releases/. */
+#define LIMIT_HISTORY 20
