@@ -1,0 +1,70 @@
+#include "wire/check.h"
+
+#include <errno.h>
+
+static bool child_sound(const struct wire_child *c)
+{
+	return c->id != 0 && c->generation != 0 && c->reserved == 0;
+}
+
+static int check_spawn(const struct packet *p, struct wire_request *r)
+{
+	r->spawn = packet_body(p, sizeof *r->spawn, true);
+	if (!r->spawn || !child_sound(&r->spawn->child))
+		return -EBADMSG;
+	/* The spec, and behind it standard input, output and error when they are given. */
+	if (r->spawn->output == WIRE_OUTPUT_PIPES
+			? p->n_fds != 1
+			: r->spawn->output != WIRE_OUTPUT_GIVEN || p->n_fds != 4)
+		return -EBADMSG;
+	return packet_name_and_tag(p, sizeof *r->spawn, r->spawn->name_length, r->spawn->tag_length,
+		&r->name, &r->tag);
+}
+
+static bool fixed_sound(const struct packet *p, struct wire_request *r)
+{
+	switch (r->type) {
+	case WIRE_HELLO:
+		r->hello = packet_body(p, sizeof *r->hello, false);
+		return r->hello && r->hello->children == 0 && r->hello->reserved == 0;
+	case WIRE_SIGNAL:
+		r->signal = packet_body(p, sizeof *r->signal, false);
+		return r->signal && child_sound(&r->signal->child) && r->signal->signo >= 1 &&
+		       r->signal->signo <= 64 && r->signal->reserved == 0;
+	case WIRE_ACK:
+		r->child = packet_body(p, sizeof *r->child, false);
+		return r->child && child_sound(r->child);
+	case WIRE_LEAVE:
+		r->leave = packet_body(p, sizeof *r->leave, false);
+		return r->leave && r->leave->code <= 255 && r->leave->reserved == 0;
+	case WIRE_LIST:
+	case WIRE_PONG:
+	case WIRE_UPGRADE:
+		r->body = packet_body(p, 0, false);
+		return r->body;
+	case WIRE_SPAWN:
+	case WIRE_SPAWNED:
+	case WIRE_FAILED:
+	case WIRE_LEFT:
+	case WIRE_EXITED:
+	case WIRE_ENTRY:
+	case WIRE_LIST_END:
+	case WIRE_PING:
+	case WIRE_SHUTDOWN:
+	case WIRE_TYPE_MAX:
+		break;
+	}
+	return false;
+}
+
+int wire_check_request(const struct packet *p, struct wire_request *ret_request)
+{
+	struct wire_request r = {.type = packet_header(p)->type};
+
+	int error = r.type == WIRE_SPAWN		  ? check_spawn(p, &r)
+		    : p->n_fds == 0 && fixed_sound(p, &r) ? 0
+							  : -EBADMSG;
+	if (error == 0)
+		*ret_request = r;
+	return error;
+}

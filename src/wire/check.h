@@ -1,0 +1,23 @@
+/* A supervisor's packet as the launcher sees it: checked whole, length first, then every value's
+ * range, before anything acts on it. Pure: no descriptor is touched, nothing is remembered. */
+#pragma once
+
+#include "wire/packet.h"
+
+/* Every pointer points into the packet. `child` is valid for every request about a child. */
+struct wire_request {
+	enum wire_type type;
+	union {
+		const void *body;
+		const struct wire_hello *hello;
+		const struct wire_spawn *spawn;
+		const struct wire_child *child;
+		const struct wire_signal *signal;
+		const struct wire_leave *leave;
+	};
+	const char *name; /* of a spawn, not terminated */
+	const unsigned char *tag;
+};
+
+/* 0 or -EBADMSG: the sender speaks another language, or is not the supervisor. */
+int wire_check_request(const struct packet *p, struct wire_request *ret_request) HSUP_MUST_CHECK;

@@ -1,0 +1,80 @@
+/* One job for hsup-slug: fetch, verify, unpack. Typed packets over a SOCK_SEQPACKET socket that the
+ * helper (started with the argument --job) finds as descriptor 3, with the header of wire/proto.h
+ * and these types (a range of their own: a packet can never be taken for one of the launcher's).
+ *
+ * The supervisor sends JOB_SLUG with the directory to unpack under; the helper answers any number
+ * of JOB_PROGRESS, then one of JOB_DONE or JOB_FAILED, and exits. End of file without either is a
+ * failure ("ended without an answer"); the exit status is not looked at. The helper makes
+ * `<target>/<digest>` by rename, so it is whole or absent, and removes what it began when it
+ * fails; what a kill -9 leaves has a name that starts with ".tmp-". */
+#pragma once
+
+#include "base/mem.h"
+#include "wire/packet.h"
+
+enum job_type {
+	JOB_SLUG = 64, /* struct job_slug, strings; fd: the target directory (O_PATH or readable) */
+	JOB_PROGRESS = 65, /* struct job_progress */
+	JOB_DONE = 66,	   /* struct job_done */
+	JOB_FAILED = 67,   /* struct job_failed, then the text */
+	JOB_TYPE_MAX,
+};
+
+struct job_slug {
+	uint64_t max_bytes; /* unpacked */
+	uint64_t max_entries;
+	uint64_t max_download;	  /* packed */
+	uint32_t uid, gid;	  /* to become when started as root; UINT32_MAX = stay */
+	uint16_t source_length;	  /* then the source: a path, file:// or http(s):// */
+	uint16_t checksum_length; /* then the checksum "SHA256:<hex>", may be empty */
+	uint32_t reserved;
+};
+
+enum job_phase {
+	JOB_FETCHING = 1,
+	JOB_UNPACKING = 2,
+};
+
+struct job_progress {
+	uint32_t phase; /* enum job_phase */
+	uint32_t reserved;
+	uint64_t done, total; /* packed bytes; total 0 = unknown */
+};
+
+struct job_done {
+	char digest[64]; /* lower-case hex SHA-256 of the packed slug; the directory's name */
+	uint64_t packed, unpacked, entries;
+	uint32_t cached; /* 1 = it was there already */
+	uint32_t reserved;
+};
+
+struct job_failed {
+	int32_t error; /* positive errno: ENOENT = a local slug that does not exist, EBADMSG = a
+			* hostile or damaged archive, EKEYREJECTED = wrong checksum, EFBIG = over a
+			* limit, EREMOTEIO = the server said no, ETIMEDOUT, ... */
+	uint32_t text_length;
+	/* then the text: one line, printable */
+};
+
+WIRE_SIZED(struct job_slug, 40);
+WIRE_SIZED(struct job_progress, 24);
+WIRE_SIZED(struct job_done, 96);
+WIRE_SIZED(struct job_failed, 8);
+
+/* One packet to send: the fixed struct, then the strings; fd (-1 = none) stays the caller's. Never
+ * raises SIGPIPE; waits only when the socket is a blocking one. 0, or negative errno as
+ * packet_send. */
+int job_send(int socket, enum job_type type, const struct packet_part *parts, unsigned n_parts,
+	int fd) HSUP_MUST_CHECK;
+
+/* As packet_receive, for the types above; waits when `wait`, else -EAGAIN. The caller ends the
+ * packet with packet_done(). */
+int job_receive(int socket, bool wait, struct packet *ret_packet) HSUP_MUST_CHECK;
+
+/* Values checked; texts point into the packet and are not terminated. 0 or -EBADMSG. */
+int job_parse_slug(const struct packet *p, struct job_slug *ret_job, const char **ret_source,
+	const char **ret_checksum) HSUP_MUST_CHECK;
+int job_parse_progress(const struct packet *p, struct job_progress *ret_progress) HSUP_MUST_CHECK;
+int job_parse_done(const struct packet *p, struct job_done *ret_done) HSUP_MUST_CHECK;
+int job_parse_failed(const struct packet *p, struct job_failed *ret_failed,
+	const char **ret_text) HSUP_MUST_CHECK;

@@ -1,0 +1,151 @@
+/* Runs in the launcher's forked child, on bytes an enemy may have written: no allocation, no copy,
+ * nothing is believed before it was checked. */
+#include "wire/spec.h"
+
+#include "wire/spec_format.h"
+
+#include <errno.h>
+
+static bool is_string(const char *bytes, size_t len)
+{
+	return len > 0 && memchr(bytes, '\0', len) == bytes + len - 1;
+}
+
+static int take_arg(struct spec *s, char *text)
+{
+	if (s->n_args >= SPEC_MAX_ARGS)
+		return -EBADMSG;
+	s->argv[s->n_args++] = text;
+	return 0;
+}
+
+static int take_env(struct spec *s, char *text)
+{
+	const char *equals = strchr(text, '=');
+
+	if (s->n_env >= SPEC_MAX_ENV || !equals || equals == text)
+		return -EBADMSG;
+	s->env[s->n_env++] = text;
+	return 0;
+}
+
+static int take_string(struct spec *s, unsigned type, char *text, size_t len)
+{
+	if (!is_string(text, len))
+		return -EBADMSG;
+	if (type == SPEC_ARG)
+		return take_arg(s, text);
+	if (type == SPEC_ENV)
+		return take_env(s, text);
+	if (!text[0])
+		return -EBADMSG;
+	if (type == SPEC_PROGRAM)
+		s->program = text;
+	else
+		s->directory = text;
+	return 0;
+}
+
+/* uid, gid and groups: the all-ones id means "leave it as it is" to the kernel, which here would
+ * mean "stay root". */
+static int take_user(struct spec *s, const char *bytes, size_t len)
+{
+	uint32_t ids[2 + LIMIT_GROUPS];
+
+	if (len % sizeof ids[0] != 0 || len < 2 * sizeof ids[0] || len > sizeof ids)
+		return -EBADMSG;
+	memcpy(ids, bytes, len);
+	size_t n = len / sizeof ids[0];
+	for (size_t i = 0; i < n; i++)
+		if (ids[i] == UINT32_MAX)
+			return -EBADMSG;
+	s->has_user = true;
+	s->uid = ids[0];
+	s->gid = ids[1];
+	s->n_groups = (unsigned)(n - 2);
+	memcpy(s->groups, ids + 2, sizeof ids[0] * (n - 2));
+	return 0;
+}
+
+static int take_u32(const char *bytes, size_t len, uint32_t max, uint32_t *ret_value)
+{
+	uint32_t value;
+
+	if (len != sizeof value)
+		return -EBADMSG;
+	memcpy(&value, bytes, sizeof value);
+	if (value > max)
+		return -EBADMSG;
+	*ret_value = value;
+	return 0;
+}
+
+static int take_nofile(struct spec *s, const char *bytes, size_t len)
+{
+	if (len != sizeof s->nofile)
+		return -EBADMSG;
+	memcpy(&s->nofile, bytes, sizeof s->nofile);
+	s->has_nofile = true;
+	return s->nofile > 0 ? 0 : -EBADMSG;
+}
+
+static int take_record(struct spec *s, unsigned type, char *bytes, size_t len)
+{
+	switch ((enum spec_record_type)type) {
+	case SPEC_PROGRAM:
+	case SPEC_ARG:
+	case SPEC_ENV:
+	case SPEC_DIRECTORY:
+		return take_string(s, type, bytes, len);
+	case SPEC_SESSION:
+		return take_u32(bytes, len, SPEC_SESSION_FOREGROUND, &s->session);
+	case SPEC_USER:
+		return take_user(s, bytes, len);
+	case SPEC_UMASK:
+		s->has_umask = true;
+		return take_u32(bytes, len, 0777, &s->umask);
+	case SPEC_NOFILE:
+		return take_nofile(s, bytes, len);
+	case SPEC_RECORD_MAX:
+		break;
+	}
+	return -EBADMSG;
+}
+
+int spec_parse(void *data, size_t len, struct spec *ret_spec)
+{
+	struct spec_header header;
+	unsigned seen = 0;
+	char *bytes = data;
+
+	if (len < sizeof header || len > LIMIT_SPEC)
+		return -EBADMSG;
+	memcpy(&header, bytes, sizeof header);
+	if (header.magic != SPEC_MAGIC || header.version != SPEC_VERSION || header.size != len)
+		return -EBADMSG;
+
+	/* Too large for a stack, so it is filled in place; the caller looks only on success. The
+	 * arrays are not cleared: that would cost every start a dozen page faults. */
+	memset(ret_spec, 0, offsetof(struct spec, argv));
+	for (size_t at = sizeof header; at < len;) {
+		struct spec_record record;
+
+		if (len - at < sizeof record)
+			return -EBADMSG;
+		memcpy(&record, bytes + at, sizeof record);
+		at += sizeof record;
+		if (record.zero != 0 || record.length > len - at ||
+			spec_padded(record.length) > len - at || record.type >= SPEC_RECORD_MAX)
+			return -EBADMSG;
+		if ((seen & 1U << record.type) && record.type != SPEC_ARG &&
+			record.type != SPEC_ENV)
+			return -EBADMSG;
+		seen |= 1U << record.type;
+		if (take_record(ret_spec, record.type, bytes + at, record.length) < 0)
+			return -EBADMSG;
+		at += spec_padded(record.length);
+	}
+	ret_spec->argv[ret_spec->n_args] = NULL;
+	ret_spec->env[ret_spec->n_env] = NULL;
+	return ret_spec->program && ret_spec->n_args > 0 ? 0 : -EBADMSG;
+}

@@ -1,0 +1,21 @@
+#include "wire/spec.h"
+
+const char *wire_stage_text(unsigned stage)
+{
+	static const char *const texts[WIRE_STAGE_MAX] = {
+		[WIRE_STAGE_REFUSED] = "asking the launcher",
+		[WIRE_STAGE_FORK] = "starting a process",
+		[WIRE_STAGE_SPEC] = "reading the launch spec",
+		[WIRE_STAGE_POLICY] = "checking the launcher's policy",
+		[WIRE_STAGE_SESSION] = "making a session",
+		[WIRE_STAGE_OUTPUT] = "connecting the output",
+		[WIRE_STAGE_TERMINAL] = "taking the terminal",
+		[WIRE_STAGE_LIMITS] = "setting the limits",
+		[WIRE_STAGE_GROUPS] = "setting the groups",
+		[WIRE_STAGE_USER] = "becoming the user",
+		[WIRE_STAGE_DIRECTORY] = "entering the directory",
+		[WIRE_STAGE_EXEC] = "executing the program",
+	};
+
+	return stage < WIRE_STAGE_MAX && texts[stage] ? texts[stage] : "an unknown stage";
+}
