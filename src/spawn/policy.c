@@ -1,0 +1,57 @@
+#include "spawn/policy.h"
+
+#include <errno.h>
+
+void policy_init(
+	struct policy *ret_policy, uid_t uid, gid_t gid, const gid_t *groups, unsigned n_groups)
+{
+	*ret_policy = (struct policy){
+		.change_user = uid == 0,
+		.own_uid = uid,
+		.own_gid = gid,
+		.uid_max = UINT32_MAX - 1,
+		.gid_max = UINT32_MAX - 1,
+		.max_args = SPEC_MAX_ARGS,
+		.max_env = SPEC_MAX_ENV,
+	};
+	for (unsigned i = 0; i < n_groups && i < LIMIT_GROUPS; i++)
+		ret_policy->own_groups[ret_policy->n_own_groups++] = groups[i];
+}
+
+static bool own_group(const struct policy *p, uint32_t gid)
+{
+	for (unsigned i = 0; i < p->n_own_groups; i++)
+		if (p->own_groups[i] == gid)
+			return true;
+	return gid == p->own_gid;
+}
+
+static bool group_granted(const struct policy *p, uint32_t gid)
+{
+	return p->change_user ? gid >= p->gid_min && gid <= p->gid_max : own_group(p, gid);
+}
+
+static bool ids_granted(const struct policy *p, const struct spec *s)
+{
+	if (p->change_user) {
+		if (s->uid < p->uid_min || s->uid > p->uid_max || !group_granted(p, s->gid))
+			return false;
+	} else if (s->uid != p->own_uid || s->gid != p->own_gid) {
+		return false;
+	}
+	for (unsigned i = 0; i < s->n_groups; i++)
+		if (!group_granted(p, s->groups[i]))
+			return false;
+	return true;
+}
+
+int policy_check(const struct policy *p, const struct spec *s)
+{
+	if (s->n_args > p->max_args || s->n_env > p->max_env)
+		return E2BIG;
+	if (s->directory && s->directory[0] != '/')
+		return EINVAL;
+	if (s->has_user && !ids_granted(p, s))
+		return EPERM;
+	return 0;
+}
