@@ -1,0 +1,131 @@
+#include "launcher/keeper.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static enum keeper_verdict stop(struct keeper *k, int code)
+{
+	k->stopping = true;
+	k->exit_code = code;
+	k->start_at = k->ping_at = 0;
+	return KEEPER_STOP;
+}
+
+static enum keeper_verdict crashed(struct keeper *k, int status, uint64_t now)
+{
+	if (now - k->started_at >= KEEPER_LIVED)
+		k->delay = 0;
+	else if (k->delay == 0)
+		k->delay = KEEPER_DELAY_MIN;
+	else
+		k->delay = k->delay < KEEPER_DELAY_MAX / 2 ? k->delay * 2 : KEEPER_DELAY_MAX;
+	k->start_at = now + k->delay;
+
+	unsigned tenths = (unsigned)(k->delay / KEEPER_DELAY_MIN);
+	if (WIFSIGNALED(status))
+		log_warning("the supervisor was killed by SIG%s; starting it again in %u.%u s",
+			sigabbrev_np(WTERMSIG(status)), tenths / 10, tenths % 10);
+	else
+		log_warning("the supervisor ended with code %d; starting it again in %u.%u s",
+			WEXITSTATUS(status), tenths / 10, tenths % 10);
+	return KEEPER_RESTART;
+}
+
+enum keeper_verdict keeper_judge(struct keeper *k, int status, bool unrunnable, uint64_t now)
+{
+	int code = WIFEXITED(status) && !unrunnable ? WEXITSTATUS(status) : -1;
+
+	k->pid = 0;
+	k->kill_at = k->ping_at = 0;
+	if (code == SUPERVISOR_EXIT_DONE || code == SUPERVISOR_EXIT_STOP ||
+		code == SUPERVISOR_EXIT_FATAL) {
+		int own = code == SUPERVISOR_EXIT_FATAL ? code : 0;
+
+		return stop(k, k->leave_code >= 0 ? k->leave_code : own);
+	}
+	if (k->signo)
+		return stop(k, 128 + k->signo);
+	/* Before the first hello nothing runs, and who called us is better served by an error. */
+	if (unrunnable && !k->ever_greeted)
+		return stop(k, 1);
+	/* One that asks for a restart before it was ever of use would do so for ever. */
+	if (code == SUPERVISOR_EXIT_RESTART && k->greeted) {
+		k->delay = 0;
+		k->start_at = now;
+		return KEEPER_RESTART;
+	}
+	return crashed(k, status, now);
+}
+
+enum keeper_verdict keeper_told_to_end(struct keeper *k, int signo, uint64_t now)
+{
+	k->urgency++;
+	if (!k->signo) {
+		k->signo = signo;
+		k->heard_at = now;
+		k->ping_at = now + KEEPER_PING;
+	}
+	if (k->stopping || k->pid == 0)
+		return stop(k, k->stopping ? k->exit_code : 128 + k->signo);
+	return KEEPER_RESTART;
+}
+
+uint64_t keeper_deadline(const struct keeper *k)
+{
+	const uint64_t all[] = {
+		k->start_at, k->kill_at, k->ping_at, k->stop_kill_at, k->stop_end_at};
+	uint64_t first = UINT64_MAX;
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (all[i] && all[i] < first)
+			first = all[i];
+	return first;
+}
+
+HSUP_NORETURN static void become_supervisor(
+	const struct keeper *k, int socket, const sigset_t *mask, struct birth_failure *failure)
+{
+	/* TSTP and TTOU too: a stopped supervisor under a launcher that runs on helps nobody. */
+	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTOU};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
+		(void)signal(ignored[i], SIG_IGN);
+	if ((socket == KEEPER_SOCKET ? fcntl(socket, F_SETFD, 0) : dup2(socket, KEEPER_SOCKET)) >=
+		0) {
+		(void)sigprocmask(SIG_SETMASK, mask, NULL);
+		(void)execvp(k->command[0], k->command);
+	}
+	failure->error = errno;
+	failure->stage = WIRE_STAGE_EXEC;
+	_exit(127);
+}
+
+int keeper_start(struct keeper *k, int socket, const sigset_t *mask, struct birth_failure *failure,
+	uint64_t now)
+{
+	*failure = (struct birth_failure){0};
+	pid_t pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		become_supervisor(k, socket, mask, failure);
+	k->pid = pid;
+	k->greeted = false;
+	k->leave_code = -1;
+	k->started_at = k->heard_at = now;
+	k->start_at = 0;
+	if (k->signo)
+		k->ping_at = now + KEEPER_PING;
+	return 0;
+}
+
+void keeper_kill(struct keeper *k)
+{
+	k->kill_at = k->ping_at = 0;
+	if (k->pid > 0)
+		(void)kill(k->pid, SIGKILL);
+}

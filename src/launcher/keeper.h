@@ -1,0 +1,58 @@
+/* Keeping the supervisor: what its end means, when it starts again, when patience ends.
+ *
+ * The judgement is pure (time is an argument, monotonic nanoseconds; a deadline of 0 is none) and
+ * touches nothing but struct keeper; keeper_start() and keeper_kill() act. */
+#pragma once
+
+#include "base/clock.h"
+#include "spawn/stages.h"
+
+#include <signal.h>
+
+#define KEEPER_LIVED	  (10 * NSEC_PER_SEC) /* lived so long: the next crash is a first one */
+#define KEEPER_DELAY_MIN  (100 * NSEC_PER_MSEC)
+#define KEEPER_DELAY_MAX  (30 * NSEC_PER_SEC)
+#define KEEPER_FAREWELL	  (5 * NSEC_PER_SEC)  /* to leave in after its connection is gone */
+#define KEEPER_PING	  (3 * NSEC_PER_SEC)  /* between pings while shutting down */
+#define KEEPER_SILENCE	  (10 * NSEC_PER_SEC) /* of a supervisor that is to shut down */
+#define KEEPER_STOP_GRACE (10 * NSEC_PER_SEC) /* from TERM to KILL of what it left running */
+#define KEEPER_STOP_END	  (15 * NSEC_PER_SEC) /* from TERM to our leaving whatever happens */
+
+/* Where the supervisor finds its socket. */
+#define KEEPER_SOCKET	   3
+#define KEEPER_SOCKET_TEXT "3"
+
+struct keeper {
+	char *const *command;
+	pid_t pid;	   /* 0 = none runs */
+	bool greeted;	   /* this one has said hello */
+	bool ever_greeted; /* any one has */
+	int leave_code;	   /* of WIRE_LEAVE, -1 = none came */
+	int signo;	   /* the first signal that told us to end; 0 = none */
+	unsigned urgency;  /* how many did */
+	bool stopping;	   /* no supervisor any more: we stop the children and leave */
+	int exit_code;	   /* then */
+	uint64_t started_at, delay, heard_at;
+	uint64_t start_at, kill_at, ping_at, stop_kill_at, stop_end_at; /* deadlines */
+};
+
+enum keeper_verdict {
+	KEEPER_RESTART, /* start_at is set */
+	KEEPER_STOP,	/* exit_code is set */
+};
+
+/* The supervisor has ended with `status` (of waitpid); unrunnable: it never was our program. */
+enum keeper_verdict keeper_judge(struct keeper *k, int status, bool unrunnable, uint64_t now);
+
+/* We were told to end. KEEPER_STOP when nobody is there to do it in an orderly way. */
+enum keeper_verdict keeper_told_to_end(struct keeper *k, int signo, uint64_t now);
+
+/* The earliest deadline, or UINT64_MAX. */
+uint64_t keeper_deadline(const struct keeper *k);
+
+/* Forks and executes the supervisor with `socket` as KEEPER_SOCKET (its environment says so
+ * already) and the signals that a terminal sends ignored: only the launcher acts on them. failure:
+ * as in struct birth. 0 or negative errno. */
+int keeper_start(struct keeper *k, int socket, const sigset_t *mask, struct birth_failure *failure,
+	uint64_t now) HSUP_MUST_CHECK;
+void keeper_kill(struct keeper *k);

@@ -1,0 +1,82 @@
+/* The launcher's whole state, and which file does what to it:
+ *
+ *   requests.c  the supervisor's requests: check, act            (socket -> children)
+ *   tell.c      what the supervisor is to be told                (children -> socket)
+ *   reap.c      what the kernel says of children, signals to them
+ *   start.c     start-up
+ *   main.c      the loop, deadlines, the end */
+#pragma once
+
+#include "launcher/children.h"
+#include "launcher/keeper.h"
+#include "launcher/store.h"
+
+#include <termios.h>
+
+#define MAX_REFUSALS 16
+
+enum due {
+	DUE_HELLO = 1,
+	DUE_SHUTDOWN = 2,
+	DUE_PING = 4,
+	DUE_LIST_END = 8, /* when entries_left has come to 0 */
+};
+
+/* The connection to the supervisor that runs. Nothing is queued: what is to be told follows from
+ * these fields and the children's news, so a supervisor that reads slowly costs no memory. */
+struct channel {
+	int socket;   /* -1 = none */
+	bool blocked; /* full: go on when it is writable */
+	bool broken;  /* nobody reads there any more; what was sent is still to be read */
+	uint32_t sequence;
+	unsigned due; /* enum due, or-ed */
+	unsigned entries_left;
+	/* Spawns that never became a child. Full: requests are not read until some are told. */
+	struct wire_failed refusals[MAX_REFUSALS];
+	unsigned n_refusals;
+};
+
+struct launcher {
+	struct children *children;
+	struct store store;
+	struct keeper keeper;
+	struct channel channel;
+	const struct policy *policy; /* read-only memory */
+	struct birth_failure
+		*failures;    /* shared with the forked; by slot, the last the supervisor's */
+	struct rlimit nofile; /* as we were started */
+	sigset_t mask;	      /* as we were started */
+	bool has_terminal;    /* standard input was one, with these settings */
+	struct termios terminal;
+	int null;	       /* /dev/null */
+	uint64_t refill_at;    /* when spare FIFOs are to be made; 0 = none are missing */
+	bool supervisor_ended; /* reap() has seen it, with this status */
+	int supervisor_status;
+};
+
+/* Makes everything and starts the first supervisor. ret_signals: readable when one came. */
+int start_up(struct launcher *l, const char *runtime_dir, char *const *command, int *ret_signals,
+	struct err *err) HSUP_MUST_CHECK;
+int start_supervisor(struct launcher *l) HSUP_MUST_CHECK;
+
+/* Serves what has come, some requests at most. False when nothing is left to read, or may be read
+ * now. Drops the connection when it is malformed or at its end. */
+bool requests_serve(struct launcher *l);
+
+/* A new supervisor at the other end of `socket` (taken). */
+void tell_connect(struct launcher *l, int socket);
+void tell_disconnect(struct launcher *l);
+/* Sends what is due until nothing is, or the socket is full. */
+void tell_flush(struct launcher *l);
+void tell_list(struct launcher *l);
+void tell_refused(
+	struct launcher *l, const struct wire_child *child, enum wire_stage stage, int error);
+/* The child's slot is about to be given back. */
+void tell_forget(struct launcher *l, struct child *c);
+
+/* Reaps what has ended, the supervisor too (supervisor_ended). True when more may be waiting.
+ * first: a child that is known to have changed, 0 = none: told before the others are looked for. */
+bool reap(struct launcher *l, pid_t first);
+/* To every process of the child's group. */
+void reap_signal(struct launcher *l, struct child *c, int signo);
+void reap_signal_all(struct launcher *l, int signo);

@@ -1,0 +1,163 @@
+#include "launcher/launcher.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+/* Then requests are served, however many orphans of ours die. */
+#define REAP_AT_ONCE 256
+
+static uint64_t usec(const struct timeval *t)
+{
+	return (uint64_t)t->tv_sec * 1000000 + (uint64_t)t->tv_usec;
+}
+
+static void tell(struct launcher *l, struct child *c, enum child_news news)
+{
+	if (c->known)
+		children_tell(l->children, c, news);
+}
+
+/* Of the group that a reaped leader has left, is anything there? We are the reaper of every orphan
+ * below us, so what lives of the group hangs on a child of ours in it, running or dead. kill() is
+ * asked first: it looks the number up, where waitid() walks all our children. Only its no can be
+ * trusted: the number of an empty group may be another's by now. */
+static bool group_lives(int32_t pgid)
+{
+	siginfo_t si;
+
+	if (kill(-pgid, 0) < 0 && errno == ESRCH)
+		return false;
+	return waitid(P_PGID, (id_t)pgid, &si, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
+}
+
+static void set_ended(struct launcher *l, struct child *c)
+{
+	children_set_state(l->children, c, CHILD_ENDED);
+	tell(l, c, NEWS_ENDED);
+	if (l->keeper.signo) {
+		/* While the others are still ending, not after the last of them. */
+		store_remove(&l->store, c->fifos);
+		c->fifos = 0;
+	}
+}
+
+/* A dyno in the foreground had the terminal; its next user, perhaps a shell script, is in our
+ * group, and wants it as it was, however the dyno ended. SIGTTOU is blocked. */
+static void take_terminal_back(const struct launcher *l, const struct child *c)
+{
+	if (c->output != WIRE_OUTPUT_GIVEN || tcgetpgrp(STDIN_FILENO) != c->pid)
+		return;
+	(void)tcsetpgrp(STDIN_FILENO, getpgrp());
+	if (l->has_terminal)
+		(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &l->terminal);
+}
+
+static void leader_ended(struct launcher *l, struct child *c, int status, const struct rusage *ru)
+{
+	c->status = status;
+	c->exit_time = clock_now();
+	c->user_usec = usec(&ru->ru_utime);
+	c->system_usec = usec(&ru->ru_stime);
+	c->max_rss_kb = (uint64_t)ru->ru_maxrss;
+	c->failure = l->failures[children_slot(l->children, c)];
+	/* Nothing else wrote it than our own code in the child; a value out of range would still be
+	 * a lie to the supervisor. */
+	if (c->failure.stage >= WIRE_STAGE_MAX)
+		c->failure = (struct birth_failure){.stage = WIRE_STAGE_SPEC, .error = EBADMSG};
+	take_terminal_back(l, c);
+	/* Whether the rest of the group lives is asked when all that is dead was reaped. */
+	children_set_state(l->children, c, CHILD_LEFT);
+}
+
+static void check_left(struct launcher *l)
+{
+	for (struct child *c = children_first_left(l->children), *next; c; c = next) {
+		next = children_next_left(l->children, c);
+		if (!group_lives(c->pid)) {
+			set_ended(l, c);
+		} else if (!c->left_told) {
+			c->left_told = true;
+			tell(l, c, NEWS_LEFT);
+		}
+	}
+}
+
+/* A foreground dyno that Ctrl-Z has stopped has nobody who would continue it: the shell waits for
+ * us, and we do not stop. */
+static void leader_stopped(const struct child *c, int status)
+{
+	if (c->output == WIRE_OUTPUT_GIVEN && WSTOPSIG(status) == SIGTSTP)
+		(void)kill(-c->pid, SIGCONT);
+}
+
+/* One child that has changed: pid, or any (-1). False when there is none. */
+static bool reap_one(struct launcher *l, pid_t which)
+{
+	struct rusage ru;
+	int status;
+	pid_t pid = wait4(which, &status, WNOHANG | WUNTRACED, &ru);
+
+	if (pid <= 0)
+		return false;
+	struct child *c = children_find_pid(l->children, pid);
+	if (WIFSTOPPED(status)) {
+		if (c)
+			leader_stopped(c, status);
+	} else if (pid == l->keeper.pid) {
+		l->supervisor_ended = true;
+		l->supervisor_status = status;
+	} else if (c) {
+		leader_ended(l, c, status, &ru);
+	} else {
+		log_debug("reaped %d, which is not ours", (int)pid);
+	}
+	return true;
+}
+
+bool reap(struct launcher *l, pid_t first)
+{
+	int i;
+
+	/* To look for any that has changed, the kernel walks all our children: a dyno's replacement
+	 * need not wait for that. When all is coming to its end there is none, and telling many at
+	 * once is cheaper. */
+	if (first > 0 && !l->keeper.signo && reap_one(l, first)) {
+		check_left(l);
+		tell_flush(l);
+	}
+	for (i = 0; i < REAP_AT_ONCE; i++)
+		if (!reap_one(l, -1))
+			break;
+	if (i == REAP_AT_ONCE)
+		return true;
+	check_left(l);
+	return false;
+}
+
+void reap_signal(struct launcher *l, struct child *c, int signo)
+{
+	if (c->state == CHILD_RUNNING) {
+		/* The leader was not reaped, so its number, and with it the group's, is its own. A
+		 * child that was forked just now may not have made its group yet: then it is alone
+		 * and gets the signal itself, when it unblocks signals. */
+		if (kill(-c->pid, signo) < 0 && errno == ESRCH)
+			(void)kill(c->pid, signo);
+	} else if (c->state == CHILD_LEFT) {
+		/* As long as a member hangs on us nobody else can get the group's number. One that
+		 * moved to another group without dying has told us nothing. */
+		if (group_lives(c->pid))
+			(void)kill(-c->pid, signo);
+		else
+			set_ended(l, c);
+	}
+}
+
+void reap_signal_all(struct launcher *l, int signo)
+{
+	for (struct child *c = NULL; (c = children_next(l->children, c));)
+		reap_signal(l, c, signo);
+}

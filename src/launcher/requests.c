@@ -1,0 +1,199 @@
+#include "launcher/launcher.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "wire/check.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* Then what is due is told and the dead are reaped: a flood of requests starves nobody. */
+#define SERVE_AT_ONCE 32
+
+/* The child that was forked just now is to run first, and those that come after it. */
+#define REFILL_DELAY (5 * NSEC_PER_MSEC)
+
+static void close_pair(int fds[2])
+{
+	fds[0] = fd_close(fds[0]);
+	fds[1] = fd_close(fds[1]);
+}
+
+/* Forks. The child's name, tag and ends are entered only when there is one. */
+static void give_birth(
+	struct launcher *l, const struct wire_request *r, struct birth *b, struct fifos *pair)
+{
+	b->failure = &l->failures[children_next_slot(l->children)];
+	*b->failure = (struct birth_failure){0};
+	pid_t pid = fork();
+	if (pid == 0)
+		stages_run(b);
+	if (pid < 0) {
+		tell_refused(l, r->child, WIRE_STAGE_FORK, errno);
+		close_pair(pair->ends);
+		store_remove(&l->store, pair->number);
+		return;
+	}
+
+	struct child *c = children_add(l->children, r->child, pid, r->name, r->tag,
+		r->spawn->name_length, (uint16_t)r->spawn->tag_length);
+	c->output = (uint8_t)r->spawn->output;
+	c->out = pair->ends[0];
+	c->err = pair->ends[1];
+	c->fifos = pair->number;
+	c->spawn_time = clock_now();
+	c->known = true;
+	children_tell(l->children, c, NEWS_SPAWNED);
+	log_debug("%.*s is pid %d", r->spawn->name_length, r->name, pid);
+}
+
+static void spawn(struct launcher *l, struct packet *p, const struct wire_request *r)
+{
+	struct birth b = {.policy = l->policy, .spec = p->fds[0], .nofile = l->nofile};
+	struct fifos pair = {.ends = {-1, -1}, .own = {-1, -1}};
+
+	if (children_next_slot(l->children) == NO_SLOT) {
+		tell_refused(l, r->child, WIRE_STAGE_REFUSED, EAGAIN);
+		return;
+	}
+	if (children_find(l->children, r->child) || children_find_id(l->children, r->child->id)) {
+		tell_refused(l, r->child, WIRE_STAGE_REFUSED, EEXIST);
+		return;
+	}
+	if (r->spawn->output == WIRE_OUTPUT_GIVEN) {
+		memcpy(b.stdio, &p->fds[1], sizeof b.stdio);
+	} else {
+		int error = store_make(&l->store, &pair);
+
+		if (error < 0) {
+			tell_refused(l, r->child, WIRE_STAGE_OUTPUT, -error);
+			return;
+		}
+		b.stdio[0] = l->null;
+		b.stdio[1] = pair.own[0];
+		b.stdio[2] = pair.own[1];
+		b.owns_output = true;
+		l->refill_at = clock_now() + REFILL_DELAY;
+	}
+	give_birth(l, r, &b, &pair);
+	close_pair(pair.own);
+}
+
+static void acknowledge(struct launcher *l, const struct wire_child *name)
+{
+	struct child *c = children_find(l->children, name);
+
+	if (!c || c->state != CHILD_ENDED) {
+		log_debug("%llu.%u acknowledged, but %s", (unsigned long long)name->id,
+			name->generation, c ? "it lives" : "there is none");
+		return;
+	}
+	c->out = fd_close(c->out);
+	c->err = fd_close(c->err);
+	store_remove(&l->store, c->fifos);
+	tell_forget(l, c);
+	children_remove(l->children, c);
+}
+
+static void greet(struct launcher *l)
+{
+	l->keeper.greeted = l->keeper.ever_greeted = true;
+	l->channel.due |= DUE_HELLO | (l->keeper.signo ? DUE_SHUTDOWN : 0U);
+}
+
+/* Acts on one request. False when its sender broke the protocol. */
+static bool dispatch(struct launcher *l, struct packet *p, const struct wire_request *r)
+{
+	struct child *c;
+
+	/* Hello comes first and once. */
+	if ((r->type == WIRE_HELLO) == l->keeper.greeted)
+		return false;
+
+	switch (r->type) {
+	case WIRE_HELLO:
+		/* Safe: tells how many children there are, to the one program we started for it. */
+		if (r->hello->wire_version != WIRE_VERSION)
+			return false;
+		greet(l);
+		return true;
+	case WIRE_SPAWN:
+		/* Safe: what the child may become is checked in the child against the policy sealed
+		 * at boot; here only a slot, two FIFOs and a fork are spent, and their number is
+		 * bounded by the table. The names are ours, never the sender's. */
+		spawn(l, p, r);
+		return true;
+	case WIRE_SIGNAL:
+		/* Safe: reaches a group that we started ourselves and know to be alive; a pid
+		 * cannot be named. */
+		c = children_find(l->children, r->child);
+		if (c)
+			reap_signal(l, c, r->signal->signo);
+		return true;
+	case WIRE_LIST:
+		/* Safe: hands out read ends of output that belongs to the supervisor anyway. */
+		tell_list(l);
+		return true;
+	case WIRE_ACK:
+		/* Safe: forgets only what has ended; of a living child it does nothing. */
+		acknowledge(l, r->child);
+		return true;
+	case WIRE_PONG:
+		/* Safe: does nothing; that it came was noted. */
+		return true;
+	case WIRE_LEAVE:
+		/* Safe: one number, 0..255, for our own exit, should the sender exit orderly. */
+		l->keeper.leave_code = (int)r->leave->code;
+		return true;
+	case WIRE_UPGRADE:
+		/* Safe: does nothing; this launcher cannot replace itself. */
+		log_warning("an upgrade of the launcher was asked for, which it cannot do");
+		return true;
+	case WIRE_SPAWNED:
+	case WIRE_FAILED:
+	case WIRE_LEFT:
+	case WIRE_EXITED:
+	case WIRE_ENTRY:
+	case WIRE_LIST_END:
+	case WIRE_PING:
+	case WIRE_SHUTDOWN:
+	case WIRE_TYPE_MAX:
+		break;
+	}
+	return false;
+}
+
+bool requests_serve(struct launcher *l)
+{
+	static struct packet p; /* 8 KB, of which most packets fill 100 bytes */
+
+	for (int i = 0; i < SERVE_AT_ONCE; i++) {
+		struct wire_request r;
+
+		if (l->channel.socket < 0 || l->channel.n_refusals == MAX_REFUSALS)
+			return false;
+		int n = packet_receive(l->channel.socket, &p);
+		if (n == -EAGAIN)
+			return false;
+		if (n > 0 && (wire_check_request(&p, &r) < 0 || !dispatch(l, &p, &r)))
+			n = -EBADMSG;
+		if (n > 0)
+			packet_done(&p);
+		l->keeper.heard_at = clock_now();
+		if (n <= 0) {
+			if (n == -EBADMSG) {
+				packet_done(&p);
+				log_warning("a malformed request: connection to the supervisor "
+					    "(pid %d) closed",
+					(int)l->keeper.pid);
+			} else if (n < 0) {
+				log_warning("the connection to the supervisor broke: %s",
+					strerrordesc_np(-n));
+			}
+			tell_disconnect(l);
+			return false;
+		}
+	}
+	return true;
+}

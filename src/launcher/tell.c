@@ -1,0 +1,231 @@
+#include "launcher/launcher.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "wire/packet.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+void tell_connect(struct launcher *l, int socket)
+{
+	l->channel = (struct channel){.socket = socket};
+	/* Of what its predecessor knew, the new one learns by asking for the list. */
+	for (struct child *c = NULL; (c = children_next(l->children, c));) {
+		children_told(l->children, c, c->news);
+		c->known = false;
+	}
+}
+
+void tell_disconnect(struct launcher *l)
+{
+	l->channel.socket = fd_close(l->channel.socket);
+	/* Without a wire it is of no use; it sees the end of file and should leave. */
+	if (l->keeper.pid > 0)
+		l->keeper.kill_at = clock_now() + KEEPER_FAREWELL;
+}
+
+/* False when no more can be sent now. */
+static bool send_parts(struct launcher *l, enum wire_type type, const struct packet_part *parts,
+	unsigned n_parts, const int fds[2])
+{
+	unsigned n_fds = fds && fds[0] >= 0 ? 2 : 0;
+	int r = packet_send(
+		l->channel.socket, type, l->channel.sequence + 1, parts, n_parts, fds, n_fds);
+
+	if (r == 0) {
+		l->channel.sequence++;
+		return true;
+	}
+	if (r == -EAGAIN) {
+		l->channel.blocked = true;
+	} else {
+		/* Its last words may still wait to be read: the end of file closes this, not we. */
+		log_debug("cannot tell the supervisor: %s", strerrordesc_np(-r));
+		l->channel.broken = true;
+	}
+	return false;
+}
+
+static bool send_body(struct launcher *l, enum wire_type type, const void *body, size_t size)
+{
+	return send_parts(l, type, &(struct packet_part){body, size}, 1, NULL);
+}
+
+static struct wire_child name_of(const struct child *c)
+{
+	return (struct wire_child){.id = c->id, .generation = c->generation};
+}
+
+/* Field 22 of /proc/PID/stat, behind the program's name, which may hold anything; 0 = unknown. */
+static uint64_t start_time(int32_t pid)
+{
+	char path[32], text[1024];
+
+	(void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	const char *p = strrchr(text, ')');
+	for (int field = 2; p && field < 22; field++)
+		p = strchr(p + 1, ' ');
+	return p ? strtoull(p + 1, NULL, 10) : 0;
+}
+
+static bool send_spawned(struct launcher *l, const struct child *c)
+{
+	struct wire_spawned body = {.child = name_of(c), .pid = c->pid};
+
+	return send_parts(l, WIRE_SPAWNED, &(struct packet_part){&body, sizeof body}, 1,
+		(const int[2]){c->out, c->err});
+}
+
+static bool send_entry(struct launcher *l, const struct child *c)
+{
+	static const uint16_t states[] = {
+		[CHILD_RUNNING] = WIRE_ENTRY_RUNNING,
+		[CHILD_LEFT] = WIRE_ENTRY_LEFT,
+		[CHILD_ENDED] = WIRE_ENTRY_EXITED,
+	};
+	char text[LIMIT_NAME + LIMIT_TAG];
+	struct wire_entry body = {
+		.child = name_of(c),
+		.pid = c->pid,
+		.state = states[c->state],
+		.output = c->output,
+		.start_time = c->state == CHILD_RUNNING ? start_time(c->pid) : 0,
+		.spawn_time = c->spawn_time,
+		.name_length = c->name_length,
+		.tag_length = c->tag_length,
+	};
+	const struct packet_part parts[] = {
+		{&body, sizeof body},
+		{text, (size_t)c->name_length + c->tag_length},
+	};
+
+	children_text(l->children, c, text);
+	return send_parts(l, WIRE_ENTRY, parts, 2, (const int[2]){c->out, c->err});
+}
+
+static bool send_ended(struct launcher *l, const struct child *c)
+{
+	if (c->failure.stage) {
+		struct wire_failed body = {
+			.child = name_of(c), .stage = c->failure.stage, .error = c->failure.error};
+
+		return send_body(l, WIRE_FAILED, &body, sizeof body);
+	}
+	struct wire_exited body = {
+		.child = name_of(c),
+		.status = c->status,
+		.exit_time = c->exit_time,
+		.user_usec = c->user_usec,
+		.system_usec = c->system_usec,
+		.max_rss_kb = c->max_rss_kb,
+	};
+	return send_body(l, WIRE_EXITED, &body, sizeof body);
+}
+
+/* One piece of news of a child. */
+static bool send_news(struct launcher *l, struct child *c)
+{
+	if (c->news & NEWS_SPAWNED) {
+		if (!send_spawned(l, c))
+			return false;
+		children_told(l->children, c, NEWS_SPAWNED);
+	} else if (c->news & NEWS_ENTRY) {
+		if (!send_entry(l, c))
+			return false;
+		l->channel.entries_left--;
+		/* An entry has told that it was left. */
+		children_told(l->children, c, NEWS_ENTRY | NEWS_LEFT);
+	} else if (c->news & NEWS_ENDED) {
+		if (!send_ended(l, c))
+			return false;
+		children_told(l->children, c, NEWS_ENDED | NEWS_LEFT);
+	} else {
+		struct wire_child body = name_of(c);
+
+		if (!send_body(l, WIRE_LEFT, &body, sizeof body))
+			return false;
+		children_told(l->children, c, NEWS_LEFT);
+	}
+	return true;
+}
+
+/* What is due apart from children, lowest bit first. */
+static bool send_due(struct launcher *l, unsigned due)
+{
+	if (due & DUE_HELLO) {
+		struct wire_hello body = {.wire_version = WIRE_VERSION,
+			.pid = (uint32_t)getpid(),
+			.children = children_count(l->children)};
+
+		return send_body(l, WIRE_HELLO, &body, sizeof body);
+	}
+	if (due & DUE_SHUTDOWN) {
+		struct wire_shutdown body = {
+			.urgency = l->keeper.urgency > 1 ? 2 : 1, .signo = l->keeper.signo};
+
+		return send_body(l, WIRE_SHUTDOWN, &body, sizeof body);
+	}
+	return send_parts(l, due & DUE_PING ? WIRE_PING : WIRE_LIST_END, NULL, 0, NULL);
+}
+
+void tell_flush(struct launcher *l)
+{
+	struct channel *ch = &l->channel;
+
+	ch->blocked = false;
+	if (ch->socket < 0 || ch->broken || !l->keeper.greeted)
+		return;
+	for (unsigned now; (now = ch->due & (DUE_HELLO | DUE_SHUTDOWN | DUE_PING));) {
+		if (!send_due(l, now))
+			return;
+		ch->due &= ~(now & -now);
+	}
+	for (; ch->n_refusals > 0; ch->n_refusals--) {
+		if (!send_body(l, WIRE_FAILED, &ch->refusals[0], sizeof ch->refusals[0]))
+			return;
+		memmove(&ch->refusals[0], &ch->refusals[1],
+			sizeof ch->refusals[0] * (ch->n_refusals - 1));
+	}
+	for (struct child *c; (c = children_first_news(l->children));)
+		if (!send_news(l, c))
+			return;
+	if ((ch->due & DUE_LIST_END) && ch->entries_left == 0 && send_due(l, DUE_LIST_END))
+		ch->due &= ~(unsigned)DUE_LIST_END;
+}
+
+/* A list asked for while one is under way: those told already are told again, one end follows. */
+void tell_list(struct launcher *l)
+{
+	for (struct child *c = NULL; (c = children_next(l->children, c));) {
+		if (!(c->news & NEWS_ENTRY))
+			l->channel.entries_left++;
+		/* The entry says what these would. */
+		children_told(l->children, c, NEWS_SPAWNED | NEWS_LEFT);
+		children_tell(l->children, c, NEWS_ENTRY);
+		if (c->state == CHILD_ENDED)
+			children_tell(l->children, c, NEWS_ENDED);
+		c->known = true;
+	}
+	l->channel.due |= DUE_LIST_END;
+}
+
+void tell_refused(
+	struct launcher *l, const struct wire_child *child, enum wire_stage stage, int error)
+{
+	l->channel.refusals[l->channel.n_refusals++] =
+		(struct wire_failed){.child = *child, .stage = stage, .error = error};
+}
+
+void tell_forget(struct launcher *l, struct child *c)
+{
+	if (c->news & NEWS_ENTRY)
+		l->channel.entries_left--;
+}
