@@ -1,0 +1,81 @@
+/* The supervisor's end of the wire.
+ *
+ * A vtable, so that tests and `--dry-run` can put a fake behind the same calls (tests/fake/). The
+ * real one is made from the descriptor in HSUP_LAUNCHER_FD and lives on an sd-event loop; messages
+ * it cannot send at once are queued (bounded by LIMIT_DYNOS) and sent when the socket is writable.
+ *
+ * All callbacks come from the loop, never from inside a call. */
+#pragma once
+
+#include "base/err.h"
+#include "wire/proto.h"
+
+#include <systemd/sd-event.h>
+
+struct launch_child {
+	uint64_t id;
+	uint32_t generation;
+};
+
+struct launch_entry {
+	struct launch_child child;
+	enum wire_entry_state state;
+	int pid;
+	uint64_t spawn_time, start_time;
+	const char *name; /* not terminated */
+	size_t name_len;
+	const unsigned char *tag;
+	size_t tag_len;
+	int out, err; /* read ends, -1 when none; the callback owns them */
+};
+
+struct launch_events {
+	/* pid is only for show. out, err: read ends (non-blocking) the callback owns; -1 when the
+	 * output was given. */
+	void (*spawned)(void *userdata, struct launch_child c, int pid, int out, int err);
+	void (*failed)(void *userdata, struct launch_child c, unsigned stage, int error);
+	void (*left)(void *userdata, struct launch_child c);
+	void (*exited)(void *userdata, const struct wire_exited *x);
+	void (*entry)(void *userdata, struct launch_entry *entry); /* answer of list */
+	void (*list_end)(void *userdata);
+	void (*shutdown)(void *userdata, unsigned urgency, int signo);
+	/* The launcher is gone (r = 0), or the wire is broken (negative errno). Nothing follows. */
+	void (*lost)(void *userdata, int r);
+};
+
+struct launch;
+
+/* The real one: takes fd, says hello, checks the launcher's answer (-EPROTO on another version),
+ * within 5 s. events is not copied. */
+int launch_open(sd_event *loop, int fd, const struct launch_events *events, void *userdata,
+	struct launch **ret_launch, struct err *err) HSUP_MUST_CHECK;
+struct launch *launch_close(struct launch *l);
+
+/* A launch with other functions behind it: for tests. */
+struct launch_ops {
+	int (*spawn)(void *state, struct launch_child c, const char *name, const void *tag,
+		size_t tag_len, int spec_fd, const int stdio[3]);
+	int (*signal)(void *state, struct launch_child c, int signo);
+	int (*ack)(void *state, struct launch_child c);
+	int (*list)(void *state);
+	int (*leave)(void *state, int code);
+	void (*close)(void *state);
+};
+struct launch *launch_fake(const struct launch_ops *ops, void *state);
+
+/* Orders a child. spec_fd (a sealed memfd, wire/spec.h) stays the caller's; stdio is NULL for
+ * pipes of the launcher's, or three descriptors (the caller's). The outcome comes as `spawned`,
+ * then `failed` or `exited`. 0, -ENOBUFS (queue full), or another negative errno. */
+int launch_spawn(struct launch *l, struct launch_child c, const char *name, const void *tag,
+	size_t tag_len, int spec_fd, const int stdio[3]) HSUP_MUST_CHECK;
+
+/* To every process of the child's group; silently nothing when it has ended meanwhile. */
+int launch_signal(struct launch *l, struct launch_child c, int signo) HSUP_MUST_CHECK;
+
+/* The exit (or failure) was taken note of: the launcher may forget the child. */
+int launch_ack(struct launch *l, struct launch_child c) HSUP_MUST_CHECK;
+
+int launch_list(struct launch *l) HSUP_MUST_CHECK;
+
+/* The launcher's exit code, before this process exits with SUPERVISOR_EXIT_DONE. Flushes. */
+int launch_leave(struct launch *l, int code) HSUP_MUST_CHECK;

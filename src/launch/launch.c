@@ -1,0 +1,49 @@
+#include "launch/launch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct launch *launch_fake(const struct launch_ops *ops, void *state)
+{
+	struct launch *l = malloc(sizeof *l);
+
+	if (l)
+		*l = (struct launch){.ops = ops, .state = state};
+	return l;
+}
+
+struct launch *launch_close(struct launch *l)
+{
+	if (l) {
+		if (l->ops->close)
+			l->ops->close(l->state);
+		free(l);
+	}
+	return NULL;
+}
+
+int launch_spawn(struct launch *l, struct launch_child c, const char *name, const void *tag,
+	size_t tag_len, int spec_fd, const int stdio[3])
+{
+	return l->ops->spawn(l->state, c, name, tag, tag_len, spec_fd, stdio);
+}
+
+int launch_signal(struct launch *l, struct launch_child c, int signo)
+{
+	return l->ops->signal(l->state, c, signo);
+}
+
+int launch_ack(struct launch *l, struct launch_child c)
+{
+	return l->ops->ack(l->state, c);
+}
+
+int launch_list(struct launch *l)
+{
+	return l->ops->list(l->state);
+}
+
+int launch_leave(struct launch *l, int code)
+{
+	return l->ops->leave(l->state, code);
+}
