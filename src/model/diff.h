@@ -1,0 +1,26 @@
+/* What changes from one formation to the next, per type. */
+#pragma once
+
+#include "model/formation.h"
+
+enum type_change {
+	CHANGE_SAME,	/* nothing to do */
+	CHANGE_SCALE,	/* only the quantity */
+	CHANGE_REPLACE, /* the fingerprint: every dyno of the type is replaced */
+	CHANGE_ADD,
+	CHANGE_REMOVE,
+	CHANGE_MAX,
+};
+
+struct type_diff {
+	char type[LIMIT_TYPE_NAME + 1];
+	enum type_change change;
+	unsigned old_quantity, new_quantity;
+};
+
+/* Types of `now` in order, then those only in `before` (which may be NULL: all are added).
+ * ret must hold before->n_types + now->n_types entries. Returns how many were written. */
+size_t formation_diff(
+	const struct formation *before, const struct formation *now, struct type_diff *ret);
+
+const char *type_change_text(enum type_change c); /* "same", "scale", "replace", "add", "remove" */

@@ -1,0 +1,125 @@
+#include "model/release.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+
+static void strv_free(char **list)
+{
+	for (size_t i = 0; list && list[i]; i++)
+		free(list[i]);
+	free(list);
+}
+
+void process_init(struct process *p)
+{
+	*p = (struct process){
+		.quantity = 1,
+		.autostart = true,
+		.restart = RESTART_ALWAYS,
+		.start_time = NSEC_PER_SEC,
+		.start_timeout = 60 * NSEC_PER_SEC,
+		.start_retries = -1,
+		.exit_codes = {0},
+		.n_exit_codes = 1,
+		.stop_signal = SIGTERM,
+		.stop_timeout = 30 * NSEC_PER_SEC,
+		.priority = 999,
+		.rollout = {.strategy = ROLLOUT_ROLLING, .timeout = 120 * NSEC_PER_SEC},
+	};
+}
+
+static void process_done(struct process *p)
+{
+	free(p->type);
+	strv_free(p->args);
+	env_done(&p->env);
+	free(p->directory);
+	free(p->user);
+}
+
+struct release *release_new(void)
+{
+	struct release *r = calloc(1, sizeof *r);
+
+	if (r)
+		r->refs = 1;
+	return r;
+}
+
+static void release_free(struct release *r)
+{
+	free(r->name);
+	free(r->slug);
+	free(r->slug_checksum);
+	free(r->stack);
+	free(r->logplex_url);
+	env_done(&r->env);
+	strv_free(r->env_files);
+	for (size_t i = 0; i < r->n_binds; i++) {
+		free(r->binds[i].host);
+		free(r->binds[i].container);
+	}
+	free(r->binds);
+	for (size_t i = 0; i < r->n_processes; i++)
+		process_done(&r->processes[i]);
+	free(r->processes);
+	free(r->slug_digest);
+	free(r->slug_path);
+	free(r);
+}
+
+struct release *release_ref(struct release *r)
+{
+	r->refs++;
+	return r;
+}
+
+struct release *release_unref(struct release *r)
+{
+	if (r && --r->refs == 0)
+		release_free(r);
+	return NULL;
+}
+
+const struct process *release_process(const struct release *r, const char *type)
+{
+	for (size_t i = 0; i < r->n_processes; i++) {
+		if (strcmp(r->processes[i].type, type) == 0)
+			return &r->processes[i];
+	}
+	return NULL;
+}
+
+int release_errors_add(struct release_errors *errors, const struct release_error *e)
+{
+	int r = mem_grow(&errors->list, &errors->cap, errors->n + 1, LIMIT_RELEASE_ERRORS,
+		sizeof *errors->list);
+
+	if (r == -E2BIG)
+		errors->more = true;
+	if (r < 0)
+		return r;
+	errors->list[errors->n++] = *e;
+	return 0;
+}
+
+char *release_error_format(const struct release_error *e, char *ret_text, size_t size)
+{
+	const char *colon = *e->path ? ": " : "";
+
+	if (e->line)
+		(void)snprintf(ret_text, size, "%s%sline %u, column %u: %s", e->path, colon,
+			e->line, e->column, e->text);
+	else
+		(void)snprintf(ret_text, size, "%s%s%s", e->path, colon, e->text);
+	return ret_text;
+}
+
+void release_errors_done(struct release_errors *errors)
+{
+	free(errors->list);
+	*errors = (struct release_errors){0};
+}
