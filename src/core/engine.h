@@ -1,0 +1,153 @@
+/* The mind: events in, actions out. Pure: no system call, no clock, no I/O; time is an argument
+ * (CLOCK_MONOTONIC, ns), randomness a seed. Memory is bounded by limits.h.
+ *
+ * One engine runs one app (one control directory). The supervisor turns what happens into events,
+ * calls engine_handle(), carries out the actions in their order, and arms one timer for
+ * engine_deadline(). A call never re-enters; actions that fail come back as events. */
+#pragma once
+
+#include "core/dyno.h"
+
+struct engine;
+
+struct engine_options {
+	uint64_t seed;	   /* of the jitter */
+	uint64_t first_id; /* ids of new dynos count up from here (never 0); after a restart of the
+			    * supervisor it must be above every id still alive */
+	bool oneshot;	   /* no restarts; when all have ended: ACTION_LEAVE */
+	unsigned start_number; /* instance of the first dyno of a type, usually 1 */
+	const struct quantity_override *overrides; /* copied */
+	size_t n_overrides;
+	const dyno_grid *grid;			   /* NULL = dyno_table */
+	const char *(*stage_text)(unsigned stage); /* for texts, see model/exit.h; NULL: numbers */
+};
+
+/* ---- events ---- */
+
+enum engine_event_type {
+	/* Releases. `release` is the supervisor's handle of one submission, unique in time. The
+	 * newest wins: a submission that is being prepared is dropped by a later one. */
+	ENGINE_SUBMITTED,      /* .release: valid, to be prepared */
+	ENGINE_PREPARED,       /* .release, .formation (copied): slug is there; to be committed */
+	ENGINE_PREPARE_FAILED, /* .release */
+	ENGINE_COMMITTED,      /* .release: durable; roll it out */
+	ENGINE_COMMIT_FAILED,  /* .release: stay with what runs */
+	ENGINE_RESTORED,       /* .release, .formation (copied): the release in force at start,
+				* committed already. .settled, .settled_formation (copied; NULL = none):
+				* the one to roll back to, when it had not settled yet */
+
+	/* What ran before this supervisor did: once per dyno, after ENGINE_RESTORED and before
+	 * ENGINE_CAUGHT_UP. */
+	ENGINE_ADOPTED,	  /* .adopted: running */
+	ENGINE_CAUGHT_UP, /* all was adopted: now act on differences. Until then no timer runs
+			   * and nothing is planned; must follow ENGINE_RESTORED */
+
+	/* From the driver. Stale (id, generation) pairs are ignored, and counted. */
+	ENGINE_STARTED, /* .id .generation */
+	ENGINE_READY,	/* .id .generation: a readiness check holds */
+	ENGINE_LEFT,	/* .id .generation */
+	ENGINE_EXITED,	/* .id .generation .exit */
+	ENGINE_FAILED,	/* .id .generation .exit (EXIT_STAGE) */
+
+	/* From the operator. */
+	ENGINE_SCALE,	     /* .overrides: types named get theirs, the others stay */
+	ENGINE_STOP_DYNO,    /* .id: operator's stop: desired = rest until started again */
+	ENGINE_START_DYNO,   /* .id: also ends a back-off and forgives */
+	ENGINE_RESTART_DYNO, /* .id: stop, then start, not counted as a crash */
+	ENGINE_SHUTDOWN,     /* .urgency 1: stop all in order; 2: kill all; then ACTION_LEAVE */
+
+	ENGINE_TIMER, /* engine_deadline() has come */
+	ENGINE_EVENT_MAX,
+};
+
+struct engine_adopted {
+	uint64_t id;
+	uint32_t generation;
+	char type[LIMIT_TYPE_NAME + 1];
+	unsigned instance;
+	uint64_t fingerprint;
+	unsigned restarts, failures;
+	uint64_t started; /* CLOCK_MONOTONIC ns of this life's spawn */
+	bool left;	  /* its leader is gone */
+};
+
+struct engine_event {
+	enum engine_event_type type;
+	uint64_t release;
+	const struct formation *formation;
+	uint64_t settled;
+	const struct formation *settled_formation;
+	uint64_t id;
+	uint32_t generation;
+	struct dyno_exit exit;
+	const struct engine_adopted *adopted;
+	const struct quantity_override *overrides;
+	size_t n_overrides;
+	int urgency;
+};
+
+/* ---- actions ---- */
+
+enum engine_action_type {
+	ACTION_PREPARE,	      /* .release: fetch and unpack, then PREPARED or PREPARE_FAILED */
+	ACTION_DROP,	      /* .release: overtaken by a newer one or refused; stop preparing it */
+	ACTION_COMMIT,	      /* .release: make it the release in force, durably */
+	ACTION_START,	      /* .dyno (state already `starting`), .release: of which release */
+	ACTION_SIGNAL,	      /* .dyno .generation .signo: to every process of it */
+	ACTION_KILL,	      /* .dyno .generation: KILL to every process of it */
+	ACTION_FORGET,	      /* .id: a retired dyno is gone (its struct is about to be) */
+	ACTION_CHANGED,	      /* .dyno .from .to .event: a state changed; for log and status (the
+			       * dyno itself may be in a later state already) */
+	ACTION_REPORT,	      /* .dyno .text: R10, R12, gave up ... one line under hsup[dyno] */
+	ACTION_ROLLOUT_BEGUN, /* .release */
+	ACTION_SETTLED,	      /* .release: all of it runs as wanted; the previous may be removed */
+	ACTION_ROLL_BACK,     /* .release failed, .previous is in force again, .text says why:
+			       * restore `loaded`, keep the failed one as `rejected` */
+	ACTION_LEAVE,	      /* .code: nothing runs and nothing will: exit with this code */
+	ACTION_MAX,
+};
+
+struct engine_action {
+	enum engine_action_type type;
+	uint64_t release, previous;
+	const struct dyno *dyno; /* valid until the next engine_handle() */
+	uint64_t id;
+	uint32_t generation;
+	int signo;
+	enum dyno_state from, to;
+	enum dyno_event event;
+	int code;
+	char text[240];
+};
+
+/* NULL = out of memory, or a wrong option. */
+struct engine *engine_new(const struct engine_options *options);
+struct engine *engine_free(struct engine *e);
+
+/* Handles one event at `now` and returns the actions it causes: *ret_actions points into the engine
+ * and is valid until the next call. 0, or -ENOMEM/-E2BIG: the event was not handled at all, try it
+ * again (the engine is as it was). */
+int engine_handle(struct engine *e, const struct engine_event *event, uint64_t now,
+	const struct engine_action **ret_actions, size_t *ret_n) HSUP_MUST_CHECK;
+
+/* When ENGINE_TIMER is due: absolute ns, UINT64_MAX = never. */
+uint64_t engine_deadline(const struct engine *e);
+
+/* For status and tests. */
+size_t engine_dynos(const struct engine *e);
+const struct dyno *engine_dyno(const struct engine *e, size_t index); /* any order */
+const struct dyno *engine_find(const struct engine *e, uint64_t id);  /* NULL = unknown */
+const struct formation *engine_formation(const struct engine *e);     /* in force; may be NULL */
+uint64_t engine_release(const struct engine *e);		      /* in force; 0 = none */
+bool engine_rolling(const struct engine *e);
+bool engine_stopping(const struct engine *e);
+uint64_t engine_wrong(const struct engine *e); /* FX_WRONG cells met: must stay 0 */
+uint64_t engine_stale(const struct engine *e); /* events of lives long gone */
+
+/* The limits for a type: what the invariants of tests/sim hold the engine to. Live dynos are never
+ * more than engine_max_live(): quantity + surge, or those there were when less was wanted, until
+ * they have gone. The engine's own doing never leaves fewer ready than engine_min_up(): those that
+ * are ready now, at most the quantity (less those that a settled release left unready; recreate:
+ * less its batch). What a new release, a scale or the operator asks for counts from then on. */
+unsigned engine_max_live(const struct engine *e, const char *type);
+unsigned engine_min_up(const struct engine *e, const char *type);

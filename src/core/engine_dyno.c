@@ -1,0 +1,263 @@
+#include "core/engine_private.h"
+
+#include "base/clock.h"
+#include "base/parse.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+/* A rollout that can be rolled back does not wait for StartRetries. */
+#define ROLLOUT_BAD_STARTS 3
+
+const struct formation_type unknown_type = {
+	.restart = RESTART_ALWAYS,
+	.start_time = NSEC_PER_SEC,
+	.start_timeout = 60 * NSEC_PER_SEC,
+	.stop_timeout = 30 * NSEC_PER_SEC,
+	.start_retries = -1,
+	.stop_signal = SIGTERM,
+};
+
+void slot_bind(struct slot *s, struct era *era, const struct formation_type *type)
+{
+	struct era *old = s->era;
+
+	s->era = era ? era_ref(era) : NULL;
+	s->type = type ? type : &unknown_type;
+	s->dyno.release_seq = era ? era->seq : 0;
+	era_unref(old);
+}
+
+static void tally_move(struct tally *sum, const struct tally *from, const struct tally *to)
+{
+	sum->live += to->live - from->live;
+	sum->held += to->held - from->held;
+	sum->ready += to->ready - from->ready;
+	sum->arrived += to->arrived - from->arrived;
+	sum->waited += to->waited - from->waited;
+	sum->excused += to->excused - from->excused;
+}
+
+static void recount(struct slot *s, const struct tally *now_is)
+{
+	struct group *g = s->group;
+
+	tally_move(&g->tally, &s->counted, now_is);
+	s->counted = *now_is;
+	if (g->tally.held < g->ceiling) {
+		size_t limit = group_limit(g);
+
+		g->ceiling = g->tally.held > limit ? g->tally.held : limit;
+	}
+	if (g->busy)
+		g->dirty = true;
+}
+
+void slot_count(struct engine *e, struct slot *s, uint64_t now)
+{
+	const struct dyno *d = &s->dyno;
+	struct group *g = s->group;
+	bool stays = d->desired != DESIRED_RETIRE;
+	bool ready = stays && dyno_ready(d), awaited = stays && s->current && !ready;
+	struct tally t = {
+		.live = dyno_live(d),
+		.held = dyno_live(d) || (stays && s->current),
+		.ready = ready,
+		.arrived = ready && s->current,
+		.waited = awaited && !slot_kept(e, s),
+		.excused = awaited && slot_kept(e, s),
+	};
+
+	recount(s, &t);
+	if (g->tally.arrived > g->best) {
+		g->best = g->tally.arrived;
+		g->progress = now;
+	}
+}
+
+static void forget(struct engine *e, struct slot *s, uint64_t now)
+{
+	recount(s, &(struct tally){0});
+	if (!s->current)
+		s->group->progress = now;
+	table_remove(e, s);
+	action_dyno(e, ACTION_FORGET, s);
+}
+
+static char *exit_text(const struct engine *e, const struct dyno *d, char *text, size_t size)
+{
+	return dyno_exit_text(&d->last_exit, e->stage_text, text, size);
+}
+
+static void give_up(struct engine *e, struct slot *s)
+{
+	struct dyno *d = &s->dyno;
+	struct engine_action *a = action_dyno(e, ACTION_REPORT, s);
+	char how[96];
+
+	d->gave_up = true;
+	d->desired = DESIRED_REST;
+	exit_text(e, d, how, sizeof how);
+	(void)snprintf(a->text, sizeof a->text, "gave up after %u failed start%s: %s",
+		d->bad_starts, d->bad_starts == 1 ? "" : "s", how);
+}
+
+static void count_bad_start(struct dyno *d)
+{
+	if (d->was_up || d->bad)
+		return;
+	d->bad = true;
+	d->bad_starts++;
+}
+
+/* Its life ended by itself: was that its job done? */
+static bool job_done(const struct engine *e, const struct slot *s)
+{
+	const struct dyno *d = &s->dyno;
+	bool expected = d->last_exit.kind == EXIT_CODE && !d->bad &&
+			formation_exit_expected(s->type, d->last_exit.value);
+
+	if (e->oneshot)
+		return true;
+	if (s->type->restart == RESTART_NEVER)
+		return expected || d->was_up;
+	return s->type->restart == RESTART_ON_FAILURE && expected;
+}
+
+static void crashed(struct engine *e, struct slot *s, uint64_t now)
+{
+	struct dyno *d = &s->dyno;
+	const struct formation_type *t = s->type;
+
+	d->failures++;
+	count_bad_start(d);
+	if (t->restart == RESTART_NEVER ||
+		(t->start_retries >= 0 && d->bad_starts > (unsigned)t->start_retries)) {
+		give_up(e, s);
+	} else {
+		d->backoff_delay = backoff_delay(&backoff_default, d->failures, &e->seed);
+		if (dyno_step(e->grid, d, t, DYNO_EV_CRASHED, now) & FX_WRONG)
+			e->wrong++;
+	}
+	if (d->gave_up || d->bad_starts >= ROLLOUT_BAD_STARTS)
+		rollout_watch(e, s);
+}
+
+/* A life has ended: what becomes of the dyno? Returns the effects of what it goes on with. */
+static unsigned decide(struct engine *e, struct slot *s, uint64_t now)
+{
+	struct dyno *d = &s->dyno;
+	int code = dyno_exit_code(&d->last_exit);
+
+	if (!d->asked && code > e->code)
+		e->code = code;
+	if (d->desired == DESIRED_RETIRE || (d->asked && d->desired == DESIRED_REST))
+		return 0;
+	if (!d->asked && job_done(e, s)) {
+		d->desired = DESIRED_REST;
+		return 0;
+	}
+	if (!s->current) { /* it is to be replaced in any case */
+		d->desired = DESIRED_RETIRE;
+		return 0;
+	}
+	if (d->asked)
+		return dyno_step(e->grid, d, s->type, DYNO_EV_WANTED, now);
+	crashed(e, s, now);
+	return 0;
+}
+
+static void report(struct engine *e, const struct slot *s, unsigned effects)
+{
+	const struct formation_type *t = s->type;
+	struct engine_action *a;
+
+	if (effects & FX_REPORT_R10) {
+		a = action_dyno(e, ACTION_REPORT, s);
+		(void)snprintf(a->text, sizeof a->text,
+			"Error R10 (Boot timeout): not up within %.3g s, sending KILL",
+			(double)t->start_timeout / (double)NSEC_PER_SEC);
+	}
+	if (effects & FX_REPORT_R12) {
+		a = action_dyno(e, ACTION_REPORT, s);
+		(void)snprintf(a->text, sizeof a->text,
+			"Error R12 (Exit timeout): still there %.3g s after %s, sending KILL",
+			(double)t->stop_timeout / (double)NSEC_PER_SEC,
+			signal_name(t->stop_signal));
+	}
+}
+
+static void carry_out(struct engine *e, struct slot *s, unsigned effects)
+{
+	if (effects & FX_START)
+		action_dyno(e, ACTION_START, s);
+	if (effects & FX_SIGNAL)
+		action_dyno(e, ACTION_SIGNAL, s)->signo = s->type->stop_signal;
+	if (effects & FX_KILL)
+		action_dyno(e, ACTION_KILL, s);
+	report(e, s, effects);
+}
+
+void slot_apply(struct engine *e, struct slot *s, enum dyno_event event, uint64_t now)
+{
+	struct dyno *d = &s->dyno;
+	enum dyno_state from = d->state;
+	unsigned effects = dyno_step(e->grid, d, s->type, event, now);
+	size_t at = e->n_actions;
+
+	if (effects & FX_WRONG)
+		e->wrong++;
+	if (effects & FX_BAD_START)
+		count_bad_start(d);
+	if (effects & FX_FORGIVE)
+		d->failures = 0;
+
+	struct engine_action *changed = action_add(e, ACTION_CHANGED);
+	if (effects & FX_DECIDE)
+		effects |= decide(e, s, now);
+	changed->dyno = d;
+	changed->id = d->id;
+	changed->generation = d->generation;
+	changed->from = from;
+	changed->to = d->state;
+	changed->event = event;
+	if (from == d->state) /* nothing to tell: drop it, keep what decide() had to say */
+		memmove(changed, changed + 1, (--e->n_actions - at) * sizeof *changed);
+
+	carry_out(e, s, effects);
+	heap_sync(&e->heap, s);
+	if (d->desired == DESIRED_RETIRE && d->state == DYNO_STOPPED)
+		forget(e, s, now);
+	else
+		slot_count(e, s, now);
+}
+
+void slot_retire(struct engine *e, struct slot *s, enum dyno_event how, uint64_t now)
+{
+	s->dyno.desired = DESIRED_RETIRE;
+	s->dyno.asked = true;
+	slot_apply(e, s, how, now);
+}
+
+bool timers_due(const struct engine *e, uint64_t now)
+{
+	const struct slot *first = heap_first(&e->heap);
+
+	return first && first->dyno.deadline <= now && (!e->holding || e->stopping);
+}
+
+bool timers_run(struct engine *e, uint64_t now)
+{
+	while (timers_due(e, now)) {
+		struct slot *s = heap_first(&e->heap);
+
+		if (actions_reserve(e, ACTIONS_PER_STEP) < 0)
+			return false;
+		if (s->dyno.timer == DYNO_EV_RETRY && !s->current)
+			slot_retire(
+				e, s, DYNO_EV_UNWANTED, now); /* never again of an old release */
+		else
+			slot_apply(e, s, s->dyno.timer, now);
+	}
+	return true;
+}

@@ -1,0 +1,219 @@
+#include "core/engine_private.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+
+#define RETRY_AFTER NSEC_PER_SEC
+
+static const struct quantity_override *override_of(
+	const struct quantity_override *list, size_t n, const char *type)
+{
+	while (n-- > 0)
+		if (strcmp(list[n].type, type) == 0)
+			return &list[n];
+	return NULL;
+}
+
+unsigned wanted_quantity(const struct engine *e, const struct formation_type *t)
+{
+	const struct quantity_override *o = override_of(e->overrides, e->n_overrides, t->name);
+
+	if (o)
+		return o->quantity;
+	return e->only_named || !t->autostart ? 0 : t->quantity;
+}
+
+static const struct rollout *group_rollout(const struct group *g)
+{
+	static const struct rollout plain = {.strategy = ROLLOUT_ROLLING};
+
+	return g->wanted ? &g->wanted->rollout : &plain;
+}
+
+size_t group_limit(const struct group *g)
+{
+	if (g->last)
+		return g->n;
+	return g->quantity ? g->quantity + plan_surge(group_rollout(g), g->quantity) : 0;
+}
+
+void group_want(struct group *g, unsigned quantity)
+{
+	size_t limit;
+
+	g->quantity = quantity;
+	limit = group_limit(g);
+	g->ceiling = g->tally.held > limit ? g->tally.held : limit;
+	g->busy = g->dirty = true;
+}
+
+void plan_later(struct engine *e, uint64_t now)
+{
+	e->retry = now + RETRY_AFTER;
+}
+
+void plan_retry(struct engine *e, uint64_t now)
+{
+	if (!e->retry || e->retry > now)
+		return;
+	e->retry = 0;
+	for (size_t i = 0; i < e->n_groups; i++)
+		e->groups[i]->dirty = e->groups[i]->busy;
+}
+
+static int make(struct engine *e, struct group *g, unsigned instance, uint64_t now)
+{
+	struct slot *s;
+	int r;
+
+	r = table_add(e, g, e->next_id, instance, &s);
+	if (r < 0)
+		return r;
+	e->next_id++;
+	slot_bind(s, e->wanted, g->wanted);
+	s->current = true;
+	s->born = e->rollout;
+	s->dyno.fingerprint = g->wanted->fingerprint;
+	g->progress = now;
+	slot_apply(e, s, DYNO_EV_WANTED, now);
+	return 0;
+}
+
+/* Room for one look at the group, and what it sees. */
+static int look(struct engine *e, const struct group *g)
+{
+	size_t n = g->n + g->quantity;
+	int r;
+
+	r = mem_grow(&e->plan_dynos, &e->plan_dynos_cap, g->n, SIZE_MAX, sizeof *e->plan_dynos);
+	if (r < 0)
+		return r;
+	r = mem_grow(&e->plan_slots, &e->plan_slots_cap, g->n, SIZE_MAX, sizeof *e->plan_slots);
+	if (r < 0)
+		return r;
+	r = mem_grow(&e->plan_steps, &e->plan_steps_cap, n, SIZE_MAX, sizeof *e->plan_steps);
+	if (r < 0)
+		return r;
+
+	for (size_t i = 0; i < g->n; i++) {
+		const struct dyno *d = &g->slots[i]->dyno;
+
+		e->plan_slots[i] = g->slots[i];
+		e->plan_dynos[i] = (struct plan_dyno){
+			.instance = d->instance,
+			.current = g->slots[i]->current,
+			.live = dyno_live(d),
+			.up = dyno_ready(d) || slot_kept(e, g->slots[i]),
+			.retiring = d->desired == DESIRED_RETIRE,
+		};
+	}
+	return 0;
+}
+
+/* Carries out what may be done for the type now. An error: some of it, or nothing. */
+static int plan_group(struct engine *e, struct group *g, uint64_t now)
+{
+	size_t n;
+	bool done;
+	int r;
+
+	r = look(e, g);
+	if (r < 0)
+		return r;
+	n = plan_type(group_rollout(g), g->quantity, e->start_number, e->plan_dynos, g->n,
+		e->plan_steps, &done);
+	for (size_t i = 0; i < n; i++) {
+		const struct plan_step *step = &e->plan_steps[i];
+
+		r = actions_reserve(e, ACTIONS_PER_STEP);
+		if (r < 0)
+			return r;
+		if (step->type == PLAN_RETIRE)
+			slot_retire(e, e->plan_slots[step->index], DYNO_EV_UNWANTED, now);
+		else
+			r = make(e, g, step->instance, now);
+		if (r < 0)
+			return r;
+	}
+	g->busy = !done;
+	g->dirty = n && !done;
+	return 0;
+}
+
+void plans_run(struct engine *e, uint64_t now)
+{
+	if (e->holding || e->stopping)
+		return;
+	for (size_t i = 0; i < e->n_groups; i++) {
+		struct group *g = e->groups[i];
+
+		while (g->dirty && !g->last) {
+			int r = plan_group(e, g, now);
+
+			if (r == 0)
+				continue;
+			g->dirty = false;
+			plan_later(e, now);
+			/* No room beside dynos that are only kept for a roll back: give them up. */
+			for (size_t k = 0; r == -E2BIG && k < e->n_groups; k++)
+				e->groups[k]->last = false;
+		}
+		g->dirty = false;
+	}
+}
+
+/* Do the quantities of f, with these overrides in front, fit the limits? */
+static bool fits(const struct engine *e, const struct formation *f,
+	const struct quantity_override *list, size_t n)
+{
+	size_t total = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (list[i].quantity > LIMIT_QUANTITY)
+			return false;
+	for (unsigned i = 0; f && i < f->n_types; i++) {
+		const struct quantity_override *o = override_of(list, n, f->types[i].name);
+
+		total += o ? o->quantity : wanted_quantity(e, &f->types[i]);
+	}
+	return total <= LIMIT_QUANTITY;
+}
+
+bool quantities_fit(const struct engine *e, const struct formation *f)
+{
+	return fits(e, f, NULL, 0);
+}
+
+int handle_scale(struct engine *e, const struct engine_event *event)
+{
+	const struct formation *f = e->wanted ? e->wanted->formation : NULL;
+	int r;
+
+	if (!fits(e, f, event->overrides, event->n_overrides))
+		return -E2BIG;
+	r = mem_grow(&e->overrides, &e->overrides_cap, e->n_overrides + event->n_overrides,
+		(size_t)4 * LIMIT_TYPES, sizeof *e->overrides);
+	if (r < 0)
+		return r;
+
+	for (size_t i = 0; i < event->n_overrides; i++) {
+		const struct quantity_override *o = &event->overrides[i];
+		size_t k = 0;
+
+		while (k < e->n_overrides && strcmp(e->overrides[k].type, o->type) != 0)
+			k++;
+		e->overrides[k] = *o;
+		if (k == e->n_overrides)
+			e->n_overrides++;
+	}
+	for (size_t i = 0; i < e->n_groups; i++) {
+		struct group *g = e->groups[i];
+
+		if (!g->wanted || !override_of(event->overrides, event->n_overrides, g->name))
+			continue;
+		g->last = false;
+		group_want(g, wanted_quantity(e, g->wanted));
+	}
+	return 0;
+}

@@ -1,0 +1,198 @@
+#include "core/engine_private.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+
+/* Is there a good release to go back to from the one in force? */
+static bool protected(const struct engine *e)
+{
+	return e->rolling && e->settled && e->settled != e->wanted;
+}
+
+/* By priority, then document order; those no longer wanted last. */
+static int compare_groups(const void *left, const void *right)
+{
+	const struct group *a = *(struct group *const *)left, *b = *(struct group *const *)right;
+
+	if (!a->wanted != !b->wanted)
+		return a->wanted ? -1 : 1;
+	if (a->wanted && a->wanted->priority != b->wanted->priority)
+		return a->wanted->priority < b->wanted->priority ? -1 : 1;
+	return (a->order > b->order) - (a->order < b->order);
+}
+
+/* A dyno of the same fingerprint belongs to the new release as it is, any other lives on by the
+ * policy it was started with. */
+static void adopt_era(struct engine *e, struct group *g, struct era *era, uint64_t now)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		struct slot *s = g->slots[i];
+
+		s->current = g->wanted && g->wanted->fingerprint == s->dyno.fingerprint;
+		if (s->current)
+			slot_bind(s, era, g->wanted);
+		slot_count(e, s, now);
+	}
+}
+
+int rollout_begin(struct engine *e, struct era *era, uint64_t now)
+{
+	const struct formation *f = era->formation;
+	struct group *g;
+	int r;
+
+	for (unsigned i = 0; i < f->n_types; i++) {
+		r = group_find(e, f->types[i].name) ? 0 : group_add(e, f->types[i].name, &g);
+		if (r < 0)
+			return r;
+	}
+
+	for (size_t i = 0; i < e->n_groups; i++)
+		e->groups[i]->wanted = NULL;
+	for (unsigned i = 0; i < f->n_types; i++) {
+		g = group_find(e, f->types[i].name);
+		g->wanted = &f->types[i];
+		g->order = i;
+	}
+	if (e->n_groups)
+		qsort(e->groups, e->n_groups, sizeof *e->groups, compare_groups);
+
+	struct era *old = e->wanted;
+	e->wanted = era_ref(era);
+	era_unref(old);
+	e->rolling = true;
+	e->rollout++;
+	e->trouble[0] = '\0';
+	for (size_t i = 0; i < e->n_groups; i++) {
+		g = e->groups[i];
+		unsigned quantity = g->wanted ? wanted_quantity(e, g->wanted) : 0;
+
+		g->last = protected(e) && !quantity && g->n;
+		g->best = 0;
+		g->progress = now;
+		adopt_era(e, g, era, now); /* first: what it holds is counted by the new era */
+		group_want(g, quantity);
+	}
+	return 0;
+}
+
+void rollout_watch(struct engine *e, const struct slot *s)
+{
+	const struct dyno *d = &s->dyno;
+	char how[96];
+
+	if (!e->rolling || !s->current || slot_kept(e, s) || e->trouble[0])
+		return;
+	dyno_exit_text(&d->last_exit, e->stage_text, how, sizeof how);
+	(void)snprintf(e->trouble, sizeof e->trouble, "%s.%u did not come up in %u start%s: %s",
+		d->type, d->instance, d->bad_starts, d->bad_starts == 1 ? "" : "s", how);
+}
+
+/* When a type that the rollout waits for has made no progress for too long; UINT64_MAX = it does
+ * not wait. */
+static uint64_t stalled_at(const struct group *g)
+{
+	if (!g->tally.waited || !g->wanted || !g->wanted->rollout.timeout)
+		return UINT64_MAX;
+	return g->progress + g->wanted->rollout.timeout;
+}
+
+static void note_stall(struct engine *e, const struct group *g)
+{
+	char how[96];
+	size_t i = 0;
+
+	while (i + 1 < g->n && !g->slots[i]->counted.waited)
+		i++;
+	const struct slot *s = g->slots[i];
+	dyno_exit_text(&s->dyno.last_exit, e->stage_text, how, sizeof how);
+	(void)snprintf(e->trouble, sizeof e->trouble, "no progress for %.3g s: %s.%u is %s%s%s",
+		(double)g->wanted->rollout.timeout / (double)NSEC_PER_SEC, g->name,
+		s->dyno.instance, dyno_state_text(s->dyno.state),
+		s->dyno.last_exit.kind == EXIT_NONE ? "" : "; before, it ",
+		s->dyno.last_exit.kind == EXIT_NONE ? "" : how);
+}
+
+/* A commit on its way will replace the release in force anyway; going back under its feet would
+ * leave the source with one release and the engine with another. */
+static bool may_roll_back(const struct engine *e)
+{
+	return protected(e) && !e->committing && !e->holding && !e->stopping;
+}
+
+uint64_t rollout_deadline(const struct engine *e)
+{
+	uint64_t first = UINT64_MAX;
+
+	if (!may_roll_back(e))
+		return first;
+	for (size_t i = 0; i < e->n_groups; i++) {
+		uint64_t at = stalled_at(e->groups[i]);
+
+		first = at < first ? at : first;
+	}
+	return first;
+}
+
+void rollout_check_failed(struct engine *e, uint64_t now)
+{
+	uint64_t failed;
+	char why[sizeof e->trouble];
+
+	if (!may_roll_back(e))
+		return;
+	for (size_t i = 0; i < e->n_groups && !e->trouble[0]; i++)
+		if (stalled_at(e->groups[i]) <= now)
+			note_stall(e, e->groups[i]);
+	if (!e->trouble[0])
+		return;
+
+	failed = e->wanted->handle;
+	memcpy(why, e->trouble, sizeof why);
+	if (actions_reserve(e, 1) < 0 || rollout_begin(e, e->settled, now) < 0) {
+		plan_later(e, now);
+		return;
+	}
+	struct engine_action *a = action_add(e, ACTION_ROLL_BACK);
+	a->release = failed;
+	a->previous = e->settled->handle;
+	memcpy(a->text, why, sizeof why);
+}
+
+/* All of the type is as wanted, but what is kept for a roll back. */
+static bool arrived(const struct group *g)
+{
+	return g->last || (!g->busy && !g->tally.waited && g->n == g->quantity);
+}
+
+bool rollout_check_done(struct engine *e, uint64_t now)
+{
+	bool kept = false;
+
+	if (!e->rolling || e->holding || e->stopping)
+		return false;
+	for (size_t i = 0; i < e->n_groups; i++) {
+		if (!arrived(e->groups[i]))
+			return false;
+		kept |= e->groups[i]->last;
+	}
+
+	for (size_t i = 0; i < e->n_groups && kept; i++) {
+		e->groups[i]->dirty = e->groups[i]->last;
+		e->groups[i]->last = false;
+	}
+	if (kept)
+		return true;
+
+	if (actions_reserve(e, 1) < 0) {
+		plan_later(e, now);
+		return false;
+	}
+	era_unref(e->settled);
+	e->settled = era_ref(e->wanted);
+	e->settled_rollout = e->rollout;
+	e->rolling = false;
+	action_add(e, ACTION_SETTLED)->release = e->wanted->handle;
+	return false;
+}
