@@ -1,0 +1,206 @@
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/str.h"
+#include "io/line.h"
+#include "logs/router_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+
+#define TURNS_BYTES ((size_t)1 << 20) /* of all pipes before the rest of the loop has its turn */
+
+/* ---- the sink ---- */
+
+static void on_writable(void *userdata)
+{
+	struct router *r = userdata;
+
+	r->stalled = false;
+	router_pump(r);
+}
+
+void router_pump_later(struct router *r)
+{
+	(void)sd_event_source_set_enabled(r->more, SD_EVENT_ONESHOT);
+}
+
+/* True when all that the sink held is out. A broken sink says so once and swallows from then on:
+ * nobody is left to be told. */
+static bool flush_sink(struct router *r)
+{
+	if (r->sink->ops->flush(r->sink) != -EAGAIN)
+		return true;
+	r->stalled = true;
+	if (r->sink->ops->when_writable(r->sink, r->loop, on_writable, r) < 0) {
+		/* Out of memory: without a call back the loop itself must come back. */
+		r->stalled = false;
+		router_pump_later(r);
+	}
+	return false;
+}
+
+bool router_give(struct router *r, const struct log_line *line)
+{
+	int e = r->sink->ops->line(r->sink, line);
+
+	if (e == -EAGAIN && flush_sink(r))
+		e = r->sink->ops->line(r->sink, line);
+	return e != -EAGAIN;
+}
+
+/* ---- taps ---- */
+
+void router_queue(struct router *r, struct tap *t)
+{
+	if (t->queued)
+		return;
+	t->queued = true;
+	TAILQ_INSERT_TAIL(&r->ready, t, ready);
+}
+
+static void unqueue(struct router *r, struct tap *t)
+{
+	if (t->queued)
+		TAILQ_REMOVE(&r->ready, t, ready);
+	t->queued = false;
+}
+
+void router_forget(struct router *r, struct tap *t)
+{
+	unqueue(r, t);
+	TAILQ_REMOVE(&r->taps, t, all);
+	/* close() is not enough: the launcher shares the open pipe, so epoll would keep it. */
+	(void)epoll_ctl(r->epoll, EPOLL_CTL_DEL, t->fd, NULL);
+	tap_free(t);
+}
+
+void router_over(struct router *r, struct tap *t)
+{
+	void (*done)(void *userdata) = t->done;
+	void *userdata = t->userdata;
+
+	router_forget(r, t);
+	if (done)
+		done(userdata);
+}
+
+/* Gives the sink the whole lines that a pipe holds; bytes looked at. */
+static size_t turn(struct router *r, struct tap *t)
+{
+	bool full = false, end = false;
+	size_t len = tap_look(t, r->scratch, r->data, sizeof r->data, &full), used = 0;
+
+	if (t->finishing) {
+		size_t held = tap_held(t);
+
+		t->owed = held < t->owed ? held : t->owed;
+		end = len >= t->owed;
+		len = end ? t->owed : len;
+	}
+	struct log_line line = {
+		.wall_ns = clock_wall(),
+		.source = "app",
+		.procid = t->name,
+		.color = t->color,
+		.stream = t->stream,
+	};
+	while (used < len) {
+		size_t piece = line_next(r->data + used, len - used, LIMIT_LINE, end, &line.len);
+
+		if (piece == 0 && used == 0 && (full || tap_may_be_full(t, len))) {
+			/* No room for the rest of the line: waiting would stall the dyno for good.
+			 */
+			piece = utf8_cut(r->data, len);
+			line.len = piece = piece ? piece : len;
+		}
+		if (piece == 0)
+			break;
+		line.text = r->data + used;
+		if (!router_give(r, &line)) {
+			router_queue(r, t);
+			break;
+		}
+		used += piece;
+	}
+	t->handed = used;
+	t->rest = len - used;
+	if (used)
+		TAILQ_INSERT_TAIL(&r->handed, t, handed_link);
+	return len;
+}
+
+/* Lets the sink's lines out and takes them from their pipes. False when the sink stalls. */
+static bool push(struct router *r)
+{
+	if (!flush_sink(r))
+		return false;
+	for (struct tap *t; (t = TAILQ_FIRST(&r->handed));) {
+		TAILQ_REMOVE(&r->handed, t, handed_link);
+		tap_take(t, r->data, sizeof r->data);
+		/* From here on `done` may come back into the router: nothing of t is used after. */
+		if (t->finishing && t->owed == 0)
+			router_over(r, t);
+		else if (t->finishing || tap_held(t) > t->rest)
+			router_queue(r, t);
+	}
+	return true;
+}
+
+static bool tell_notes(struct router *r)
+{
+	struct log_line line = {.source = "hsup", .stream = STREAM_SYSTEM};
+
+	for (struct note *n; (n = notes_first(&r->notes)); notes_pop(&r->notes)) {
+		line.wall_ns = n->wall_ns;
+		line.procid = n->procid;
+		line.text = n->text;
+		line.len = n->len;
+		if (!router_give(r, &line))
+			return false;
+	}
+	if (r->notes.untold) {
+		char text[100];
+
+		line.wall_ns = clock_wall();
+		line.procid = "supervisor";
+		line.text = text;
+		line.len = (size_t)snprintf(text, sizeof text,
+			"%llu lines of hsup's own were dropped while the output was stalled",
+			(unsigned long long)r->notes.untold);
+		if (!router_give(r, &line))
+			return false;
+		r->notes.untold = 0;
+	}
+	return true;
+}
+
+void router_pump(struct router *r)
+{
+	size_t budget = TURNS_BYTES;
+
+	if (r->stalled || !push(r) || !tell_notes(r))
+		return;
+	for (struct tap *t; budget > 0 && !r->stalled && (t = TAILQ_FIRST(&r->ready));) {
+		unqueue(r, t);
+		if (t->handed)
+			continue;
+		size_t looked = turn(r, t);
+
+		budget -= looked < budget ? looked : budget;
+		if (t->finishing && t->owed == 0 && t->handed == 0)
+			router_over(r, t);
+	}
+	if (!r->stalled && push(r) && !TAILQ_EMPTY(&r->ready))
+		router_pump_later(r);
+}
+
+int router_collect(struct router *r)
+{
+	struct epoll_event events[256];
+	int n = epoll_wait(r->epoll, events, (int)ARRAY_SIZE(events), 0);
+
+	for (int i = 0; i < n; i++)
+		router_queue(r, events[i].data.ptr);
+	return n;
+}

@@ -1,0 +1,44 @@
+/* From the dynos' pipes to the sink, losing nothing.
+ *
+ * The pipe itself is the buffer that survives us. A tap looks at what a pipe holds without taking
+ * it (tee(2) into a scratch pipe), hands whole lines to the sink, and takes those bytes out of the
+ * pipe only when the sink has let them go. So a supervisor killed at any instant loses no byte, and
+ * an unfinished line stays with the dyno for the next one; a line may come twice when the kill
+ * falls between the sink's write and the taking. A sink that stalls leaves the pipes full (the dyno
+ * waits): nothing is dropped here.
+ *
+ * Hot pipes are registered edge-triggered behind one epoll descriptor that is a single sd-event
+ * source; each tap reads a bounded amount per turn, then the others have theirs. */
+#pragma once
+
+#include "base/err.h"
+#include "logs/sink.h"
+
+struct router;
+struct tap;
+
+/* Takes the sink, on failure too. NULL and err on failure. */
+struct router *router_new(sd_event *loop, struct sink *sink, struct err *err);
+struct router *router_free(struct router *r);
+
+/* Follows one pipe (takes fd, on failure too). name is copied. */
+int router_tap(struct router *r, const char *name, unsigned color, enum log_stream stream, int fd,
+	struct tap **ret_tap) HSUP_MUST_CHECK;
+
+/* The dyno has ended: what the pipe holds at this moment goes out, an unterminated last line too,
+ * even when someone else still has the pipe open and writes on; then the pipe is closed, the tap
+ * freed, and done called (from the loop or from inside this call; it may call the router). */
+void router_finish(struct router *r, struct tap *t, void (*done)(void *userdata), void *userdata);
+
+/* From now on no `done` is called: whom it would tell is about to go. */
+void router_disown(struct router *r);
+
+/* A line of the supervisor's own: "hsup[web.1]: text" (procid NULL = "hsup[supervisor]: text").
+ * Held in memory while the sink stalls, up to 256 KiB, then dropped and counted; the count is told
+ * when there is room again. */
+void router_note(struct router *r, const char *procid, const char *fmt, ...) HSUP_PRINTF(3, 4);
+
+/* Pushes all that can go; with wait_ns, for at most so long (at the end of the program). */
+void router_flush(struct router *r, uint64_t wait_ns);
+
+uint64_t router_dropped(const struct router *r); /* own lines dropped so far */

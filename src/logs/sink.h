@@ -1,0 +1,52 @@
+/* Where log lines go. A sink never blocks: it says -EAGAIN, and later that it can take more. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+#include <systemd/sd-event.h>
+
+enum log_stream {
+	STREAM_OUT = 1,
+	STREAM_ERR = 2,
+	STREAM_SYSTEM = 3, /* the supervisor's own lines */
+};
+
+struct log_line {
+	uint64_t wall_ns;   /* when it was read */
+	const char *source; /* "app" or "hsup" */
+	const char *procid; /* "web.1"; "supervisor" when it is about none */
+	unsigned color;	    /* of the process type: 0, 1, 2 ... */
+	enum log_stream stream;
+	const char *text; /* may hold any bytes but newline */
+	size_t len;
+};
+
+struct sink {
+	const struct sink_ops *ops;
+};
+
+struct sink_ops {
+	/* Takes one line into its buffer. 0, or -EAGAIN: full; again after a flush() that gave 0.
+	 */
+	int (*line)(struct sink *s, const struct log_line *line);
+	/* Pushes what it holds out, without blocking. 0 when all of it has left this process,
+	 * -EAGAIN when some is still held. Another errno: it is broken and what it held is lost;
+	 * said once, from then on it takes and forgets everything, so that a terminal that is gone
+	 * stalls no dyno. */
+	int (*flush)(struct sink *s);
+	/* Calls back from the loop once when it can take more; asked again it still does so once.
+	 */
+	int (*when_writable)(
+		struct sink *s, sd_event *loop, void (*writable)(void *userdata), void *userdata);
+	/* Blocks until it can take more, at most ns: for the end of a program, when no loop runs.
+	 * 0, or -ETIMEDOUT. */
+	int (*wait)(struct sink *s, uint64_t ns);
+	void (*free)(struct sink *s);
+};
+
+/* Heroku's format to a descriptor (the caller's; not closed, its flags not changed):
+ * "2026-11-21T08:00:00.123456+00:00 app[web.1]: text". color: escape codes around the prefix; the
+ * text is the app's own and never altered. The program ignores SIGPIPE. NULL = out of memory. */
+struct sink *sink_terminal_new(int fd, bool color);

@@ -1,0 +1,40 @@
+/* One pipe that is followed: looked at without taking, then taken. */
+#pragma once
+
+#include "logs/router.h"
+
+#include <sys/queue.h>
+
+struct tap {
+	TAILQ_ENTRY(tap) all, ready, handed_link;
+	bool queued;	/* in the router's ready list */
+	bool finishing; /* its dyno has ended */
+	int fd;
+	unsigned color;
+	enum log_stream stream;
+	size_t handed; /* bytes that the sink holds and the pipe too */
+	size_t rest;   /* looked at and left: no whole line */
+	size_t owed;   /* finishing: bytes that are still to go, those handed included */
+	void (*done)(void *userdata);
+	void *userdata;
+	char name[];
+};
+
+TAILQ_HEAD(tap_list, tap);
+
+/* Takes fd. NULL = out of memory (fd is then still the caller's). */
+struct tap *tap_new(const char *name, unsigned color, enum log_stream stream, int fd);
+void tap_free(struct tap *t);
+
+/* Bytes in the pipe. */
+size_t tap_held(const struct tap *t);
+
+/* Copies what the pipe holds (at most size bytes, or what fits into scratch) to data and leaves it
+ * there. *ret_full: the scratch pipe was full, so the pipe itself may be. Bytes, 0 for none. */
+size_t tap_look(const struct tap *t, const int scratch[2], char *data, size_t size, bool *ret_full);
+
+/* Whether a small pipe that holds len bytes may have no room for more. */
+bool tap_may_be_full(const struct tap *t, size_t len);
+
+/* Takes the handed bytes out of the pipe; data is scrap. */
+void tap_take(struct tap *t, char *data, size_t size);
