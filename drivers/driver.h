@@ -1,0 +1,119 @@
+/* A driver: the way dynos run. All that the supervisor sees of one.
+ *
+ * Drivers are const structs in one table (drivers.c); NULL functions mean the default said in
+ * their comment. Everything slow is asynchronous and answers by an event from the loop, never from
+ * inside the call. Grace and retry live in the core: a driver does what it is told, once. A driver
+ * does not log; it returns errors and reports events. */
+#pragma once
+
+#include "base/err.h"
+#include "launch/client.h"
+#include "model/exit.h"
+#include "model/release.h"
+
+#include <systemd/sd-event.h>
+
+enum driver_caps {
+	DRIVER_NEEDS_SLUG = 1 << 0, /* a slug that cannot be had fails the release; without it a
+				     * local slug that does not exist is only warned of */
+	DRIVER_SHARES_NETWORK =
+		1 << 1,	     /* dynos share the host's ports: PORT is one of its own each */
+	DRIVER_DRY = 1 << 2, /* runs nothing: nothing is written either */
+};
+
+struct driver_start {
+	uint64_t id;
+	uint32_t generation;
+	const char *name; /* "web.1" */
+	unsigned instance;
+	unsigned type_index; /* of the type in its release, for PORT */
+	unsigned failures;   /* starts and lives of it that failed in a row */
+	bool only_one;	     /* the type has one instance: a PORT of the operator's may stand */
+	const struct process *process;
+	const struct release *release;
+	const char *app; /* HEROKU_APP_NAME */
+	const void *tag; /* what adopt will be given back */
+	size_t tag_len;
+	const int *stdio; /* NULL, or stdin, stdout, stderr for an attached `run` */
+};
+
+struct driver_exit {
+	struct dyno_exit exit;
+	uint64_t user_usec, system_usec, max_rss_kb;
+};
+
+struct driver_entry { /* what still runs after a supervisor restart */
+	uint64_t id;
+	uint32_t generation;
+	const unsigned char *tag;
+	size_t tag_len;
+	int pid;
+	bool left;
+	bool ended;	  /* its exit follows as an event */
+	uint64_t started; /* CLOCK_MONOTONIC ns */
+	int out, err;	  /* owned by the callback; -1 = none */
+};
+
+struct driver_events {
+	void (*prepared)(void *userdata, uint64_t release, int r, const struct err *err);
+	/* pid 0 = none to show; port 0 = none. out/err are owned by the callback, -1 = none. */
+	void (*started)(
+		void *userdata, uint64_t id, uint32_t generation, int pid, int out, int err);
+	void (*left)(void *userdata, uint64_t id, uint32_t generation);
+	void (*exited)(void *userdata, uint64_t id, uint32_t generation,
+		const struct driver_exit *exit); /* also EXIT_STAGE: could not start */
+	void (*adopted)(void *userdata, struct driver_entry *entry);
+	void (*adopt_done)(void *userdata, int r);
+	void (*shutdown)(void *userdata, unsigned urgency);
+	void (*lost)(void *userdata, int r); /* the driver can do nothing any more */
+};
+
+struct driver_context {
+	sd_event *loop;
+	int launcher_fd;   /* the wire; the driver that uses it takes it (sets -1) */
+	const char *shell; /* "/bin/bash" */
+	const struct driver_events *events;
+	void *userdata;
+};
+
+struct driver {
+	const char *name, *alias; /* alias may be NULL */
+	const char *summary;	  /* one line for `hsup help` */
+	unsigned caps;		  /* enum driver_caps */
+
+	/* Makes *ret_state. The context lives as long as the state. */
+	int (*open)(struct driver_context *context, void **ret_state, struct err *err);
+
+	/* Makes a release ready to start dynos of (an image, a root), after its slug was unpacked;
+	 * answers `prepared`. NULL: nothing to do. */
+	int (*prepare)(
+		void *state, uint64_t handle, const struct release *release, struct err *err);
+
+	/* Orders one life of a dyno: answers `started`, then `exited`; or `exited` with EXIT_STAGE
+	 * alone. A negative errno: it could not even be ordered, no event follows. */
+	int (*start)(void *state, const struct driver_start *start, struct err *err);
+
+	/* To every process of the dyno; nothing when it has ended meanwhile. */
+	int (*signal)(void *state, uint64_t id, uint32_t generation, int signo);
+
+	/* The end of this life was seen and everything of it may be released. NULL: nothing. */
+	int (*release)(void *state, uint64_t id, uint32_t generation);
+
+	/* Reports what still runs by `adopted` for each, then `adopt_done`. NULL: nothing ever
+	 * does. */
+	int (*adopt)(void *state);
+
+	/* Where this life can be reached: its port, 0 = none. NULL: no dyno has one. */
+	unsigned (*port)(void *state, uint64_t id, uint32_t generation);
+
+	/* The program is about to end with this code. NULL: nothing. */
+	int (*leave)(void *state, int code);
+
+	void (*close)(void *state);
+};
+
+/* The table; by name or alias, NULL when there is none. */
+const struct driver *driver_find(const char *name);
+const struct driver *driver_at(size_t index); /* NULL behind the last */
+
+extern const struct driver driver_simple, driver_null;

@@ -1,0 +1,32 @@
+/* Which port belongs to which life of a dyno: a hash table by (id, generation). */
+#pragma once
+
+#include "drivers/port.h"
+
+#include <stddef.h>
+
+struct port_life {
+	uint64_t id;
+	uint32_t generation;
+	uint16_t port;
+	bool ended; /* its port was given back */
+};
+
+/* Zero-initialise; free(lives) at the end. */
+struct port_lives {
+	struct port_pool ports;
+	struct port_life *lives; /* a power of two, at most half full */
+	size_t n, cap;
+};
+
+/* Takes over a port that was taken from the pool (0 = none). 0 or -ENOMEM. */
+int port_life_add(
+	struct port_lives *t, uint64_t id, uint32_t generation, unsigned port) HSUP_MUST_CHECK;
+
+/* NULL when there is none; valid until the next call that changes the table. */
+struct port_life *port_life_find(const struct port_lives *t, uint64_t id, uint32_t generation);
+
+/* Nothing of it is left that could listen: the next life may have its port, though this one is
+ * remembered until it is removed. */
+void port_life_ended(struct port_lives *t, uint64_t id, uint32_t generation);
+void port_life_remove(struct port_lives *t, uint64_t id, uint32_t generation);
