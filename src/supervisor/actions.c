@@ -1,0 +1,216 @@
+/* Carrying out what the engine decided. */
+#include "supervisor/private.h"
+
+#include "base/parse.h"
+#include "wire/spec.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+
+static void name_dyno(const struct dyno *d, char ret_name[LIMIT_NAME + 1])
+{
+	(void)snprintf(ret_name, LIMIT_NAME + 1, "%s.%u", d->type, d->instance);
+}
+
+static unsigned type_index(const struct release *r, const char *type)
+{
+	for (size_t i = 0; i < r->n_processes; i++)
+		if (strcmp(r->processes[i].type, type) == 0)
+			return (unsigned)i;
+	return 0;
+}
+
+/* A start that could not be ordered is a failed start like any other: the engine hears of it. */
+static void start_failed(struct supervisor *s, const struct dyno *d, int r, const struct err *err)
+{
+	char name[LIMIT_NAME + 1];
+
+	name_dyno(d, name);
+	router_note(s->router, name, "could not start: %s", err->text);
+	feed(s, &(struct engine_event){
+			.type = ENGINE_FAILED,
+			.id = d->id,
+			.generation = d->generation,
+			.exit = {.kind = EXIT_STAGE, .value = WIRE_STAGE_REFUSED, .error = -r},
+		});
+}
+
+static void start(struct supervisor *s, const struct engine_action *a)
+{
+	static const int terminal[3] = {0, 1, 2};
+	const struct dyno *d = a->dyno;
+	struct known_release *k = release_known(s, a->release);
+	const struct process *p = k ? release_process(k->release, d->type) : NULL;
+	const struct formation_type *t =
+		engine_formation(s->engine) ? formation_find(engine_formation(s->engine), d->type)
+					    : NULL;
+	unsigned char tag[LIMIT_TAG];
+	struct err err = {0};
+
+	if (!p) {
+		(void)err_set(&err, -ESTALE, "its release is gone");
+		start_failed(s, d, -ESTALE, &err);
+		return;
+	}
+
+	struct driver_start order = {
+		.id = d->id,
+		.generation = d->generation,
+		.instance = s->options->mode == MODE_RUN ? 0 : d->instance,
+		.type_index = type_index(k->release, d->type),
+		.failures = d->failures,
+		.only_one = t && t->quantity == 1,
+		.process = p,
+		.release = k->release,
+		.app = supervisor_app(s, k->release),
+		.tag = tag,
+		.tag_len = tag_write(d, tag),
+		.stdio = s->options->mode == MODE_RUN ? terminal : NULL,
+	};
+	char name[LIMIT_NAME + 1];
+	name_dyno(d, name);
+	order.name = name;
+
+	struct life *l = life_new(s, name, order.type_index, d->id, d->generation);
+	int r = l ? s->setup->driver->start(s->driver_state, &order, &err)
+		  : err_errno(&err, -ENOMEM, "%s", name);
+	if (r < 0) {
+		if (l)
+			life_drop(s, l);
+		start_failed(s, d, r, &err);
+	}
+}
+
+static void deliver_signal(struct supervisor *s, const struct engine_action *a, int signo)
+{
+	int r = s->setup->driver->signal(s->driver_state, a->dyno->id, a->generation, signo);
+
+	if (r < 0) {
+		char name[LIMIT_NAME + 1];
+
+		name_dyno(a->dyno, name);
+		router_note(s->router, name, "SIG%s could not be sent: %s", signal_name(signo),
+			err_name(r));
+	}
+}
+
+static void changed(struct supervisor *s, const struct engine_action *a)
+{
+	char name[LIMIT_NAME + 1];
+
+	/* `run` is silent: its output is the command's. */
+	if (s->options->mode == MODE_RUN && !s->options->verbose)
+		return;
+	name_dyno(a->dyno, name);
+	router_note(s->router, name, "state changed from %s to %s", dyno_state_text(a->from),
+		dyno_state_text(a->to));
+}
+
+static void commit(struct supervisor *s, const struct engine_action *a)
+{
+	struct known_release *k = release_known(s, a->release);
+	struct engine_event answer = {.type = ENGINE_COMMITTED, .release = a->release};
+	struct err err = {0};
+	bool refused = false;
+
+	if (!k)
+		return;
+	if (k->submission) {
+		int r = s->setup->source->commit(s->source_state, k->submission, &err);
+
+		k->submission = NULL;
+		if (r < 0) {
+			router_note(s->router, NULL, "release rejected: %s", err.text);
+			answer.type = ENGINE_COMMIT_FAILED;
+			refused = true;
+		} else {
+			release_committed(s, k);
+		}
+	}
+	feed(s, &answer);
+	if (refused)
+		release_refused(s);
+}
+
+static void roll_back(struct supervisor *s, const struct engine_action *a)
+{
+	struct known_release *k = release_known(s, a->release);
+	struct err err = {0};
+
+	router_note(s->router, NULL, "release v%lld rolled back: %s",
+		k ? (long long)k->release->version : 0LL, a->text);
+	if (s->setup->source->roll_back(s->source_state, a->text, &err) < 0)
+		router_note(s->router, NULL, "roll-back could not be written down: %s", err.text);
+	release_rolled_back(s, a->release, a->previous);
+}
+
+static void say_release(struct supervisor *s, uint64_t handle, const char *what)
+{
+	struct known_release *k = release_known(s, handle);
+
+	if (k && s->options->mode == MODE_START)
+		router_note(
+			s->router, NULL, "release v%lld %s", (long long)k->release->version, what);
+}
+
+void act(struct supervisor *s, const struct engine_action *a)
+{
+	struct known_release *k;
+	char name[LIMIT_NAME + 1];
+
+	switch (a->type) {
+	case ACTION_PREPARE:
+		k = release_known(s, a->release);
+		if (k)
+			release_prepare(s, k);
+		break;
+	case ACTION_DROP:
+		release_prepare_stop(s, a->release);
+		k = release_known(s, a->release);
+		if (k) {
+			/* At the end it is kept by the source: the next start takes it up. */
+			if (s->stopping)
+				k->submission = NULL;
+			release_end_submission(s, k, NULL);
+			release_forget(s, k);
+		}
+		break;
+	case ACTION_COMMIT:
+		commit(s, a);
+		break;
+	case ACTION_START:
+		start(s, a);
+		break;
+	case ACTION_SIGNAL:
+		deliver_signal(s, a, a->signo);
+		break;
+	case ACTION_KILL:
+		deliver_signal(s, a, SIGKILL);
+		break;
+	case ACTION_FORGET:
+		break;
+	case ACTION_CHANGED:
+		changed(s, a);
+		break;
+	case ACTION_REPORT:
+		name_dyno(a->dyno, name);
+		router_note(s->router, name, "%s", a->text);
+		break;
+	case ACTION_ROLLOUT_BEGUN:
+		say_release(s, a->release, "is being rolled out");
+		break;
+	case ACTION_SETTLED:
+		say_release(s, a->release, "is up");
+		release_settled(s, a->release);
+		break;
+	case ACTION_ROLL_BACK:
+		roll_back(s, a);
+		break;
+	case ACTION_LEAVE:
+		supervisor_leave(s, a->code);
+		break;
+	case ACTION_MAX:
+		break;
+	}
+}

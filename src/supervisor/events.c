@@ -1,0 +1,231 @@
+/* What the driver says of the dynos. */
+#include "supervisor/private.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "wire/spec.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#define ACKNOWLEDGE_DELAY (10 * NSEC_PER_MSEC)
+
+_Static_assert((int)EXIT_STAGE_EXEC == (int)WIRE_STAGE_EXEC, "the model may not see the wire");
+
+static int on_acknowledge(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct supervisor *s = userdata;
+
+	(void)source;
+	(void)usec;
+	/* At the end of all there is nobody to whom what the launcher keeps could be of use. */
+	for (size_t i = 0; i < s->n_over && !s->stopping; i++) {
+		const struct launch_child *c = &s->over[i];
+		int r = s->setup->driver->release(s->driver_state, c->id, c->generation);
+
+		if (r < 0)
+			router_note(s->router, NULL, "an end could not be acknowledged: %s",
+				err_name(r));
+	}
+	s->n_over = 0;
+	return 0;
+}
+
+/* All it wrote has gone to the sink: only now may the launcher close its pipes. It is told a moment
+ * later: its replacement comes first. */
+static void released(struct supervisor *s, struct life *l)
+{
+	/* With --oneshot an end that a later supervisor has not seen would be run again. */
+	if (s->setup->driver->release && !s->options->oneshot && s->options->mode == MODE_START) {
+		if (s->n_over == OVER_MAX)
+			(void)on_acknowledge(NULL, 0, s);
+		if (s->n_over == 0) {
+			(void)sd_event_source_set_time_relative(
+				s->acknowledge, ACKNOWLEDGE_DELAY / NSEC_PER_USEC);
+			(void)sd_event_source_set_enabled(s->acknowledge, SD_EVENT_ONESHOT);
+		}
+		s->over[s->n_over++] = (struct launch_child){l->id, l->generation};
+	}
+	life_drop(s, l);
+	supervisor_maybe_leave(s);
+}
+
+int events_begin(struct supervisor *s)
+{
+	int r = sd_event_add_time_relative(
+		s->loop, &s->acknowledge, CLOCK_MONOTONIC, 0, 1000, on_acknowledge, s);
+
+	return r < 0 ? r : sd_event_source_set_enabled(s->acknowledge, SD_EVENT_OFF);
+}
+
+static void tap_done(void *userdata)
+{
+	struct life *l = userdata;
+
+	if (--l->draining == 0)
+		released(l->owner, l);
+}
+
+static void drain_output(struct supervisor *s, struct life *l)
+{
+	struct tap *out = TAKE_PTR(l->out), *err = TAKE_PTR(l->err);
+
+	/* One more than the taps, so that the last of them cannot free the life under us. */
+	l->draining = 1 + (out != NULL) + (err != NULL);
+	if (out)
+		router_finish(s->router, out, tap_done, l);
+	if (err)
+		router_finish(s->router, err, tap_done, l);
+	tap_done(l);
+}
+
+void life_over(struct supervisor *s, struct life *l)
+{
+	bool failed = l->exit.kind == EXIT_STAGE;
+	char text[200];
+
+	if (s->options->mode == MODE_RUN)
+		s->run_code = dyno_exit_code(&l->exit);
+
+	if (s->options->mode != MODE_RUN || failed)
+		router_note(s->router, l->name, "process %s",
+			dyno_exit_text(&l->exit, wire_stage_text, text, sizeof text));
+	feed(s, &(struct engine_event){
+			.type = failed ? ENGINE_FAILED : ENGINE_EXITED,
+			.id = l->id,
+			.generation = l->generation,
+			.exit = l->exit,
+		});
+	drain_output(s, l);
+}
+
+static void follow(struct supervisor *s, struct life *l, int out, int err)
+{
+	int r = 0;
+
+	if (out >= 0)
+		r = router_tap(s->router, l->name, l->color, STREAM_OUT, out, &l->out);
+	if (err >= 0) {
+		int r2 = router_tap(s->router, l->name, l->color, STREAM_ERR, err, &l->err);
+
+		r = r < 0 ? r : r2;
+	}
+	if (r < 0)
+		router_note(s->router, l->name, "its output cannot be followed: %s", err_name(r));
+}
+
+static void on_prepared(void *userdata, uint64_t release, int r, const struct err *err)
+{
+	/* No driver of this build prepares anything. */
+	(void)userdata;
+	(void)release;
+	(void)r;
+	(void)err;
+}
+
+static void on_started(void *userdata, uint64_t id, uint32_t generation, int pid, int out, int err)
+{
+	struct supervisor *s = userdata;
+	struct life *l = life_find(s, id, generation);
+
+	if (!l) {
+		(void)fd_close(out);
+		(void)fd_close(err);
+		return;
+	}
+	l->pid = pid;
+	follow(s, l, out, err);
+	feed(s, &(struct engine_event){.type = ENGINE_STARTED, .id = id, .generation = generation});
+}
+
+static void on_left(void *userdata, uint64_t id, uint32_t generation)
+{
+	struct supervisor *s = userdata;
+	struct life *l = life_find(s, id, generation);
+
+	if (l)
+		l->left = true;
+	if (s->caught_up)
+		feed(s, &(struct engine_event){
+				.type = ENGINE_LEFT, .id = id, .generation = generation});
+}
+
+static void on_exited(
+	void *userdata, uint64_t id, uint32_t generation, const struct driver_exit *exit)
+{
+	struct supervisor *s = userdata;
+	struct life *l = life_find(s, id, generation);
+
+	if (!l)
+		return;
+	l->exit = exit->exit;
+	l->ended = true;
+	/* Before that the engine does not know the dyno: it hears of it when it does. */
+	if (s->caught_up)
+		life_over(s, l);
+}
+
+static void on_adopted(void *userdata, struct driver_entry *entry)
+{
+	struct supervisor *s = userdata;
+	struct engine_adopted found = {
+		.id = entry->id,
+		.generation = entry->generation,
+		.started = entry->started,
+		.left = entry->left,
+	};
+	char name[LIMIT_NAME + 1];
+
+	int r = tag_read(entry->tag, entry->tag_len, &found);
+	if (r == 0)
+		r = mem_grow(&s->adopted, &s->cap_adopted, s->n_adopted + 1, LIMIT_DYNOS,
+			sizeof *s->adopted);
+	(void)snprintf(
+		name, sizeof name, "%.60s.%u", r == 0 ? found.type : "unknown", found.instance);
+	struct life *l = life_new(s, name, 0, entry->id, entry->generation);
+	if (!l) {
+		(void)fd_close(entry->out);
+		(void)fd_close(entry->err);
+		return;
+	}
+	l->pid = entry->pid;
+	follow(s, l, entry->out, entry->err);
+	if (r < 0) {
+		router_note(s->router, l->name,
+			"process %d was started by another version of hsup: it is stopped",
+			entry->pid);
+		(void)s->setup->driver->signal(s->driver_state, l->id, l->generation, SIGTERM);
+		return;
+	}
+	s->adopted[s->n_adopted++] = found;
+}
+
+static void on_shutdown(void *userdata, unsigned urgency)
+{
+	supervisor_shutdown(userdata, urgency);
+}
+
+static void on_lost(void *userdata, int r)
+{
+	struct supervisor *s = userdata;
+
+	router_note(s->router, NULL, "the launcher is gone%s%s; dynos run on", r < 0 ? ": " : "",
+		r < 0 ? err_name(r) : "");
+	supervisor_exit(s, SUPERVISOR_EXIT_FATAL);
+}
+
+static void on_adopt_done(void *userdata, int r)
+{
+	supervisor_adopted(userdata, r);
+}
+
+const struct driver_events supervisor_driver_events = {
+	.prepared = on_prepared,
+	.started = on_started,
+	.left = on_left,
+	.exited = on_exited,
+	.adopted = on_adopted,
+	.adopt_done = on_adopt_done,
+	.shutdown = on_shutdown,
+	.lost = on_lost,
+};

@@ -1,0 +1,109 @@
+/* The end: told to stop, or nothing left to do. */
+#include "supervisor/private.h"
+
+#include "base/clock.h"
+
+#define PROGRESS_FIRST (NSEC_PER_SEC)
+#define PROGRESS_EVERY (5 * NSEC_PER_SEC)
+#define DRAIN_AT_END   (2 * NSEC_PER_SEC)
+#define LINGER	       (3 * NSEC_PER_SEC)
+
+void supervisor_exit(struct supervisor *s, int exit_code)
+{
+	s->exit_code = exit_code;
+	(void)sd_event_exit(s->loop, 0);
+}
+
+static void leave_now(struct supervisor *s)
+{
+	/* Once: flushing may end the last life, which asks again. */
+	s->leaving = false;
+	router_flush(s->router, DRAIN_AT_END);
+	if (s->setup->driver->leave)
+		(void)s->setup->driver->leave(s->driver_state, s->leave_code);
+	supervisor_exit(s, SUPERVISOR_EXIT_DONE);
+}
+
+void supervisor_maybe_leave(struct supervisor *s)
+{
+	/* What ended last may still have output on its way to a slow reader. */
+	if (s->leaving && (s->n_lives == 0 || s->stopping > 1))
+		leave_now(s);
+}
+
+static int on_linger(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct supervisor *s = userdata;
+
+	(void)source;
+	(void)usec;
+	if (s->leaving) {
+		router_note(s->router, NULL, "output of %zu dynos is not being read: abandoned",
+			s->n_lives);
+		leave_now(s);
+	}
+	return 0;
+}
+
+/* Everything has ended, and waits for its output to be read: not for ever. */
+static void linger(struct supervisor *s)
+{
+	if (s->leaving && !s->linger)
+		(void)sd_event_add_time_relative(s->loop, &s->linger, CLOCK_MONOTONIC,
+			LINGER / NSEC_PER_USEC, 1000, on_linger, s);
+}
+
+void supervisor_leave(struct supervisor *s, int code)
+{
+	s->leaving = true;
+	s->leave_code = code > s->run_code ? code : s->run_code;
+	supervisor_maybe_leave(s);
+	linger(s);
+}
+
+static int on_progress(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct supervisor *s = userdata;
+	char names[400];
+
+	(void)usec;
+	lives_names(s, names, sizeof names);
+	if (names[0])
+		router_note(s->router, NULL, "waiting for %s to end (%.0f s)", names,
+			(double)(clock_now() - s->stop_begun) / 1e9);
+	(void)sd_event_source_set_time_relative(source, PROGRESS_EVERY / NSEC_PER_USEC);
+	(void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+void supervisor_shutdown(struct supervisor *s, unsigned urgency)
+{
+	if (urgency <= s->stopping)
+		return;
+	bool first = s->stopping == 0;
+	s->stopping = urgency;
+	if (s->leaving) {
+		supervisor_maybe_leave(s);
+		return;
+	}
+	if (s->options->mode != MODE_RUN || s->options->verbose)
+		router_note(s->router, NULL,
+			urgency > 1 ? "killing all dynos" : "stopping; once more kills at once");
+	if (first) {
+		if (s->source_state)
+			s->setup->source->quiet(s->source_state);
+		s->stop_begun = clock_now();
+		(void)sd_event_add_time(s->loop, &s->progress, CLOCK_MONOTONIC,
+			(s->stop_begun + PROGRESS_FIRST) / NSEC_PER_USEC, 1000, on_progress, s);
+	}
+	if (!s->caught_up) {
+		/* The launcher stops what runs when we leave. */
+		if (s->slugs)
+			slugs_cancel(s->slugs);
+		/* A `run` or `build` that did not come to its work has not done it. */
+		s->leave_code = s->options->mode == MODE_START ? 0 : 1;
+		leave_now(s);
+		return;
+	}
+	feed(s, &(struct engine_event){.type = ENGINE_SHUTDOWN, .urgency = (int)urgency});
+}

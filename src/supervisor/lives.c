@@ -1,0 +1,112 @@
+/* The processes of now. */
+#include "supervisor/private.h"
+
+#include <stdio.h>
+
+static struct life **bucket(struct supervisor *s, uint64_t id)
+{
+	return &s->lives[(id * UINT64_C(0x9e3779b97f4a7c15)) >> 54];
+}
+
+_Static_assert(LIFE_BUCKETS == 1 << (64 - 54), "bucket() yields as many values as there are");
+
+struct life *life_find(struct supervisor *s, uint64_t id, uint32_t generation)
+{
+	struct life *l = *bucket(s, id);
+
+	while (l && (l->id != id || l->generation != generation))
+		l = l->next;
+	return l;
+}
+
+struct life *life_new(
+	struct supervisor *s, const char *name, unsigned color, uint64_t id, uint32_t generation)
+{
+	struct life *l = calloc(1, sizeof *l);
+
+	if (!l)
+		return NULL;
+	l->id = id;
+	l->generation = generation;
+	l->color = color;
+	l->owner = s;
+	(void)snprintf(l->name, sizeof l->name, "%s", name);
+
+	struct life **head = bucket(s, id);
+	l->next = *head;
+	*head = l;
+	s->n_lives++;
+	return l;
+}
+
+void life_drop(struct supervisor *s, struct life *l)
+{
+	struct life **at = bucket(s, l->id);
+
+	while (*at != l)
+		at = &(*at)->next;
+	*at = l->next;
+	s->n_lives--;
+	free(l);
+}
+
+void lives_free(struct supervisor *s)
+{
+	for (size_t i = 0; i < LIFE_BUCKETS; i++)
+		while (s->lives[i])
+			life_drop(s, s->lives[i]);
+}
+
+void lives_names(struct supervisor *s, char *ret_text, size_t size)
+{
+	size_t at = 0, named = 0;
+
+	ret_text[0] = '\0';
+	for (size_t i = 0; i < LIFE_BUCKETS; i++)
+		for (struct life *l = s->lives[i]; l; l = l->next) {
+			if (l->ended || named >= 5)
+				continue;
+			int n = snprintf(
+				ret_text + at, size - at, "%s%s", named ? " " : "", l->name);
+			if (n < 0 || (size_t)n >= size - at)
+				return;
+			at += (size_t)n;
+			named++;
+		}
+	if (s->n_lives > named)
+		(void)snprintf(ret_text + at, size - at, " and %zu more", s->n_lives - named);
+}
+
+static bool has_later_life(struct supervisor *s, uint64_t id, uint32_t generation)
+{
+	for (struct life *l = *bucket(s, id); l; l = l->next)
+		if (l->id == id && l->generation > generation)
+			return true;
+	return false;
+}
+
+void lives_tell_engine(struct supervisor *s)
+{
+	/* An ended life may still wait for its acknowledgement beside the one that followed it. */
+	for (size_t i = 0; i < s->n_adopted; i++) {
+		const struct life *l = life_find(s, s->adopted[i].id, s->adopted[i].generation);
+
+		/* Its leader may have gone since it was listed. */
+		s->adopted[i].left = s->adopted[i].left || (l && l->left);
+	}
+	for (size_t i = 0; i < s->n_adopted; i++)
+		if (!has_later_life(s, s->adopted[i].id, s->adopted[i].generation))
+			feed(s, &(struct engine_event){
+					.type = ENGINE_ADOPTED, .adopted = &s->adopted[i]});
+	feed(s, &(struct engine_event){.type = ENGINE_CAUGHT_UP});
+	s->caught_up = true;
+
+	for (size_t i = 0; i < s->n_adopted; i++) {
+		struct life *l = life_find(s, s->adopted[i].id, s->adopted[i].generation);
+
+		if (l && l->ended && !l->draining)
+			life_over(s, l);
+	}
+	free(TAKE_PTR(s->adopted));
+	s->n_adopted = s->cap_adopted = 0;
+}

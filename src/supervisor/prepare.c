@@ -1,0 +1,205 @@
+/* Making a release ready: env files read, the slug fetched and unpacked, a formation made. */
+#include "supervisor/private.h"
+
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#define ENV_FILE_BYTES ((size_t)1 << 20)
+
+static void submission_failed(struct supervisor *s, struct known_release *k, const char *why)
+{
+	uint64_t handle = k->handle;
+
+	router_note(
+		s->router, NULL, "release v%lld rejected: %s", (long long)k->release->version, why);
+	release_end_submission(s, k, why);
+	if (s->caught_up) {
+		feed(s, &(struct engine_event){.type = ENGINE_PREPARE_FAILED, .release = handle});
+		release_refused(s);
+	} else {
+		release_forget(s, k);
+		release_restore_later(s);
+	}
+}
+
+static void prepare_failed(struct supervisor *s, struct known_release *k, const char *why)
+{
+	s->preparing = 0;
+	if (s->options->mode != MODE_START) {
+		release_end_submission(s, k, why);
+		one_off_failed(s, why);
+	} else if (k->submission) {
+		submission_failed(s, k, why);
+	} else if (k->handle == s->fallback && !s->caught_up) {
+		/* Then there is none to come back to; what is in force stands. */
+		s->fallback = 0;
+		release_forget(s, k);
+		supervisor_restored(s, release_known(s, s->restoring));
+	} else {
+		router_note(s->router, NULL, "release v%lld in force cannot be made ready: %s",
+			(long long)k->release->version, why);
+		release_restore_later(s);
+	}
+}
+
+static void warn_of_unknown_types(struct supervisor *s, const struct release *r)
+{
+	for (size_t i = 0; i < s->options->n_overrides; i++)
+		if (!release_process(r, s->options->overrides[i].type))
+			router_note(s->router, NULL,
+				"warning: release v%lld has no process type \"%s\"",
+				(long long)r->version, s->options->overrides[i].type);
+}
+
+static void prepared(struct supervisor *s, struct known_release *k)
+{
+	s->preparing = 0;
+	if (s->options->mode != MODE_START) {
+		one_off_ready(s, k);
+		return;
+	}
+	k->formation = formation_new(k->release);
+	if (!k->formation) {
+		prepare_failed(s, k, "out of memory");
+		return;
+	}
+	warn_of_unknown_types(s, k->release);
+	if (!s->caught_up)
+		release_restored(s, k);
+	else
+		feed(s, &(struct engine_event){.type = ENGINE_PREPARED,
+				.release = k->handle,
+				.formation = k->formation});
+}
+
+/* Config vars of the document beat those of its files; among files the last one wins. */
+static int merge_env(struct release *r, const struct env *from_files)
+{
+	for (size_t i = 0; i < from_files->n; i++) {
+		const struct env_var *v = &from_files->vars[i];
+
+		if (env_get(&r->env, v->name))
+			continue;
+		int e = env_set(&r->env, v->name, v->value);
+		if (e < 0)
+			return e;
+	}
+	return 0;
+}
+
+static int read_env_files(struct supervisor *s, struct release *r, struct err *err)
+{
+	struct env HSUP_CLEANUP(env_done) found = {0};
+
+	for (size_t i = 0; i < r->n_env_files; i++) {
+		const char *name = r->env_files[i];
+		char path[4096];
+		_cleanup_free_ char *text = NULL;
+		size_t len;
+		unsigned line = 0;
+
+		(void)snprintf(path, sizeof path, "%s%s%s",
+			name[0] == '/' ? "" : s->options->control_dir, name[0] == '/' ? "" : "/",
+			name);
+		int e = file_read(AT_FDCWD, path, ENV_FILE_BYTES, &text, &len);
+		if (e == -EINVAL || e == -EISDIR)
+			return err_set(
+				err, e, "EnvFiles[%zu]: %.300s: is no regular file", i, path);
+		if (e < 0)
+			return err_errno(err, e, "EnvFiles[%zu]: %.300s", i, path);
+		e = env_parse_file(&found, text, len, &line, err);
+		if (e < 0)
+			return err_wrap(err, "EnvFiles[%zu]: %.150s: line %u", i, name, line);
+	}
+	int e = merge_env(r, &found);
+	return e < 0 ? err_errno(err, e, "EnvFiles") : 0;
+}
+
+static bool is_local(const char *slug)
+{
+	return strncmp(slug, "http://", 7) != 0 && strncmp(slug, "https://", 8) != 0;
+}
+
+static void say_slug(struct supervisor *s, const struct slug_result *result)
+{
+	if (s->options->mode == MODE_RUN && !s->options->verbose)
+		return;
+	if (result->cached)
+		router_note(s->router, NULL, "slug %.12s is unpacked already", result->digest);
+	else
+		router_note(s->router, NULL,
+			"slug %.12s unpacked: %.1f MB, %llu files, %.1f MB of disk, in %.2f s",
+			result->digest, (double)result->packed / 1e6,
+			(unsigned long long)result->entries, (double)result->unpacked / 1e6,
+			(double)result->took_ns / 1e9);
+}
+
+static void on_slug(void *userdata, const struct slug_result *result)
+{
+	struct supervisor *s = userdata;
+	struct known_release *k = release_known(s, s->preparing);
+
+	if (!k)
+		return;
+	if (result->error == -ENOENT && is_local(k->release->slug) &&
+		!(s->setup->driver->caps & DRIVER_NEEDS_SLUG)) {
+		router_note(s->router, NULL,
+			"warning: slug %s does not exist: running with the environment only",
+			k->release->slug);
+		prepared(s, k);
+		return;
+	}
+	if (result->error < 0) {
+		char why[600];
+
+		(void)snprintf(why, sizeof why, "Slug: %s", result->text);
+		prepare_failed(s, k, why);
+		return;
+	}
+	k->release->slug_digest = strdup(result->digest);
+	k->release->slug_path = strdup(result->path);
+	if (!k->release->slug_digest || !k->release->slug_path) {
+		prepare_failed(s, k, "out of memory");
+		return;
+	}
+	say_slug(s, result);
+	prepared(s, k);
+}
+
+void release_prepare(struct supervisor *s, struct known_release *k)
+{
+	struct release *r = k->release;
+	struct err err = {0};
+
+	s->preparing = k->handle;
+	if (read_env_files(s, r, &err) < 0) {
+		prepare_failed(s, k, err.text);
+		return;
+	}
+	/* A dry run changes nothing on disk. */
+	if (!r->slug || (s->setup->driver->caps & DRIVER_DRY)) {
+		prepared(s, k);
+		return;
+	}
+	/* A submission is fetched, whatever lay at its source before; the release in force is what
+	 * it was when it was committed. */
+	char digest[65];
+	bool known = !k->submission && slugs_recall(s->slugs, k->handle == s->fallback, r->slug,
+					       r->slug_checksum, digest);
+	int e = slugs_prepare(s->slugs, r->slug, s->options->control_dir, r->slug_checksum,
+		known ? digest : NULL, on_slug, s, &err);
+	if (e < 0)
+		prepare_failed(s, k, err.text);
+}
+
+void release_prepare_stop(struct supervisor *s, uint64_t handle)
+{
+	if (s->preparing != handle)
+		return;
+	s->preparing = 0;
+	if (s->slugs)
+		slugs_cancel(s->slugs);
+}

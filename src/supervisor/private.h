@@ -1,0 +1,146 @@
+/* What the files of this room share. */
+#pragma once
+
+#include "core/engine.h"
+#include "logs/router.h"
+#include "supervisor/slugs.h"
+#include "supervisor/supervisor.h"
+
+/* One release that is known: in force, the one before, or on its way in. */
+struct known_release {
+	uint64_t handle;
+	struct release *release;
+	struct submission *submission; /* until it was committed, rejected or dropped */
+	struct formation *formation;   /* once it is prepared */
+	struct known_release *next;
+};
+
+/* One life of a dyno, from its order until its output is out and the driver may forget it. */
+struct life {
+	uint64_t id;
+	uint32_t generation;
+	int pid;
+	unsigned color;
+	bool left, ended;
+	unsigned draining; /* taps that still empty their pipes */
+	struct tap *out, *err;
+	struct dyno_exit exit;
+	struct supervisor *owner;
+	struct life *next; /* in its bucket */
+	char name[LIMIT_NAME + 1];
+};
+
+#define LIFE_BUCKETS 1024
+#define OVER_MAX     64
+
+struct supervisor {
+	const struct supervisor_setup *setup;
+	const struct options *options;
+	sd_event *loop;
+	sd_event_source *timer, *retry, *progress, *linger;
+	struct router *router;
+	struct slugs *slugs;
+	struct driver_context driver_context;
+	void *driver_state;
+	void *source_state; /* NULL until what runs is known */
+	bool holds_source;
+
+	struct engine *engine;
+	bool caught_up;
+	bool handling; /* engine_handle() is on the stack: events wait in the queue */
+	struct engine_event *queue;
+	size_t n_queue, cap_queue;
+
+	struct known_release *releases;
+	uint64_t last_handle;
+	uint64_t preparing; /* handle, 0 = nothing */
+	uint64_t restoring; /* handle of the release in force at start */
+	uint64_t fallback;  /* the one before it, when that one had not settled */
+	bool source_begun;
+	sd_event_source *restore_again;
+	uint64_t restore_wait;	       /* ns */
+	uint64_t in_force;	       /* handle */
+	char *previous_digest;	       /* slug of the release before it */
+	struct known_release *one_off; /* of `run` and `build`: what was found so far */
+	sd_event_source *one_off_idle;
+
+	struct life *lives[LIFE_BUCKETS];
+	size_t n_lives;
+	struct launch_child over[OVER_MAX]; /* drained, to be acknowledged */
+	size_t n_over;
+	sd_event_source *acknowledge;
+	struct engine_adopted *adopted; /* found running, until the engine knows of them */
+	size_t n_adopted, cap_adopted;
+
+	unsigned stopping; /* urgency, 0 = no */
+	uint64_t stop_begun;
+	bool leaving;
+	int leave_code;
+	int run_code;  /* of `run`: the command's own, also when it was told to end */
+	int exit_code; /* SUPERVISOR_EXIT_* */
+};
+
+/* ---- feed.c: events into the engine, actions out of it ---- */
+
+/* Hands an event over, now or after the one at hand. Formation, adopted and overrides must outlive
+ * the call only when nothing is being handled; all callers from the loop are fine. */
+void feed(struct supervisor *s, const struct engine_event *event);
+int feed_start_engine(struct supervisor *s, struct err *err);
+
+/* ---- actions.c ---- */
+void act(struct supervisor *s, const struct engine_action *action);
+
+/* ---- lives.c ---- */
+struct life *life_new(struct supervisor *s, const char *name, unsigned color, uint64_t id,
+	uint32_t generation); /* NULL = out of memory */
+struct life *life_find(struct supervisor *s, uint64_t id, uint32_t generation);
+void life_drop(struct supervisor *s, struct life *l); /* never started: forget it */
+void lives_free(struct supervisor *s);
+void lives_names(struct supervisor *s, char *ret_text, size_t size); /* "web.1 web.2 and 7 more" */
+void lives_tell_engine(struct supervisor *s); /* ADOPTED each, CAUGHT_UP, and the exits since */
+
+/* ---- events.c ---- */
+extern const struct driver_events supervisor_driver_events;
+int events_begin(struct supervisor *s) HSUP_MUST_CHECK;
+void life_over(struct supervisor *s, struct life *l); /* tells the engine, drains, acknowledges */
+
+/* ---- tag.c: what a later supervisor must know of a dyno that runs ---- */
+size_t tag_write(const struct dyno *d, unsigned char ret_tag[LIMIT_TAG]);
+int tag_read(const unsigned char *tag, size_t len, struct engine_adopted *ret) HSUP_MUST_CHECK;
+
+/* ---- releases.c ---- */
+extern const struct source_events supervisor_source_events;
+void release_restored(
+	struct supervisor *s, struct known_release *k); /* prepared, before all began */
+void release_restore_later(struct supervisor *s);
+int release_restore(struct supervisor *s, struct err *err); /* 1 = there is one; prepares it */
+struct known_release *release_known(struct supervisor *s, uint64_t handle);
+struct known_release *release_learn(struct supervisor *s, struct release *release,
+	struct submission *submission); /* takes both; NULL = out of memory (both are released) */
+void release_forget(struct supervisor *s, struct known_release *k);
+void release_refused(struct supervisor *s);
+void release_committed(struct supervisor *s, const struct known_release *k);
+void release_settled(struct supervisor *s, uint64_t handle);
+void release_rolled_back(struct supervisor *s, uint64_t failed, uint64_t previous);
+void release_end_submission(struct supervisor *s, struct known_release *k, const char *reason);
+
+/* ---- prepare.c: answers by events of the engine, supervisor_restored() or one_off_ready() ---- */
+void release_prepare(struct supervisor *s, struct known_release *k);
+void release_prepare_stop(struct supervisor *s, uint64_t handle);
+
+/* ---- one_off.c: `run` and `build` ---- */
+int one_off_begin(struct supervisor *s, struct err *err);
+void one_off_ready(struct supervisor *s, struct known_release *k);
+void one_off_failed(struct supervisor *s, const char *why);
+
+/* ---- supervisor.c ---- */
+void supervisor_adopted(struct supervisor *s, int r);
+void supervisor_begin_source(struct supervisor *s);			 /* once */
+void supervisor_restored(struct supervisor *s, struct known_release *k); /* NULL: there is none */
+
+/* ---- leave.c ---- */
+void supervisor_leave(struct supervisor *s, int code); /* when the last output is out */
+void supervisor_maybe_leave(struct supervisor *s);
+void supervisor_shutdown(struct supervisor *s, unsigned urgency);
+void supervisor_exit(struct supervisor *s, int exit_code);
+const char *supervisor_app(const struct supervisor *s, const struct release *r);

@@ -1,0 +1,236 @@
+/* The supervisor's life: wake up, find what runs, catch up, go on until all is done. */
+#include "supervisor/private.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+#define DRAIN_AT_END (2 * NSEC_PER_SEC)
+
+const char *supervisor_app(const struct supervisor *s, const struct release *r)
+{
+	if (r->name)
+		return r->name;
+	if (s->options->app)
+		return s->options->app;
+	const char *slash = strrchr(s->options->control_dir, '/');
+	return slash && slash[1] ? slash + 1 : s->options->control_dir;
+}
+
+void supervisor_begin_source(struct supervisor *s)
+{
+	struct err err = {0};
+
+	if (s->source_begun)
+		return;
+	s->source_begun = true;
+	if (s->setup->source->start(s->source_state, s->loop, &supervisor_source_events, s, &err) <
+		0) {
+		router_note(s->router, NULL, "error: %s", err.text);
+		supervisor_leave(s, 1);
+	}
+}
+
+void supervisor_restored(struct supervisor *s, struct known_release *k)
+{
+	const struct known_release *before = release_known(s, s->fallback);
+
+	if (k) {
+		s->restoring = 0;
+		s->in_force = k->handle;
+		feed(s, &(struct engine_event){.type = ENGINE_RESTORED,
+				.release = k->handle,
+				.formation = k->formation,
+				.settled = before ? before->handle : 0,
+				.settled_formation = before ? before->formation : NULL});
+	}
+	lives_tell_engine(s);
+	supervisor_begin_source(s);
+}
+
+/* With dynos running this is a crash to come back from: the launcher leaves them alone and starts
+ * us again. With none it is the end, and the user's to mend. */
+static void cannot_begin(struct supervisor *s, const struct err *err)
+{
+	router_note(s->router, NULL, "error: %s", err->text);
+	if (s->n_adopted)
+		supervisor_exit(s, 1);
+	else
+		supervisor_leave(s, 1);
+}
+
+static int open_house(struct supervisor *s, struct err *err)
+{
+	int r = s->setup->open_source(s->options, &s->source_state, &s->holds_source, err);
+
+	if (r < 0)
+		return r;
+	if (s->setup->driver->caps & DRIVER_DRY)
+		return 0;
+	s->slugs = slugs_open(s->loop, s->options->state_dir, s->options->control_dir,
+		s->setup->slug_helper, isatty(STDERR_FILENO), err);
+	return s->slugs ? 0 : err->code;
+}
+
+void supervisor_adopted(struct supervisor *s, int r)
+{
+	struct err err = {0};
+
+	if (r < 0) {
+		router_note(s->router, NULL, "error: what runs cannot be listed: %s", err_name(r));
+		supervisor_exit(s, 1);
+		return;
+	}
+	if (s->n_adopted)
+		router_note(s->router, NULL, "found %zu dynos running", s->n_adopted);
+	if (open_house(s, &err) < 0) {
+		cannot_begin(s, &err);
+		return;
+	}
+	if (s->options->mode != MODE_START) {
+		if (one_off_begin(s, &err) < 0)
+			cannot_begin(s, &err);
+		return;
+	}
+	r = release_restore(s, &err);
+	if (r < 0)
+		router_note(s->router, NULL, "error: %s", err.text);
+	if (r <= 0)
+		supervisor_restored(s, NULL);
+}
+
+static void log_to_router(enum log_level level, const char *line, void *userdata)
+{
+	struct supervisor *s = userdata;
+
+	router_note(s->router, NULL, "%s%s",
+		level == LOG_LEVEL_ERROR     ? "error: "
+		: level == LOG_LEVEL_WARNING ? "warning: "
+					     : "",
+		line);
+}
+
+static bool use_color(const struct options *o, int fd)
+{
+	const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
+
+	if (o->color != COLOR_AUTO)
+		return o->color == COLOR_ALWAYS;
+	return isatty(fd) && !(no && *no) && !(term && strcmp(term, "dumb") == 0);
+}
+
+static int open_logs(struct supervisor *s, struct err *err)
+{
+	/* The output of `run` is the command's own: what hsup says goes to standard error. */
+	int fd = s->options->mode == MODE_START ? STDOUT_FILENO : STDERR_FILENO;
+	struct sink *sink = sink_terminal_new(fd, use_color(s->options, fd));
+
+	if (!sink)
+		return err_errno(err, -ENOMEM, "log");
+	s->router = router_new(s->loop, sink, err);
+	if (!s->router)
+		return -ENOMEM;
+	log_set_sink(log_to_router, s);
+	return 0;
+}
+
+static int begin(struct supervisor *s, struct err *err)
+{
+	int r = sd_event_new(&s->loop);
+
+	if (r < 0)
+		return err_errno(err, r, "event loop");
+	r = open_logs(s, err);
+	if (r < 0)
+		return r;
+	r = events_begin(s);
+	if (r < 0)
+		return err_errno(err, r, "event loop");
+	r = feed_start_engine(s, err);
+	if (r < 0)
+		return r;
+
+	s->driver_context = (struct driver_context){
+		.loop = s->loop,
+		.launcher_fd = s->setup->launcher_fd,
+		.shell = access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh",
+		.events = &supervisor_driver_events,
+		.userdata = s,
+	};
+	r = s->setup->driver->open(&s->driver_context, &s->driver_state, err);
+	if (r < 0)
+		return r;
+	if (!s->setup->driver->adopt) {
+		supervisor_adopted(s, 0);
+		return 0;
+	}
+	r = s->setup->driver->adopt(s->driver_state);
+	return r < 0 ? err_errno(err, r, "list of what runs") : 0;
+}
+
+static void end(struct supervisor *s)
+{
+	if (s->router) {
+		router_disown(s->router);
+		router_flush(s->router, DRAIN_AT_END);
+	}
+	if (s->driver_state)
+		s->setup->driver->close(s->driver_state);
+	fd_close(s->driver_context.launcher_fd);
+	engine_free(s->engine);
+	s->engine = NULL;
+	slugs_close(s->slugs);
+	while (s->releases) {
+		/* What is still on its way in stays with the source: the next start takes it up. */
+		s->releases->submission = NULL;
+		release_forget(s, s->releases);
+	}
+	if (s->source_state)
+		s->setup->source->close(s->source_state);
+	lives_free(s);
+	log_set_sink(NULL, NULL);
+	router_free(s->router);
+	sd_event_source_disable_unref(s->timer);
+	sd_event_source_disable_unref(s->acknowledge);
+	sd_event_source_disable_unref(s->retry);
+	sd_event_source_disable_unref(s->progress);
+	sd_event_source_disable_unref(s->linger);
+	sd_event_source_disable_unref(s->one_off_idle);
+	sd_event_source_disable_unref(s->restore_again);
+	sd_event_unref(s->loop);
+	free(s->queue);
+	free(s->adopted);
+	free(s->previous_digest);
+	free(s);
+}
+
+int supervisor_run(const struct supervisor_setup *setup)
+{
+	struct supervisor *s = calloc(1, sizeof *s);
+	struct err err = {0};
+
+	if (!s) {
+		log_error("out of memory");
+		return SUPERVISOR_EXIT_FATAL;
+	}
+	s->setup = setup;
+	s->options = setup->options;
+	s->exit_code = 1;
+	s->driver_context.launcher_fd = -1;
+	(void)signal(SIGPIPE, SIG_IGN);
+
+	int r = begin(s, &err);
+	if (r < 0)
+		log_error("%s", err.text);
+	else
+		(void)sd_event_loop(s->loop);
+
+	/* Another version of the wire will not change by trying again. */
+	int code = err.code == -EPROTO ? SUPERVISOR_EXIT_FATAL : s->exit_code;
+	end(s);
+	return code;
+}
