@@ -1,0 +1,188 @@
+/* What a release would do, or all that is wrong with it. Touches nothing. */
+#include "cli/private.h"
+
+#include "base/file.h"
+#include "base/str.h"
+#include "model/diff.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#define SHOWN 400
+
+static const enum option_id takes[] = {OPT_AGAINST, 0};
+
+static void print_errors(const char *file, const struct release_errors *errors)
+{
+	for (size_t i = 0; i < errors->n; i++) {
+		const struct release_error *e = &errors->list[i];
+
+		(void)printf("%s:%u:%u: %s%s%s\n", file, e->line, e->column, e->path,
+			e->path[0] ? ": " : "", e->text);
+	}
+	if (errors->more)
+		(void)printf("%s: and more: these are the first %zu errors\n", file, errors->n);
+}
+
+/* NULL after saying why. */
+static struct release *load(const char *file)
+{
+	struct release_errors HSUP_CLEANUP(release_errors_done) errors = {0};
+	struct release *release = NULL;
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+
+	int r = file_read(AT_FDCWD, file, LIMIT_RELEASE_BYTES, &text, &len);
+	if (r == -EFBIG)
+		(void)command_error(&command_check,
+			"%s: has more than the %zu bytes a release may have", file,
+			LIMIT_RELEASE_BYTES);
+	else if (r == -EINVAL)
+		(void)command_error(&command_check, "%s: is no regular file", file);
+	else if (r < 0)
+		(void)command_error(&command_check, "%s: %s", file, err_name(r));
+	if (r < 0)
+		return NULL;
+
+	r = release_parse(text, len, &release, &errors);
+	if (r == -EINVAL)
+		print_errors(file, &errors);
+	else if (r < 0)
+		(void)command_error(&command_check, "%s: %s", file, err_name(r));
+	return r < 0 ? NULL : release;
+}
+
+static bool is_plain(const char *word)
+{
+	return *word && !word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					   "0123456789_-+=./:,@%^")];
+}
+
+/* A word as a shell would want it. */
+static void add_word(struct strbuf *b, const char *word)
+{
+	if (is_plain(word)) {
+		(void)strbuf_puts(b, word);
+		return;
+	}
+	(void)strbuf_puts(b, "'");
+	for (const char *p = word; *p; p++)
+		(void)strbuf_add(b, *p == '\'' ? "'\\''" : p, *p == '\'' ? 4 : 1);
+	(void)strbuf_puts(b, "'");
+}
+
+static const char *command_text(const struct process *p, char ret_text[SHOWN])
+{
+	struct strbuf HSUP_CLEANUP(strbuf_done) b = {0};
+
+	if (p->n_args == 1)
+		(void)strbuf_puts(&b, p->args[0]);
+	for (size_t i = 0; p->n_args > 1 && i < p->n_args; i++) {
+		(void)strbuf_puts(&b, i ? " " : "");
+		add_word(&b, p->args[i]);
+	}
+	return str_printable(b.data ? b.data : "", b.len, ret_text, SHOWN);
+}
+
+static int type_width(const struct formation *a, const struct formation *b)
+{
+	int width = 0;
+
+	for (int k = 0; k < 2; k++) {
+		const struct formation *f = k ? b : a;
+
+		for (unsigned i = 0; f && i < f->n_types; i++) {
+			int len = (int)strlen(f->types[i].name);
+			width = len > width ? len : width;
+		}
+	}
+	return width;
+}
+
+static int print_types(const struct release *r)
+{
+	_cleanup_free_ struct formation *f = formation_new(r);
+	char text[SHOWN];
+
+	if (!f)
+		return command_error(&command_check, "out of memory");
+	for (size_t i = 0; i < r->n_processes; i++) {
+		const struct process *p = &r->processes[i];
+
+		(void)printf("%-*s %4u  %s%s\n", type_width(f, NULL), p->type, p->quantity,
+			command_text(p, text),
+			p->autostart ? "" : "  (started only when asked for)");
+	}
+	return EXIT_OK;
+}
+
+static void print_diff(int width, const struct type_diff *d)
+{
+	(void)printf("%-*s  %-7s  ", width, d->type, type_change_text(d->change));
+	if (d->old_quantity == d->new_quantity)
+		(void)printf("%u\n", d->new_quantity);
+	else
+		(void)printf("%u -> %u\n", d->old_quantity, d->new_quantity);
+}
+
+static int print_diffs(const struct release *before, const struct release *now)
+{
+	_cleanup_free_ struct formation *old = formation_new(before), *new = formation_new(now);
+	_cleanup_free_ struct type_diff *list = NULL;
+
+	if (old && new)
+		list = calloc(old->n_types + new->n_types + 1, sizeof *list);
+	if (!list)
+		return command_error(&command_check, "out of memory");
+	size_t n = formation_diff(old, new, list);
+	for (size_t i = 0; i < n; i++)
+		print_diff(type_width(old, new), &list[i]);
+	return EXIT_OK;
+}
+
+static int check_one(const char *file, const struct release *old)
+{
+	struct release *r = load(file);
+
+	if (!r)
+		return EXIT_REFUSED;
+	int code = old ? print_diffs(old, r) : print_types(r);
+	(void)release_unref(r);
+	return code;
+}
+
+static int run(struct options *o, int n_operands, char **operands)
+{
+	struct release HSUP_CLEANUP(release_unrefp) *old = NULL;
+	int code = EXIT_OK;
+
+	if (n_operands == 0)
+		return usage_error(&command_check, "no FILE given");
+	if (o->against && n_operands > 1)
+		return usage_error(&command_check, "one FILE only with --against");
+	if (o->against && !(old = load(o->against)))
+		code = EXIT_REFUSED;
+	for (int i = 0; i < n_operands; i++) {
+		if (n_operands > 1)
+			(void)printf("%s%s:\n", i ? "\n" : "", operands[i]);
+		if (check_one(operands[i], old) != EXIT_OK)
+			code = EXIT_REFUSED;
+	}
+	return code;
+}
+
+const struct command command_check = {
+	.name = "check",
+	.operands = "FILE...",
+	.summary = "check releases, and show what they would run",
+	.help = "Prints the process types of each FILE with their quantity and command, or all\n"
+		"errors of it as FILE:LINE:COLUMN: path: text, and then exits with 1. Names that\n"
+		"only exist at run time (slug, env files, users) are not looked for.\n"
+		"\n"
+		"Examples:\n"
+		"  hsup check release.json\n"
+		"  hsup check --against /srv/shop/loaded release.json\n",
+	.options = takes,
+	.run = run,
+};

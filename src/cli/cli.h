@@ -1,0 +1,67 @@
+/* The command line: commands are records; help, usage errors and completion come from them.
+ *
+ * To add a command: one file with a `const struct command`, one line in commands.c. An option: one
+ * line in commands.c, one case in options.c, and its id in the list of each command that takes it.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "model/options.h"
+
+enum {
+	EXIT_OK = 0,
+	EXIT_REFUSED = 1, /* a release or request was refused, or something failed */
+	EXIT_USAGE = 2,
+};
+
+enum option_id {
+	OPT_APP = 1,
+	OPT_DRIVER,
+	OPT_CONTROL_DIR,
+	OPT_CONTROL_SOCKET,
+	OPT_STATE_DIR,
+	OPT_RUNTIME_DIR,
+	OPT_ONESHOT,
+	OPT_START_NUMBER,
+	OPT_BIND,
+	OPT_COLOR,
+	OPT_VERBOSE,
+	OPT_AGAINST,
+	OPT_HELP,
+	OPT_VERSION,
+	OPT_MAX,
+};
+
+struct command {
+	const char *name;
+	const char *operands; /* "[--] COMMAND..." for the usage line; "" = none */
+	const char *summary;  /* one line */
+	const char *help;     /* lines that end in a newline, or NULL */
+	const enum option_id
+		*options;     /* 0-terminated: those it takes besides --help; NULL = none */
+	bool stop_at_operand; /* options end at the first operand (run) */
+	bool raw;	      /* every word behind its name is an operand */
+	bool hidden;	      /* not in the help */
+	bool launches;	      /* main.c hands it to the launcher: run, start, build */
+	enum run_mode mode;   /* of a command that launches */
+	/* Checks operands and fills options in; for commands that do not launch: does the work.
+	 * Returns an exit code; EXIT_OK for a command that launches means: go on. */
+	int (*run)(struct options *o, int n_operands, char **operands);
+};
+
+/* Parses argv as Go hsup did: options before or after the command's name, global and own alike.
+ * Fills *o in from nothing; argv stays as it is.
+ *
+ * Returns EXIT_OK and the command: it has already run, with its exit code in *ret_code, when it
+ * does not launch; end *o with cli_options_done(). Else EXIT_USAGE (or EXIT_REFUSED: out of memory,
+ * ...) after one line on standard error; then *o holds nothing. */
+int cli_parse(int argc, char **argv, struct options *o, const struct command **ret_command,
+	int *ret_code) HSUP_MUST_CHECK;
+void cli_options_done(struct options *o);
+
+/* What main.c tells the command line, so that it reaches into no other room. Not copied; the first
+ * driver is the default. */
+struct cli_driver_name {
+	const char *name, *alias, *summary; /* alias may be NULL */
+};
+void cli_set_drivers(const struct cli_driver_name *drivers, size_t n);

@@ -1,0 +1,98 @@
+/* The tables: every command, every option. */
+#include "cli/private.h"
+
+static const struct command *const commands[] = {
+	&command_start,
+	&command_run,
+	&command_build,
+	&command_check,
+	&command_version,
+	&command_help,
+	&command_complete,
+};
+
+_Static_assert(ARRAY_SIZE(commands) <= COMMAND_MAX, "command_names() has room for all");
+
+static const struct option_record options[] = {
+	{OPT_APP, 'a', "app", "NAME", "name of the app, when the release has none"},
+	{OPT_DRIVER, 'd', "dynodriver", "NAME", "the way dynos run (default: simple)",
+		COMPLETE_DRIVER},
+	{OPT_CONTROL_DIR, 'C', "control-dir", "PATH",
+		"the app's control directory (HSUP_CONTROL_DIR)"},
+	{OPT_CONTROL_SOCKET, 's', "control-socket", "PATH",
+		"accepted and not used: this build serves no control API"},
+	{OPT_STATE_DIR, 0, "state-dir", "PATH", "where unpacked slugs are kept (HSUP_STATE_DIR)"},
+	{OPT_RUNTIME_DIR, 0, "runtime-dir", "PATH", "where pipes of dynos live (HSUP_RUNTIME_DIR)"},
+	{OPT_ONESHOT, 0, "oneshot", NULL, "restart nothing; exit when all dynos have ended"},
+	{OPT_START_NUMBER, 0, "start-number", "N",
+		"number of the first dyno of a type (default: 1)"},
+	{OPT_BIND, 0, "bind", "HOST:CONTAINER",
+		"a path of the host for dynos with files of their own (not simple)"},
+	{OPT_COLOR, 0, "color", "WHEN", "auto, always or never (default: auto)", COMPLETE_COLOR},
+	{OPT_VERBOSE, 'v', "verbose", NULL, "say more of what is done"},
+	{OPT_AGAINST, 0, "against", "OLD", "say what would change from the release in OLD"},
+	{OPT_HELP, 'h', "help", NULL, "show this help"},
+	{OPT_VERSION, 0, "version", NULL, "show the version"},
+};
+
+_Static_assert(ARRAY_SIZE(options) == OPT_MAX - 1, "every option has its record");
+
+static const struct cli_driver_name *drivers;
+static size_t n_drivers;
+
+void cli_set_drivers(const struct cli_driver_name *names, size_t n)
+{
+	drivers = names;
+	n_drivers = n;
+}
+
+const struct cli_driver_name *driver_name_at(size_t index)
+{
+	return index < n_drivers ? &drivers[index] : NULL;
+}
+
+const struct command *command_at(size_t index)
+{
+	return index < ARRAY_SIZE(commands) ? commands[index] : NULL;
+}
+
+const struct command *command_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (strcmp(commands[i]->name, name) == 0)
+			return commands[i];
+	return NULL;
+}
+
+bool command_takes(const struct command *c, enum option_id id)
+{
+	if (id == OPT_HELP)
+		return !c->raw;
+	for (size_t i = 0; c->options && c->options[i]; i++)
+		if (c->options[i] == id)
+			return true;
+	return false;
+}
+
+size_t command_names(const char *ret_names[COMMAND_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!commands[i]->hidden)
+			ret_names[n++] = commands[i]->name;
+	return n;
+}
+
+const struct option_record *option_at(size_t index)
+{
+	return index < ARRAY_SIZE(options) ? &options[index] : NULL;
+}
+
+const struct option_record *option_by_id(enum option_id id)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+		if (options[i].id == id)
+			return &options[i];
+	return NULL;
+}

@@ -1,0 +1,213 @@
+/* The value of each option. */
+#include "cli/private.h"
+
+#include "base/parse.h"
+#include "base/str.h"
+#include "model/validate.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+const char *const color_names[] = {"auto", "always", "never", NULL};
+
+#define SHOWN 120
+
+static const char *show(const char *value, char ret_text[SHOWN])
+{
+	return str_printable(value, strlen(value), ret_text, SHOWN);
+}
+
+static int apply_path(char **path, const char *value, struct err *err)
+{
+	char *absolute;
+	char shown[SHOWN];
+
+	int r = path_absolute(value, &absolute);
+	if (r < 0)
+		return err_errno(err, r, "%s", show(value, shown));
+	free(*path);
+	*path = absolute;
+	return 0;
+}
+
+static int apply_driver(struct options *o, const char *value, struct err *err)
+{
+	struct strbuf HSUP_CLEANUP(strbuf_done) known = STRBUF(1024);
+	const struct cli_driver_name *d;
+	char shown[SHOWN];
+
+	for (size_t i = 0; (d = driver_name_at(i)); i++) {
+		if (strcmp(d->name, value) == 0 || (d->alias && strcmp(d->alias, value) == 0)) {
+			o->driver = d->name;
+			return 0;
+		}
+		(void)strbuf_printf(&known, "%s%s", i ? ", " : "", d->name);
+	}
+	return err_set(err, -EINVAL, "unknown driver '%s'; this build has: %s", show(value, shown),
+		known.data ? known.data : "none");
+}
+
+static int apply_start_number(
+	struct options *o, const char *option, const char *value, struct err *err)
+{
+	unsigned number;
+	char shown[SHOWN];
+
+	if (parse_uint(value, OPTIONS_START_NUMBER_MAX, &number) < 0 || number == 0)
+		return err_set(err, -EINVAL,
+			"option '%s' must be a whole number from 1 to %d, not '%s'", option,
+			OPTIONS_START_NUMBER_MAX, show(value, shown));
+	o->start_number = number;
+	return 0;
+}
+
+static int apply_bind(struct options *o, const char *option, const char *value, struct err *err)
+{
+	const char *wrong = rule_bind(value);
+	char shown[SHOWN];
+
+	if (wrong)
+		return err_set(err, -EINVAL, "option '%s' %s, not '%s'", option, wrong,
+			show(value, shown));
+	if (o->n_binds == LIMIT_BINDS)
+		return err_set(
+			err, -EINVAL, "option '%s': more than %d of them", option, LIMIT_BINDS);
+
+	const char *container = strchr(value, ':') + 1;
+	for (size_t i = 0; i < o->n_binds; i++)
+		if (strcmp(o->binds[i].container, container) == 0)
+			return err_set(err, -EINVAL, "option '%s': two binds to '%s'", option,
+				show(container, shown));
+	_cleanup_free_ char *host = strndup(value, (size_t)(container - value) - 1);
+	_cleanup_free_ char *inner = strdup(container);
+	struct bind_mount *grown = reallocarray(o->binds, o->n_binds + 1, sizeof *grown);
+	if (grown)
+		o->binds = grown;
+	if (!grown || !host || !inner)
+		return err_errno(err, -ENOMEM, "option '%s'", option);
+	grown[o->n_binds++] =
+		(struct bind_mount){.host = TAKE_PTR(host), .container = TAKE_PTR(inner)};
+	return 0;
+}
+
+static int apply_color(struct options *o, const char *option, const char *value, struct err *err)
+{
+	char shown[SHOWN];
+
+	for (int i = 0; color_names[i]; i++)
+		if (strcmp(color_names[i], value) == 0) {
+			o->color = (enum color_mode)i;
+			return 0;
+		}
+	return err_set(err, -EINVAL, "option '%s' must be auto, always or never, not '%s'", option,
+		show(value, shown));
+}
+
+static int apply_app(struct options *o, const char *option, const char *value, struct err *err)
+{
+	const char *wrong = rule_app_name(value);
+	char shown[SHOWN];
+
+	if (wrong)
+		return err_set(err, -EINVAL, "option '%s' %s, not '%s'", option, wrong,
+			show(value, shown));
+	o->app = value;
+	return 0;
+}
+
+int options_apply(struct options *o, enum option_id id, const char *option, const char *given,
+	struct err *err)
+{
+	const char *value = given ? given : "";
+
+	if (given && !*given)
+		return err_set(err, -EINVAL, "option '%s' needs a value that is not empty", option);
+	switch (id) {
+	case OPT_APP:
+		return apply_app(o, option, value, err);
+	case OPT_DRIVER:
+		return apply_driver(o, value, err);
+	case OPT_CONTROL_DIR:
+		return apply_path(&o->control_dir, value, err);
+	case OPT_CONTROL_SOCKET:
+		o->control_socket = value;
+		return 0;
+	case OPT_STATE_DIR:
+		return apply_path(&o->state_dir, value, err);
+	case OPT_RUNTIME_DIR:
+		return apply_path(&o->runtime_dir, value, err);
+	case OPT_ONESHOT:
+		o->oneshot = true;
+		return 0;
+	case OPT_START_NUMBER:
+		return apply_start_number(o, option, value, err);
+	case OPT_BIND:
+		return apply_bind(o, option, value, err);
+	case OPT_COLOR:
+		return apply_color(o, option, value, err);
+	case OPT_VERBOSE:
+		o->verbose = true;
+		return 0;
+	case OPT_AGAINST:
+		o->against = value;
+		return 0;
+	case OPT_HELP:
+	case OPT_VERSION:
+	case OPT_MAX:
+		return 0;
+	}
+	return 0;
+}
+
+/* A path that was not given: from the environment, where "" counts as unset. 1 = neither. */
+static int from_env(char **path, const char *name, struct err *err)
+{
+	const char *value = getenv(name);
+
+	if (*path)
+		return 0;
+	if (!value || !*value)
+		return 1;
+	int r = apply_path(path, value, err);
+	return r < 0 ? err_wrap(err, "%s", name) : 0;
+}
+
+int options_complete(struct options *o, struct err *err)
+{
+	const bool root = geteuid() == 0;
+
+	int r = from_env(&o->control_dir, "HSUP_CONTROL_DIR", err);
+	if (r < 0)
+		return r;
+	r = from_env(&o->state_dir, "HSUP_STATE_DIR", err);
+	if (r > 0)
+		r = path_state_default(root, &o->state_dir);
+	if (r == -ENOENT)
+		return err_set(err, -EINVAL,
+			"HOME is not set: say where state is kept with --state-dir or "
+			"HSUP_STATE_DIR");
+	if (r == -ENOMEM)
+		return err_errno(err, r, "state directory");
+	if (r < 0)
+		return r;
+	r = from_env(&o->runtime_dir, "HSUP_RUNTIME_DIR", err);
+	if (r > 0)
+		r = path_runtime_default(root, geteuid(), &o->runtime_dir);
+	return r == -ENOMEM ? err_errno(err, r, "runtime directory") : r;
+}
+
+void cli_options_done(struct options *o)
+{
+	for (size_t i = 0; i < o->n_binds; i++) {
+		free(o->binds[i].host);
+		free(o->binds[i].container);
+	}
+	free(o->binds);
+	free(o->overrides);
+	free(o->control_dir);
+	free(o->state_dir);
+	free(o->runtime_dir);
+	free(o->words);
+	*o = (struct options){0};
+}

@@ -1,0 +1,84 @@
+/* What the files of the command line share. */
+#pragma once
+
+#include "cli/cli.h"
+
+enum complete_kind {
+	COMPLETE_NONE, /* the shell's own: file names */
+	COMPLETE_DRIVER,
+	COMPLETE_COLOR,
+};
+
+struct option_record {
+	enum option_id id;
+	char letter;	   /* 0 = none */
+	const char *name;  /* "control-dir" */
+	const char *value; /* "PATH"; NULL = takes none */
+	const char *help;  /* one line */
+	enum complete_kind complete;
+};
+
+/* ---- commands.c ---- */
+extern const struct command command_start, command_run, command_build, command_check,
+	command_version, command_help, command_complete;
+
+const struct command *command_at(size_t index); /* NULL behind the last; hidden ones too */
+const struct command *command_find(const char *name);
+bool command_takes(const struct command *c, enum option_id id);
+
+/* Fills names with those of all commands that are not hidden; returns how many. */
+#define COMMAND_MAX 32
+size_t command_names(const char *ret_names[COMMAND_MAX]);
+
+const struct option_record *option_at(size_t index); /* NULL behind the last */
+const struct option_record *option_by_id(enum option_id id);
+
+const struct cli_driver_name *driver_name_at(size_t index);
+
+/* ---- options.c ---- */
+/* Checks the value (NULL: it takes none) of an option and notes it. `shown` is the option as it was
+ * written. -EINVAL and err (a usage error), or -ENOMEM and err. */
+int options_apply(struct options *o, enum option_id id, const char *shown, const char *value,
+	struct err *err) HSUP_MUST_CHECK;
+
+/* What was not given, from the environment and the defaults, for a command that launches. */
+int options_complete(struct options *o, struct err *err) HSUP_MUST_CHECK;
+
+extern const char *const color_names[]; /* in the order of enum color_mode, NULL-terminated */
+
+/* ---- parse.c ---- */
+/* Takes the options of argv (argv[0] is skipped): those in front of the command's name when c is
+ * NULL, else those of c. Notes them in *o and a bit for each in *given; *ret_at is the first
+ * operand. EXIT_OK, or another exit code after a line on standard error. */
+int parse_options(struct options *o, const struct command *c, int argc, char **argv,
+	unsigned *given, int *ret_at) HSUP_MUST_CHECK;
+
+/* ---- paths.c ---- */
+/* An absolute form of path (it need not exist); the caller frees it. 0, or negative errno. */
+int path_absolute(const char *path, char **ret_path) HSUP_MUST_CHECK;
+
+/* Where state and sockets live when nobody says: of root, else of the user. 0, -ENOENT when the
+ * environment does not say where the user's home is, or -ENOMEM. */
+int path_state_default(bool root, char **ret_path) HSUP_MUST_CHECK;
+int path_runtime_default(bool root, unsigned uid, char **ret_path) HSUP_MUST_CHECK;
+
+/* ---- cli.c ---- */
+/* One line on standard error: "hsup start: text; see 'hsup help start'". c NULL: no command yet.
+ * Returns EXIT_USAGE. */
+int usage_error(const struct command *c, const char *fmt, ...) HSUP_PRINTF(2, 3);
+
+/* A failure that is not the user's spelling: "hsup check: text". Returns EXIT_REFUSED. */
+int command_error(const struct command *c, const char *fmt, ...) HSUP_PRINTF(2, 3);
+
+/* The usage error for a command that does not exist, with the nearest that does. */
+int unknown_command(const struct command *c, const char *name);
+
+/* One of the two for what options_apply() or options_complete() returned. */
+int options_error(const struct command *c, int r, const struct err *err);
+
+/* For commands that work on a control directory: EXIT_OK, or the usage error that names it. */
+int need_control_dir(const struct command *c, const struct options *o);
+
+/* ---- help.c ---- */
+void help_overview(void);
+void help_command(const struct command *c);

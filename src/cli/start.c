@@ -1,0 +1,72 @@
+#include "cli/private.h"
+
+#include <errno.h>
+
+static const enum option_id takes[] = {OPT_CONTROL_DIR, OPT_DRIVER, OPT_APP, OPT_ONESHOT,
+	OPT_START_NUMBER, OPT_BIND, OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_CONTROL_SOCKET, OPT_COLOR,
+	OPT_VERBOSE, 0};
+
+static int add_override(struct options *o, const char *text)
+{
+	struct quantity_override *q = &o->overrides[o->n_overrides];
+	struct err err;
+
+	if (quantity_parse(text, q, &err) < 0)
+		return usage_error(&command_start, "%s", err.text);
+	for (size_t i = 0; i < o->n_overrides; i++)
+		if (strcmp(o->overrides[i].type, q->type) == 0)
+			return usage_error(
+				&command_start, "process type \"%s\" is given twice", q->type);
+	o->n_overrides++;
+	return EXIT_OK;
+}
+
+static int check_sum(const struct options *o)
+{
+	unsigned sum = 0;
+
+	/* At most LIMIT_TYPES times LIMIT_QUANTITY: no overflow. */
+	for (size_t i = 0; i < o->n_overrides; i++)
+		sum += o->overrides[i].quantity;
+	if (sum > LIMIT_QUANTITY)
+		return usage_error(&command_start, "%u dynos in all; at most %d are possible", sum,
+			LIMIT_QUANTITY);
+	return EXIT_OK;
+}
+
+static int run(struct options *o, int n_operands, char **operands)
+{
+	int r = need_control_dir(&command_start, o);
+
+	if (r != EXIT_OK)
+		return r;
+	if (n_operands > LIMIT_TYPES)
+		return usage_error(&command_start, "more than %d process types", LIMIT_TYPES);
+	if (n_operands == 0)
+		return EXIT_OK;
+	o->overrides = calloc((size_t)n_operands, sizeof *o->overrides);
+	if (!o->overrides)
+		return command_error(&command_start, "out of memory");
+	for (int i = 0; i < n_operands && r == EXIT_OK; i++)
+		r = add_override(o, operands[i]);
+	return r == EXIT_OK ? check_sum(o) : r;
+}
+
+const struct command command_start = {
+	.name = "start",
+	.operands = "[TYPE[=N]]...",
+	.summary = "keep the processes of a release running",
+	.help = "Runs the release in force of the control directory, and every release that is\n"
+		"written to the file `new` there. With operands only the types named run: N dynos\n"
+		"of each, one when no number is given. INT or TERM stops all in order, a second\n"
+		"one at once.\n"
+		"\n"
+		"Examples:\n"
+		"  hsup start -C /srv/shop\n"
+		"  hsup start -C /srv/shop web=2 worker\n"
+		"  hsup start -C /srv/shop --oneshot migrate\n",
+	.options = takes,
+	.launches = true,
+	.mode = MODE_START,
+	.run = run,
+};

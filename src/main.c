@@ -1,0 +1,149 @@
+/* Wiring only: the one place that knows every concrete driver and source.
+ *
+ * The same program has two parts to play. Called by a user it parses the command line and becomes
+ * the launcher; called by the launcher (which says so by HSUP_LAUNCHER_FD) it is the supervisor,
+ * with the same arguments. */
+#include "cli/cli.h"
+#include "config.h"
+#include "drivers/driver.h"
+#include "source/control_dir.h"
+#include "supervisor/supervisor.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/parse.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* A program of ours: beside this one (a build tree), or where it was installed. */
+static int find_program(const char *name, char ret_path[PATH_MAX])
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+	if (n > 0) {
+		self[n] = '\0';
+		char *slash = strrchr(self, '/');
+		if ((size_t)snprintf(ret_path, PATH_MAX, "%.*s/%s", (int)(slash - self), self,
+			    name) < PATH_MAX &&
+			access(ret_path, X_OK) == 0)
+			return 0;
+	}
+	const char *libexec = getenv("HSUP_LIBEXEC_DIR");
+	if ((size_t)snprintf(ret_path, PATH_MAX, "%s/%s",
+		    libexec && *libexec ? libexec : HSUP_LIBEXEC_DIR, name) < PATH_MAX &&
+		access(ret_path, X_OK) == 0)
+		return 0;
+	log_error("%s is not installed: looked beside this program and at %s", name, ret_path);
+	return -ENOENT;
+}
+
+static int become_launcher(const struct options *o, int argc, char **argv)
+{
+	char launcher[PATH_MAX], slug[PATH_MAX], self[PATH_MAX];
+
+	if (find_program("hsup-launcher", launcher) < 0 || find_program("hsup-slug", slug) < 0)
+		return EXIT_REFUSED;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+	if (n < 0) {
+		log_error("/proc/self/exe: %s", err_name(errno));
+		return EXIT_REFUSED;
+	}
+	self[n] = '\0';
+
+	const char **args = calloc((size_t)argc + 8, sizeof *args);
+	size_t at = 0;
+	if (!args) {
+		log_error("out of memory");
+		return EXIT_REFUSED;
+	}
+	args[at++] = launcher;
+	args[at++] = "--runtime-dir";
+	args[at++] = o->runtime_dir;
+	if (o->verbose)
+		args[at++] = "--verbose";
+	args[at++] = "--";
+	args[at++] = self;
+	for (int i = 1; i < argc; i++)
+		args[at++] = argv[i];
+
+	char **list;
+	memcpy(&list, &args, sizeof list);
+	(void)execv(launcher, list);
+	log_error("%s: %s", launcher, err_name(errno));
+	free(args);
+	return EXIT_REFUSED;
+}
+
+static int open_control_dir(
+	const struct options *o, void **ret_state, bool *ret_holds, struct err *err)
+{
+	int r = control_dir_open(o->control_dir,
+		o->mode == MODE_START ? CONTROL_DIR_HOLD : CONTROL_DIR_TRY, ret_state, err);
+
+	if (r == 0)
+		*ret_holds = control_dir_held_by_us(*ret_state);
+	return r;
+}
+
+static int be_supervisor(const struct options *o, const char *fd_text)
+{
+	char slug_helper[PATH_MAX];
+	unsigned fd;
+
+	if (parse_uint(fd_text, INT_MAX, &fd) < 0) {
+		log_error(
+			"%s=%s: not a descriptor; it is for hsup's own use", WIRE_FD_ENV, fd_text);
+		return SUPERVISOR_EXIT_FATAL;
+	}
+	(void)unsetenv(WIRE_FD_ENV);
+	int r = fd_cloexec((int)fd, true);
+	if (r < 0) {
+		log_error("descriptor %u of the launcher: %s", fd, err_name(r));
+		return SUPERVISOR_EXIT_FATAL;
+	}
+	/* Looked for before anything was started; if it has gone since, the slug that needs it is
+	 * refused, and what runs runs on. */
+	(void)find_program("hsup-slug", slug_helper);
+	struct supervisor_setup setup = {
+		.options = o,
+		.driver = driver_find(o->driver),
+		.source = &control_dir_ops,
+		.open_source = open_control_dir,
+		.slug_helper = slug_helper,
+		.launcher_fd = (int)fd,
+	};
+	return supervisor_run(&setup);
+}
+
+static void tell_drivers(void)
+{
+	static struct cli_driver_name names[16];
+	size_t n = 0;
+
+	for (const struct driver *d; n < ARRAY_SIZE(names) && (d = driver_at(n)); n++)
+		names[n] = (struct cli_driver_name){d->name, d->alias, d->summary};
+	cli_set_drivers(names, n);
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	const struct command *command = NULL;
+	const char *launcher = getenv(WIRE_FD_ENV);
+	int code = EXIT_OK;
+
+	log_open("hsup", LOG_LEVEL_INFO);
+	tell_drivers();
+	int r = cli_parse(argc, argv, &options, &command, &code);
+	if (r != EXIT_OK)
+		return r;
+	if (command->launches && code == EXIT_OK)
+		code = launcher ? be_supervisor(&options, launcher)
+				: become_launcher(&options, argc, argv);
+	cli_options_done(&options);
+	return code;
+}
