@@ -1,0 +1,317 @@
+/* DESIGN 3: what must be true after every step, whatever the world does. */
+#include "world.h"
+
+/* ---- of one action ---- */
+
+static void check_start(struct world *w, const struct engine_action *a)
+{
+	const struct formation_type *t = world_wanted(w, world_type(a->dyno->type));
+	unsigned quantity = world_quantity(w, t), live = 1;
+
+	if (a->id >= w->next_id)
+		w->next_id = a->id + 1;
+	if (w->settled && !engine_rolling(w->engine))
+		w->settled_below = w->next_id;
+	for (size_t i = 0; i < w->n_processes; i++) {
+		const struct task *p = &w->processes[i];
+
+		if (p->id == a->id)
+			world_broken(w, "started-twice", "#%" PRIu64 " has a process", a->id);
+		live += strcmp(world_types[p->type], a->dyno->type) == 0;
+	}
+	if (w->urgency)
+		world_broken(w, "started-in-shutdown", "#%" PRIu64, a->id);
+	if (a->generation > 1)
+		return;
+	if (!t || live > quantity + plan_surge(&t->rollout, quantity))
+		world_broken(
+			w, "too-many", "%u %s for a quantity of %u", live, a->dyno->type, quantity);
+}
+
+static void check_signal(struct world *w, const struct engine_action *a)
+{
+	struct task *p = world_process(w, a->id, a->generation);
+
+	if (!p) {
+		world_broken(w, "signalled-dead", "#%" PRIu64 "/%u", a->id, a->generation);
+		return;
+	}
+	if (a->type == ACTION_SIGNAL) {
+		if (p->told)
+			world_broken(w, "told-twice", "#%" PRIu64, a->id);
+		return;
+	}
+	if (w->urgency < 2 && !p->kill_told && !p->adopted) {
+		if (p->told ? w->now < p->told_at + p->grace : p->started)
+			world_broken(w, "early-kill", "#%" PRIu64 " had time left", a->id);
+	}
+	p->kill_told = true;
+}
+
+/* A ready dyno is told to stop by the engine's own decision. */
+static void check_changed(struct world *w, const struct engine_action *a)
+{
+	unsigned type = world_type(a->dyno->type);
+	const struct formation_type *t = world_wanted(w, type);
+
+	if (a->from != DYNO_UP || a->event != DYNO_EV_UNWANTED || a->id == w->step.event.id)
+		return;
+	w->step.stopped[type]++;
+	w->step.stopped_old[type] += !t || t->fingerprint != a->dyno->fingerprint;
+}
+
+void invariants_action(struct world *w, const struct engine_action *a)
+{
+	switch (a->type) {
+	case ACTION_START:
+		check_start(w, a);
+		break;
+	case ACTION_SIGNAL:
+	case ACTION_KILL:
+		check_signal(w, a);
+		break;
+	case ACTION_CHANGED:
+		check_changed(w, a);
+		break;
+	case ACTION_ROLL_BACK:
+		if (!w->settled || a->previous != w->settled || !a->text[0])
+			world_broken(w, "roll-back", "to v%" PRIu64 ", not v%" PRIu64, a->previous,
+				w->settled);
+		for (size_t i = 0; i < w->n_pending; i++)
+			if (w->pending[i].event.type == ENGINE_COMMITTED)
+				world_broken(w, "roll-back",
+					"while v%" PRIu64 " is being committed",
+					w->pending[i].event.release);
+		break;
+	case ACTION_SETTLED:
+		if (engine_rolling(w->engine) || a->release != engine_release(w->engine))
+			world_broken(w, "settled", "v%" PRIu64 " too early", a->release);
+		break;
+	case ACTION_LEAVE:
+		if (w->n_processes)
+			world_broken(w, "left-behind", "%zu processes", w->n_processes);
+		if (a->code != (w->oneshot ? w->code : 0))
+			world_broken(w, "exit-code", "%d, not %d", a->code, w->code);
+		break;
+	case ACTION_PREPARE:
+	case ACTION_DROP:
+	case ACTION_COMMIT:
+	case ACTION_FORGET:
+	case ACTION_REPORT:
+	case ACTION_ROLLOUT_BEGUN:
+	case ACTION_MAX:
+		break;
+	}
+}
+
+/* ---- of the state after a step ---- */
+
+struct census {
+	unsigned live, ready, current;
+};
+
+static void check_timer(struct world *w, const struct dyno *d)
+{
+	static const enum dyno_event timers[DYNO_STATE_MAX] = {
+		[DYNO_STOPPED] = DYNO_EVENT_MAX,
+		[DYNO_STARTING] = DYNO_EV_START_TIMEOUT,
+		[DYNO_UP] = DYNO_EV_STABLE,
+		[DYNO_STOPPING] = DYNO_EV_GRACE_OVER,
+		[DYNO_KILLING] = DYNO_EVENT_MAX,
+		[DYNO_BACKOFF] = DYNO_EV_RETRY,
+	};
+	enum dyno_event right = timers[d->state];
+
+	if (d->state == DYNO_STARTING && d->started)
+		right = DYNO_EV_READY;
+	if (d->deadline && d->timer != right)
+		world_broken(w, "stale-timer", "#%" PRIu64 " %s, timer for: %s", d->id,
+			dyno_state_text(d->state), dyno_event_text(d->timer));
+	else if (!d->deadline && (d->state == DYNO_STOPPING || d->state == DYNO_BACKOFF))
+		world_broken(w, "no-timer", "#%" PRIu64 " %s", d->id, dyno_state_text(d->state));
+	else if (d->deadline && !w->step.no_memory && !w->adopting &&
+		 (d->deadline <= w->now || d->deadline < engine_deadline(w->engine)))
+		world_broken(w, "late-timer", "#%" PRIu64 " %s", d->id, dyno_state_text(d->state));
+}
+
+static void check_dyno(struct world *w, const struct dyno *d, struct census *c)
+{
+	struct task *p = world_process(w, d->id, d->generation);
+	const struct formation_type *t = world_wanted(w, world_type(d->type));
+	bool stays = d->desired != DESIRED_RETIRE;
+
+	if (dyno_live(d) && !p)
+		world_broken(w, "ghost", "#%" PRIu64 " is %s and has no process", d->id,
+			dyno_state_text(d->state));
+	if (d->state == DYNO_STOPPED && d->desired != DESIRED_REST)
+		world_broken(w, "stuck", "#%" PRIu64 " is stopped and nobody will start it", d->id);
+	if (d->state == DYNO_STOPPING && p && !p->told)
+		world_broken(w, "not-told", "#%" PRIu64 " never got StopSignal", d->id);
+	check_timer(w, d);
+
+	bool current = stays && t && t->fingerprint == d->fingerprint;
+	c->live += dyno_live(d);
+	c->ready += stays && (dyno_ready(d) || (current && d->id < w->settled_below));
+	c->current += current;
+}
+
+static void check_processes(struct world *w)
+{
+	for (size_t i = 0; i < w->n_processes; i++) {
+		const struct task *p = &w->processes[i];
+		const struct dyno *d = engine_find(w->engine, p->id);
+
+		if (w->adopting && !d)
+			continue;
+		if (!d || d->generation != p->generation || !dyno_live(d))
+			world_broken(w, "forgotten", "a process of #%" PRIu64 "/%u lives on", p->id,
+				p->generation);
+		if (p->told && !p->kill_told && w->now >= p->told_at + p->grace &&
+			!w->step.no_memory && !w->adopting)
+			world_broken(w, "grace", "#%" PRIu64 " has outlived its grace", p->id);
+	}
+}
+
+static bool hopeless(const struct world *w, const struct formation_type *t)
+{
+	enum character c = (enum character)(t->fingerprint % CHARACTER_MAX);
+
+	if (w->oneshot || !world_quantity(w, t))
+		return false;
+	return c == NO_PROGRAM || c == HANGS || (c == DIES_YOUNG && t->start_time);
+}
+
+/* The operator has stopped one of the type: nobody waits for it any more. */
+static bool excused(const struct world *w, const struct formation_type *t)
+{
+	for (size_t i = 0; i < engine_dynos(w->engine); i++) {
+		const struct dyno *d = engine_dyno(w->engine, i);
+
+		if (d->fingerprint == t->fingerprint && d->desired == DESIRED_REST && !d->gave_up)
+			return true;
+	}
+	return false;
+}
+
+/* A rollout that can be rolled back, and will have to be: something new in it never comes up. */
+static bool doomed(const struct world *w)
+{
+	const struct formation *f = engine_formation(w->engine);
+
+	if (!engine_rolling(w->engine) || !w->settled || engine_release(w->engine) == w->settled ||
+		w->disturbed)
+		return false;
+	for (unsigned i = 0; i < f->n_types; i++) {
+		const struct formation *settled = w->releases[w->settled - 1].formation;
+		const struct formation_type *t = &f->types[i];
+		const struct formation_type *old = formation_find(settled, t->name);
+
+		if ((!old || old->fingerprint != t->fingerprint) && hopeless(w, t) &&
+			!excused(w, t))
+			return true;
+	}
+	return false;
+}
+
+static void check_type(struct world *w, unsigned type, const struct census *c)
+{
+	const struct step *s = &w->step;
+	const struct formation_type *t = world_wanted(w, type);
+	unsigned quantity = world_quantity(w, t), least = quantity;
+	bool recreate = t && t->rollout.strategy == ROLLOUT_RECREATE;
+
+	if (c->live > engine_max_live(w->engine, world_types[type]))
+		world_broken(w, "too-many", "%u %s live, at most %u may", c->live,
+			world_types[type], engine_max_live(w->engine, world_types[type]));
+	if (!s->operators && !s->rolled_back && s->release == engine_release(w->engine) &&
+		!w->urgency && c->ready + s->lost_ready[type] < s->min_up[type] &&
+		c->current < quantity)
+		world_broken(w, "too-few", "%u %s ready, %u were promised", c->ready,
+			world_types[type], s->min_up[type]);
+
+	if (!s->stopped[type] || w->urgency)
+		return;
+	if (!quantity && doomed(w) && s->stopped_old[type])
+		world_broken(w, "took-good-down", "%s, removed by a release that cannot come up",
+			world_types[type]);
+	if (recreate) {
+		unsigned batch = plan_batch(&t->rollout, quantity);
+
+		least = quantity > batch ? quantity - batch : 0;
+	}
+	if (c->current >= quantity) /* a smaller quantity is carried out at once */
+		return;
+	if (c->ready < least)
+		world_broken(w, doomed(w) ? "took-good-down" : "too-few",
+			"%u %s stopped, %u are left ready of %u", s->stopped[type],
+			world_types[type], c->ready, quantity);
+}
+
+void invariants_check(struct world *w)
+{
+	struct census census[WORLD_TYPES] = {0};
+
+	for (size_t i = 0; i < engine_dynos(w->engine) && !w->broken; i++) {
+		const struct dyno *d = engine_dyno(w->engine, i);
+
+		check_dyno(w, d, &census[world_type(d->type)]);
+	}
+	check_processes(w);
+	for (unsigned i = 0; i < WORLD_TYPES; i++)
+		check_type(w, i, &census[i]);
+	if (!engine_stopping(w->engine) && engine_release(w->engine) != w->loaded)
+		world_broken(w, "release", "v%" PRIu64 " is in force, v%" PRIu64 " is loaded",
+			engine_release(w->engine), w->loaded);
+	if (engine_wrong(w->engine))
+		world_broken(w, "wrong", "an event met a state in which it cannot happen");
+}
+
+/* With no faults left, nothing more happens: is what runs what is wanted? */
+void invariants_converged(struct world *w)
+{
+	unsigned number[WORLD_TYPES] = {0};
+	bool stalled[WORLD_TYPES] = {false}; /* by one that gave up, with nothing to go back to */
+	bool any_stalled = false;
+
+	if (w->broken || w->left)
+		return;
+	if (w->urgency || (w->oneshot && engine_formation(w->engine))) {
+		world_broken(w, "never-left", "%zu dynos", engine_dynos(w->engine));
+		return;
+	}
+	for (size_t i = 0; i < engine_dynos(w->engine); i++) {
+		const struct dyno *d = engine_dyno(w->engine, i);
+
+		number[world_type(d->type)]++;
+		stalled[world_type(d->type)] |= d->gave_up;
+	}
+	for (unsigned i = 0; i < WORLD_TYPES; i++) {
+		unsigned quantity = world_quantity(w, world_wanted(w, i));
+
+		any_stalled |= stalled[i];
+		if (number[i] != quantity && !stalled[i])
+			world_broken(w, "not-converged", "%u %s, %u wanted", number[i],
+				world_types[i], quantity);
+	}
+	if (!any_stalled && engine_rolling(w->engine))
+		world_broken(w, "not-converged", "all is there and the rollout goes on");
+	for (size_t i = 0; i < engine_dynos(w->engine); i++) {
+		const struct dyno *d = engine_dyno(w->engine, i);
+		const struct formation_type *t = world_wanted(w, world_type(d->type));
+		unsigned quantity = world_quantity(w, t);
+
+		if (d->gave_up || stalled[world_type(d->type)])
+			continue;
+		if (!t || d->fingerprint != t->fingerprint || d->instance < w->start_number ||
+			d->instance >= w->start_number + quantity)
+			world_broken(
+				w, "not-converged", "%s.%u is not wanted", d->type, d->instance);
+		if (d->state != DYNO_UP && (d->state != DYNO_STOPPED || d->desired != DESIRED_REST))
+			world_broken(w, "not-converged", "%s.%u is %s", d->type, d->instance,
+				dyno_state_text(d->state));
+		for (size_t k = 0; k < i; k++)
+			if (engine_dyno(w->engine, k)->instance == d->instance &&
+				strcmp(engine_dyno(w->engine, k)->type, d->type) == 0)
+				world_broken(w, "not-converged", "two %s.%u", d->type, d->instance);
+	}
+}

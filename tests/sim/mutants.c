@@ -1,0 +1,39 @@
+#include "mutants.h"
+
+#include "base/mem.h"
+
+static const struct mutant mutants[] = {
+	{"no-kill", DYNO_STOPPING, DYNO_EV_GRACE_OVER, {DYNO_KILLING, FX_REPORT_R12},
+		"the grace is over and nobody kills"},
+	{"keep-timer", DYNO_STARTING, DYNO_EV_STARTED, {DYNO_STARTING, 0},
+		"StartTimeout is not disarmed when the process has started"},
+	{"keep-state", DYNO_STOPPING, DYNO_EV_EXITED, {DYNO_STOPPING, FX_DECIDE},
+		"the end of a stop is not seen, and its grace runs on"},
+	{"no-signal", DYNO_UP, DYNO_EV_UNWANTED, {DYNO_STOPPING, 0}, "StopSignal is not sent"},
+	{"double-start", DYNO_STOPPING, DYNO_EV_WANTED, {DYNO_STARTING, FX_START},
+		"started again before it has ended"},
+	{"lost-exit", DYNO_UP, DYNO_EV_EXITED, {DYNO_UP, FX_IGNORE}, "a crash is not seen"},
+	{"no-retry", DYNO_STOPPED, DYNO_EV_CRASHED, {DYNO_STOPPED, 0},
+		"a crashed dyno is never started again"},
+	{"no-grace", DYNO_UP, DYNO_EV_UNWANTED, {DYNO_KILLING, FX_KILL}, "killed without grace"},
+	{"no-ready", DYNO_STARTING, DYNO_EV_READY, {DYNO_STARTING, 0}, "nothing ever comes up"},
+};
+
+const struct mutant *mutant_at(size_t index)
+{
+	return index < ARRAY_SIZE(mutants) ? &mutants[index] : NULL;
+}
+
+const struct mutant *mutant_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(mutants); i++)
+		if (strcmp(mutants[i].name, name) == 0)
+			return &mutants[i];
+	return NULL;
+}
+
+void mutant_grid(const struct mutant *m, dyno_grid *ret_grid)
+{
+	memcpy(ret_grid, &dyno_table, sizeof dyno_table);
+	(*ret_grid)[m->state][m->event] = m->cell;
+}

@@ -1,0 +1,191 @@
+/* Processes: what a driver and a machine would do with them. */
+#include "world.h"
+
+#include <errno.h>
+#include <signal.h>
+
+static uint64_t soon(struct world *w, uint64_t span)
+{
+	return w->now + (span ? world_random(w, span) : 0);
+}
+
+static enum character character_of(const struct task *p)
+{
+	return (enum character)(p->fingerprint % CHARACTER_MAX);
+}
+
+static void schedule(struct task *p, enum process_next next, uint64_t at)
+{
+	p->next = next;
+	p->at = at;
+}
+
+void process_start(struct world *w, const struct engine_action *a)
+{
+	const struct dyno *d = a->dyno;
+	const struct formation_type *t =
+		a->release ? formation_find(w->releases[a->release - 1].formation, d->type) : NULL;
+	struct task *p;
+
+	if (!t || t->fingerprint != d->fingerprint) {
+		world_broken(
+			w, "wrong-release", "%s.%u of v%" PRIu64, d->type, d->instance, a->release);
+		return;
+	}
+	if (w->n_processes == WORLD_PROCESSES) {
+		world_broken(w, "flood", "more than %d processes", WORLD_PROCESSES);
+		return;
+	}
+	p = &w->processes[w->n_processes++];
+	*p = (struct task){
+		.id = a->id,
+		.generation = a->generation,
+		.type = world_type(d->type),
+		.instance = d->instance,
+		.fingerprint = d->fingerprint,
+		.start_time = t->start_time,
+		.grace = t->stop_timeout,
+		.restarts = d->restarts,
+		.failures = d->failures,
+		.obeys = !w->faults || world_chance(w, 85),
+		.exit = {.kind = EXIT_CODE, .value = 0},
+	};
+	schedule(p, NEXT_START, soon(w, w->faults ? 2 * NSEC_PER_SEC : 50 * NSEC_PER_MSEC));
+	if (!w->faults)
+		return;
+	if (character_of(p) == HANGS || world_chance(w, 2)) {
+		schedule(p, NEXT_NOTHING, NEVER);
+	} else if (character_of(p) == NO_PROGRAM || world_chance(w, 3)) {
+		p->exit = (struct dyno_exit){.kind = EXIT_STAGE, .value = 8, .error = ENOENT};
+		p->next = NEXT_FAIL;
+	}
+}
+
+/* It runs: what will become of it by itself? */
+static void live(struct world *w, struct task *p)
+{
+	schedule(p, NEXT_NOTHING, NEVER);
+	if (p->killed || (p->told && p->obeys)) {
+		schedule(p, NEXT_EXIT, soon(w, 100 * NSEC_PER_MSEC));
+		return;
+	}
+	if (w->oneshot && !w->faults) {
+		schedule(p, NEXT_EXIT, soon(w, 20 * NSEC_PER_SEC));
+		return;
+	}
+	if (!w->faults)
+		return;
+	switch (character_of(p)) {
+	case DIES_YOUNG:
+		p->exit = (struct dyno_exit){.kind = EXIT_CODE, .value = 1};
+		schedule(p, NEXT_EXIT, soon(w, p->start_time ? p->start_time : 1));
+		break;
+	case CRASHES:
+		p->exit = (struct dyno_exit){.kind = EXIT_SIGNAL, .value = SIGSEGV};
+		schedule(p, NEXT_EXIT, soon(w, 200 * NSEC_PER_SEC) + p->start_time);
+		break;
+	case FINISHES:
+		schedule(p, NEXT_EXIT, soon(w, 60 * NSEC_PER_SEC) + p->start_time);
+		break;
+	case GOOD:
+	case GOOD_TOO:
+	case GOOD_AGAIN:
+		if (world_chance(w, 10))
+			schedule(p, NEXT_READY, soon(w, NSEC_PER_SEC));
+		else if (world_chance(w, 5))
+			schedule(p, NEXT_LEFT, soon(w, 100 * NSEC_PER_SEC));
+		else if (world_chance(w, 10))
+			schedule(p, NEXT_EXIT, soon(w, 300 * NSEC_PER_SEC));
+		break;
+	case NO_PROGRAM:
+	case HANGS:
+	case CHARACTER_MAX:
+		break;
+	}
+}
+
+void process_signal(struct world *w, const struct engine_action *a)
+{
+	struct task *p = world_process(w, a->id, a->generation);
+
+	if (!p)
+		return;
+	p->told = true;
+	p->told_at = w->now;
+	if (!p->started || !p->obeys)
+		return;
+	p->exit = world_chance(w, 50) ? (struct dyno_exit){.kind = EXIT_SIGNAL, .value = a->signo}
+				      : (struct dyno_exit){.kind = EXIT_CODE, .value = 0};
+	if (w->faults && world_chance(w, 15))
+		p->exit = (struct dyno_exit){.kind = EXIT_CODE, .value = 3};
+
+	uint64_t at = soon(w, w->faults ? p->grace + p->grace / 5 + 1 : 100 * NSEC_PER_MSEC);
+	if (at < p->at)
+		schedule(p, w->faults && world_chance(w, 10) ? NEXT_LEFT : NEXT_EXIT, at);
+}
+
+void process_kill(struct world *w, const struct engine_action *a)
+{
+	struct task *p = world_process(w, a->id, a->generation);
+
+	if (!p)
+		return;
+	p->killed = true;
+	/* A KILL that overtakes the start may be lost; the process turns up all the same. */
+	if (!p->listed && !p->started && p->next == NEXT_START && world_chance(w, 25)) {
+		p->killed = false;
+		return;
+	}
+	p->exit = (struct dyno_exit){.kind = EXIT_SIGNAL, .value = SIGKILL};
+	schedule(p, NEXT_EXIT, soon(w, 100 * NSEC_PER_MSEC));
+}
+
+struct engine_event process_happens(struct world *w, struct task *p)
+{
+	struct engine_event event = {.id = p->id, .generation = p->generation};
+	enum process_next next = p->next;
+
+	schedule(p, NEXT_NOTHING, NEVER);
+	switch (next) {
+	case NEXT_START:
+		event.type = ENGINE_STARTED;
+		p->started = true;
+		p->started_at = w->now;
+		live(w, p);
+		break;
+	case NEXT_READY:
+		event.type = ENGINE_READY;
+		break;
+	case NEXT_LEFT:
+		event.type = ENGINE_LEFT;
+		p->leaderless = true;
+		if (w->faults && world_chance(w, 50))
+			schedule(p, NEXT_EXIT, soon(w, 60 * NSEC_PER_SEC));
+		break;
+	case NEXT_EXIT:
+	case NEXT_FAIL:
+	case NEXT_NOTHING:
+		event.type = next == NEXT_FAIL ? ENGINE_FAILED : ENGINE_EXITED;
+		event.exit = p->exit;
+		*p = w->processes[--w->n_processes];
+		break;
+	}
+	return event;
+}
+
+void process_calm(struct world *w)
+{
+	for (size_t i = 0; i < w->n_processes; i++) {
+		struct task *p = &w->processes[i];
+
+		if (!p->started && p->next == NEXT_NOTHING)
+			schedule(p, NEXT_START, soon(w, 50 * NSEC_PER_MSEC));
+		if (!p->started)
+			continue;
+		p->obeys = true;
+		if (p->told || p->leaderless || p->killed || w->oneshot)
+			schedule(p, NEXT_EXIT, soon(w, NSEC_PER_SEC));
+		else
+			schedule(p, NEXT_NOTHING, NEVER);
+	}
+}

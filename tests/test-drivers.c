@@ -1,0 +1,288 @@
+#include "base/fd.h"
+#include "drivers/account.h"
+#include "drivers/driver.h"
+#include "drivers/environment.h"
+#include "drivers/port.h"
+#include "wire/spec.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+static void the_table_finds_by_name_only(void **state)
+{
+	(void)state;
+	assert_ptr_equal(driver_find("simple"), &driver_simple);
+	assert_ptr_equal(driver_find("null"), &driver_null);
+	assert_null(driver_find("Simple"));
+	assert_null(driver_find(""));
+	size_t n = 0;
+	while (driver_at(n))
+		n++;
+	assert_int_equal(n, 2);
+}
+
+static void every_life_wishes_a_port_of_its_own(void **state)
+{
+	(void)state;
+	assert_int_equal(port_wish(0, 1), 5001);
+	assert_int_equal(port_wish(2, 7), 5207);
+	/* Never outside the ports there are, whatever the numbers. */
+	for (unsigned type = 0; type < 64; type++)
+		for (unsigned instance = 1; instance < 70000; instance += 997) {
+			unsigned port = port_wish(type, instance);
+			assert_in_range(port, 5000, 65535);
+		}
+}
+
+static unsigned listen_anywhere(int *ret_fd)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof a;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&a, sizeof a), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+	*ret_fd = fd;
+	return ntohs(a.sin_port);
+}
+
+static void busy_and_given_ports_are_skipped(void **state)
+{
+	struct port_pool *pool = calloc(1, sizeof *pool);
+	int fd;
+	unsigned busy = listen_anywhere(&fd);
+
+	(void)state;
+	assert_non_null(pool);
+	unsigned first = port_take(pool, busy);
+	assert_true(first > busy);
+	unsigned second = port_take(pool, first);
+	assert_true(second > first);
+	port_give_back(pool, first);
+	assert_int_equal(port_take(pool, busy), first);
+	assert_int_equal(port_take(pool, 65536), 0);
+	assert_false(port_take_again(pool, first));
+	port_give_back(pool, first);
+	assert_true(port_take_again(pool, first));
+	assert_false(port_take_again(pool, 0));
+	assert_false(port_take_again(pool, 70000));
+	port_mark(pool, 70000); /* out of range: nothing to mark, nothing to break */
+	(void)fd_close(fd);
+	free(pool);
+}
+
+static void users_by_name_and_number(void **state)
+{
+	struct account a = {0};
+	struct err err;
+
+	(void)state;
+	assert_int_equal(account_find(&a, "root", &err), 0);
+	assert_int_equal(a.uid, 0);
+	assert_string_equal(a.home, "/root");
+	assert_int_equal(account_find(&a, "54321", &err), 0);
+	assert_int_equal(a.uid, 54321);
+	assert_int_equal(a.gid, 54321);
+	assert_string_equal(a.home, "/");
+	assert_int_equal(account_find(&a, "no-such-user-here", &err), -ENOENT);
+	assert_non_null(strstr(err.text, "no user \"no-such-user-here\""));
+	account_done(&a);
+}
+
+/* ---- the environment ---- */
+
+static struct env_var release_vars[] = {
+	{(char[]){"NAME"}, (char[]){"CONTENTS"}},
+	{(char[]){"BOTH"}, (char[]){"release"}},
+	{(char[]){"DYNO"}, (char[]){"forged.9"}},
+	{(char[]){"PORT"}, (char[]){"7777"}},
+	{(char[]){"PATH"}, (char[]){"/own/bin"}},
+};
+static struct env_var own_vars[] = {{(char[]){"BOTH"}, (char[]){"process"}}};
+
+struct composed {
+	void *map;
+	size_t len;
+	struct spec *spec;
+};
+
+static const char *value_of(const struct composed *c, const char *name)
+{
+	size_t len = strlen(name);
+	const char *found = NULL;
+
+	for (unsigned i = 0; i < c->spec->n_env; i++)
+		if (strncmp(c->spec->env[i], name, len) == 0 && c->spec->env[i][len] == '=') {
+			assert_null(found); /* never twice */
+			found = c->spec->env[i] + len + 1;
+		}
+	return found;
+}
+
+static struct composed compose(unsigned port, const char *slug)
+{
+	struct process process = {.env = {own_vars, 1, 1}};
+	struct release release = {
+		.version = 42,
+		.env = {release_vars, ARRAY_SIZE(release_vars), ARRAY_SIZE(release_vars)},
+	};
+	struct driver_start start = {
+		.name = "web.1", .process = &process, .release = &release, .app = "shop"};
+	struct spec_builder b = {0};
+	struct stat st;
+	struct err err;
+	struct composed c = {.spec = calloc(1, sizeof *c.spec)};
+	char slug_path[100];
+
+	assert_non_null(c.spec);
+	if (slug) {
+		(void)snprintf(slug_path, sizeof slug_path, "%s", slug);
+		release.slug_path = slug_path;
+	}
+	spec_begin(&b);
+	assert_int_equal(spec_program(&b, "/bin/true"), 0);
+	assert_int_equal(spec_arg(&b, "true"), 0);
+	assert_int_equal(environment_compose(&b, &start, port, slug, NULL, &err), 0);
+	_cleanup_close_ int fd = spec_seal(&b);
+	assert_true(fd >= 0);
+	spec_builder_done(&b);
+
+	assert_int_equal(fstat(fd, &st), 0);
+	c.len = (size_t)st.st_size;
+	c.map = mmap(NULL, c.len, PROT_READ, MAP_PRIVATE, fd, 0);
+	assert_true(c.map != MAP_FAILED);
+	assert_int_equal(spec_parse(c.map, c.len, c.spec), 0);
+	return c;
+}
+
+static void composed_done(struct composed *c)
+{
+	(void)munmap(c->map, c->len);
+	free(c->spec);
+}
+
+static void a_dyno_knows_who_it_is(void **state)
+{
+	struct composed c = compose(5001, "/slug");
+
+	(void)state;
+	assert_string_equal(value_of(&c, "DYNO"), "web.1");
+	assert_string_equal(value_of(&c, "PORT"), "5001");
+	assert_string_equal(value_of(&c, "NAME"), "CONTENTS");
+	assert_string_equal(value_of(&c, "BOTH"), "process");
+	assert_string_equal(value_of(&c, "PATH"), "/own/bin");
+	assert_string_equal(value_of(&c, "HOME"), "/slug");
+	assert_string_equal(value_of(&c, "PWD"), "/slug");
+	assert_string_equal(value_of(&c, "HEROKU_APP_NAME"), "shop");
+	assert_string_equal(value_of(&c, "HEROKU_RELEASE_VERSION"), "v42");
+	assert_int_equal(strlen(value_of(&c, "HEROKU_DYNO_ID")), 36);
+	assert_null(value_of(&c, "HSUP_LAUNCHER_FD"));
+	composed_done(&c);
+}
+
+static void the_operator_s_port_stands_when_none_is_given(void **state)
+{
+	struct composed c = compose(0, NULL);
+
+	(void)state;
+	assert_string_equal(value_of(&c, "PORT"), "7777");
+	assert_null(value_of(&c, "PWD"));
+	composed_done(&c);
+}
+
+/* ---- the null driver ---- */
+
+struct seen {
+	unsigned started, exited;
+	int signo;
+	sd_event *loop;
+};
+
+static void on_started(void *userdata, uint64_t id, uint32_t generation, int pid, int out, int err)
+{
+	struct seen *seen = userdata;
+
+	assert_int_equal(id, 9);
+	assert_int_equal(generation, 1);
+	assert_int_equal(pid, 0);
+	assert_int_equal(out, -1);
+	assert_int_equal(err, -1);
+	seen->started++;
+	(void)sd_event_exit(seen->loop, 0);
+}
+
+static void on_exited(
+	void *userdata, uint64_t id, uint32_t generation, const struct driver_exit *exit)
+{
+	struct seen *seen = userdata;
+
+	assert_int_equal(id, 9);
+	assert_int_equal(generation, 1);
+	assert_int_equal(exit->exit.kind, EXIT_SIGNAL);
+	seen->signo = exit->exit.value;
+	seen->exited++;
+	(void)sd_event_exit(seen->loop, 0);
+}
+
+static void the_null_driver_answers_from_the_loop(void **state)
+{
+	static const struct driver_events events = {.started = on_started, .exited = on_exited};
+	struct seen seen = {0};
+	void *driver;
+	struct err err;
+
+	(void)state;
+	assert_true(sd_event_new(&seen.loop) >= 0);
+	struct driver_context context = {
+		.loop = seen.loop, .launcher_fd = -1, .events = &events, .userdata = &seen};
+	assert_int_equal(driver_null.open(&context, &driver, &err), 0);
+	struct driver_start start = {.id = 9, .generation = 1, .name = "web.1"};
+	assert_true(driver_null.start(driver, &start, &err) >= 0);
+	assert_int_equal(seen.started, 0);
+	(void)sd_event_loop(seen.loop);
+	assert_int_equal(seen.started, 1);
+	seen.loop = sd_event_unref(seen.loop);
+
+	assert_true(sd_event_new(&seen.loop) >= 0);
+	driver_null.close(driver);
+	context.loop = seen.loop;
+	assert_int_equal(driver_null.open(&context, &driver, &err), 0);
+	assert_true(driver_null.start(driver, &start, &err) >= 0);
+	assert_true(driver_null.signal(driver, 9, 1, SIGTERM) >= 0);
+	assert_true(driver_null.signal(driver, 10, 1, SIGTERM) >= 0); /* unknown: nothing */
+	(void)sd_event_loop(seen.loop);
+	assert_int_equal(seen.exited, 1);
+	assert_int_equal(seen.signo, SIGTERM);
+	driver_null.close(driver);
+	sd_event_unref(seen.loop);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_table_finds_by_name_only),
+		cmocka_unit_test(every_life_wishes_a_port_of_its_own),
+		cmocka_unit_test(busy_and_given_ports_are_skipped),
+		cmocka_unit_test(users_by_name_and_number),
+		cmocka_unit_test(a_dyno_knows_who_it_is),
+		cmocka_unit_test(the_operator_s_port_stands_when_none_is_given),
+		cmocka_unit_test(the_null_driver_answers_from_the_loop),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,748 @@
+/* logs: from pipes to a sink that may stall, losing nothing; and the terminal's format. */
+/* cmocka.h needs the others before it. */
+/* clang-format off */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/limits.h"
+#include "base/str.h"
+#include "logs/router.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+/* ---- a sink that remembers ---- */
+
+struct fake {
+	struct sink sink;
+	struct strbuf *out; /* "procid:text\n" of what was flushed; outlives the router */
+	struct strbuf held;
+	size_t room; /* lines it takes before it is full */
+	size_t n_held;
+	bool stalls;
+	unsigned asked; /* when_writable */
+	unsigned flushes;
+	void (*writable)(void *userdata);
+	void *userdata;
+};
+
+static struct fake *fake_of(struct sink *s)
+{
+	return (struct fake *)s;
+}
+
+static int fake_line(struct sink *s, const struct log_line *line)
+{
+	struct fake *f = fake_of(s);
+
+	if (f->n_held == f->room)
+		return -EAGAIN;
+	f->n_held++;
+	assert_true(line->wall_ns > 0);
+	assert_string_equal(line->source, line->stream == STREAM_SYSTEM ? "hsup" : "app");
+	(void)strbuf_printf(&f->held, "%s:", line->procid);
+	(void)strbuf_add(&f->held, line->text, line->len);
+	return strbuf_puts(&f->held, "\n");
+}
+
+static int fake_flush(struct sink *s)
+{
+	struct fake *f = fake_of(s);
+
+	f->flushes++;
+	if (f->stalls && f->n_held > 0)
+		return -EAGAIN;
+	if (f->held.len)
+		(void)strbuf_add(f->out, f->held.data, f->held.len);
+	strbuf_reset(&f->held);
+	f->n_held = 0;
+	return 0;
+}
+
+static int fake_when_writable(
+	struct sink *s, sd_event *loop, void (*writable)(void *userdata), void *userdata)
+{
+	struct fake *f = fake_of(s);
+
+	(void)loop;
+	f->asked++;
+	f->writable = writable;
+	f->userdata = userdata;
+	return 0;
+}
+
+static int fake_wait(struct sink *s, uint64_t ns)
+{
+	(void)s;
+	(void)ns;
+	return -ETIMEDOUT;
+}
+
+static void fake_free(struct sink *s)
+{
+	strbuf_done(&fake_of(s)->held);
+	free(s);
+}
+
+static const struct sink_ops fake_ops = {
+	.line = fake_line,
+	.flush = fake_flush,
+	.when_writable = fake_when_writable,
+	.wait = fake_wait,
+	.free = fake_free,
+};
+
+struct world {
+	sd_event *loop;
+	struct router *router;
+	struct fake *fake;
+	struct strbuf out;
+	unsigned done;
+};
+
+static struct router *make_router(struct world *w)
+{
+	struct err err = {0};
+
+	w->fake = calloc(1, sizeof *w->fake);
+	w->fake->sink.ops = &fake_ops;
+	w->fake->out = &w->out;
+	w->fake->room = 1000;
+	w->router = router_new(w->loop, &w->fake->sink, &err);
+	assert_non_null(w->router);
+	return w->router;
+}
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof *w);
+
+	assert_int_equal(sd_event_new(&w->loop), 0);
+	make_router(w);
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	router_free(w->router);
+	sd_event_unref(w->loop);
+	strbuf_done(&w->out);
+	free(w);
+	return 0;
+}
+
+/* Runs what is pending; the number of rounds shows whether somebody spins. */
+static unsigned settle(struct world *w)
+{
+	unsigned rounds = 0;
+
+	while (rounds < 1000 && sd_event_run(w->loop, 0) > 0)
+		rounds++;
+	assert_true(rounds < 1000);
+	return rounds;
+}
+
+static void resume(struct world *w)
+{
+	w->fake->stalls = false;
+	w->fake->writable(w->fake->userdata);
+	(void)settle(w);
+}
+
+static void make_pipe(int p[2])
+{
+	assert_int_equal(pipe2(p, O_CLOEXEC | O_NONBLOCK), 0);
+}
+
+static struct tap *follow(struct world *w, const char *name, int fd)
+{
+	struct tap *t = NULL;
+
+	assert_int_equal(router_tap(w->router, name, 0, STREAM_OUT, fd, &t), 0);
+	return t;
+}
+
+static void say(int fd, const char *text)
+{
+	assert_int_equal(fd_write_all(fd, text, strlen(text)), 0);
+}
+
+static int held(int fd)
+{
+	int n = -1;
+
+	assert_int_equal(ioctl(fd, FIONREAD, &n), 0);
+	return n;
+}
+
+static void expect_out(struct world *w, const char *text)
+{
+	assert_string_equal(w->out.data ? w->out.data : "", text);
+}
+
+static void count_done(void *userdata)
+{
+	((struct world *)userdata)->done++;
+}
+
+/* ---- tests ---- */
+
+static void lines_pass_and_a_rest_stays(void **state)
+{
+	struct world *w = *state;
+	int p[2];
+
+	make_pipe(p);
+	follow(w, "web.1", p[0]);
+	say(p[1], "one\ntwo\nthr");
+	(void)settle(w);
+	expect_out(w, "web.1:one\nweb.1:two\n");
+	assert_int_equal(held(p[1]), 3);
+	assert_int_equal(settle(w), 0);
+
+	/* An unfinished line wakes us when it grows, not more often. */
+	say(p[1], "e");
+	assert_true(settle(w) <= 3);
+	assert_int_equal(held(p[1]), 4);
+	say(p[1], "e\nfour\n");
+	(void)settle(w);
+	expect_out(w, "web.1:one\nweb.1:two\nweb.1:three\nweb.1:four\n");
+	close(p[1]);
+}
+
+static void hang_up_is_not_the_end(void **state)
+{
+	struct world *w = *state;
+	char path[] = "/tmp/test-router-XXXXXX", fifo[64];
+
+	assert_non_null(mkdtemp(path));
+	(void)snprintf(fifo, sizeof fifo, "%s/out", path);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	struct tap *t = follow(w, "web.1", open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+	(void)settle(w);
+	for (int i = 0; i < 2; i++) {
+		int out = open(fifo, O_RDWR | O_CLOEXEC);
+
+		say(out, "hello\n");
+		(void)settle(w);
+		close(out);
+		(void)settle(w);
+	}
+	expect_out(w, "web.1:hello\nweb.1:hello\n");
+	router_finish(w->router, t, count_done, w);
+	(void)settle(w);
+	assert_int_equal(w->done, 1);
+	unlink(fifo);
+	rmdir(path);
+}
+
+static void nothing_is_taken_before_it_is_out(void **state)
+{
+	struct world *w = *state;
+	int p[2];
+
+	make_pipe(p);
+	follow(w, "web.1", p[0]);
+	w->fake->stalls = true;
+	say(p[1], "one\ntwo\n");
+	(void)settle(w);
+	assert_int_equal(w->fake->n_held, 2);
+	assert_int_equal(held(p[1]), 8);
+	say(p[1], "three\n");
+	(void)settle(w);
+	assert_int_equal(w->fake->asked, 1);
+	expect_out(w, "");
+	resume(w);
+	expect_out(w, "web.1:one\nweb.1:two\nweb.1:three\n");
+	assert_int_equal(held(p[1]), 0);
+	close(p[1]);
+}
+
+/* A sink with room for 7 lines, that stalls at each third flush: all bytes, in order. */
+static void a_stuttering_sink_loses_nothing(void **state)
+{
+	struct world *w = *state;
+	struct strbuf want = {0};
+	unsigned next = 0;
+	int p[2];
+
+	make_pipe(p);
+	follow(w, "web.1", p[0]);
+	w->fake->room = 7;
+	for (int round = 0; round < 400; round++) {
+		for (int i = 0; i < 29; i++) {
+			char text[64];
+			int n = snprintf(text, sizeof text, "line %u %.*s\n", next,
+				(int)(next % 40), "0123456789012345678901234567890123456789");
+
+			if (write(p[1], text, (size_t)n) != n)
+				break;
+			(void)strbuf_printf(&want, "web.1:%s", text);
+			next++;
+		}
+		w->fake->stalls = round % 3 == 0;
+		(void)settle(w);
+		if (round % 3 == 2 && w->fake->writable)
+			resume(w);
+	}
+	if (w->fake->writable)
+		resume(w);
+	(void)settle(w);
+	assert_true(next > 5000);
+	expect_out(w, want.data);
+	assert_int_equal(held(p[1]), 0);
+	strbuf_done(&want);
+	close(p[1]);
+}
+
+/* kill -9: what was not let go comes again from the pipe, what was does not. */
+static void a_second_router_goes_on(void **state)
+{
+	struct world *w = *state;
+	int p[2];
+
+	make_pipe(p);
+	follow(w, "web.1", fcntl(p[0], F_DUPFD_CLOEXEC, 3));
+	say(p[1], "one\nhal");
+	(void)settle(w);
+	w->fake->stalls = true;
+	say(p[1], "f\nthree\nfo");
+	(void)settle(w);
+	expect_out(w, "web.1:one\n");
+	router_free(w->router);
+	assert_int_equal(held(p[0]), 13);
+
+	make_router(w);
+	follow(w, "web.1", p[0]);
+	(void)settle(w);
+	say(p[1], "ur\n");
+	(void)settle(w);
+	expect_out(w, "web.1:one\nweb.1:half\nweb.1:three\nweb.1:four\n");
+	close(p[1]);
+}
+
+static void the_last_words(void **state)
+{
+	struct world *w = *state;
+	int p[2], q[2];
+
+	make_pipe(p);
+	make_pipe(q);
+	struct tap *a = follow(w, "web.1", p[0]), *b = follow(w, "web.2", q[0]);
+	say(p[1], "one\nunfinished");
+	/* The writer's end is still open: a child that stays must not hold up the end. */
+	router_finish(w->router, a, count_done, w);
+	assert_int_equal(w->done, 1);
+	expect_out(w, "web.1:one\nweb.1:unfinished\n");
+	assert_int_equal(fd_write_all(p[1], "x", 1), -EPIPE);
+
+	/* Stalled: done comes when all is out. */
+	w->fake->stalls = true;
+	say(q[1], "un\nfinished");
+	router_finish(w->router, b, count_done, w);
+	(void)settle(w);
+	assert_int_equal(w->done, 1);
+	resume(w);
+	assert_int_equal(w->done, 2);
+	expect_out(w, "web.1:one\nweb.1:unfinished\nweb.2:un\nweb.2:finished\n");
+	close(p[1]);
+	close(q[1]);
+}
+
+static void a_full_pipe_at_the_end(void **state)
+{
+	struct world *w = *state;
+	struct strbuf want = {0};
+	int p[2];
+
+	make_pipe(p);
+	struct tap *t = follow(w, "web.1", p[0]);
+	for (unsigned i = 0;; i++) {
+		char text[32];
+		int n = snprintf(text, sizeof text, "line number %u\n", i);
+
+		if (write(p[1], text, (size_t)n) != n)
+			break;
+		(void)strbuf_printf(&want, "web.1:%s", text);
+	}
+	w->fake->room = 50;
+	router_finish(w->router, t, count_done, w);
+	(void)settle(w);
+	assert_int_equal(w->done, 1);
+	expect_out(w, want.data);
+	strbuf_done(&want);
+	close(p[1]);
+}
+
+static void long_lines_come_in_pieces(void **state)
+{
+	struct world *w = *state;
+	char text[LIMIT_LINE + 20];
+	int p[2];
+
+	make_pipe(p);
+	follow(w, "a", p[0]);
+	memset(text, 'x', sizeof text);
+	memcpy(text + LIMIT_LINE - 1, "\xe2\x82\xac", 3);
+	text[sizeof text - 1] = '\n';
+	assert_int_equal(fd_write_all(p[1], text, sizeof text), 0);
+	(void)settle(w);
+	assert_int_equal(w->out.len, 2 + LIMIT_LINE - 1 + 1 + 2 + 20 + 1);
+	assert_memory_equal(w->out.data + 2 + LIMIT_LINE - 1, "\na:\xe2\x82\xac", 6);
+	assert_int_equal(held(p[1]), 0);
+	close(p[1]);
+}
+
+/* A pipe whose slots are all taken by single bytes never gets the rest of the line: cut there. */
+static void a_pipe_full_of_little_does_not_stall(void **state)
+{
+	struct world *w = *state;
+	int p[2], one[2];
+
+	make_pipe(p);
+	make_pipe(one);
+	follow(w, "a", p[0]);
+	for (unsigned i = 0;; i++) {
+		assert_int_equal(write(one[1], "x", 1), 1);
+		if (splice(one[0], NULL, p[1], NULL, 1, SPLICE_F_NONBLOCK) != 1)
+			break;
+		assert_true(i < 100);
+	}
+	assert_int_equal(held(p[1]), 16);
+	(void)settle(w);
+	expect_out(w, "a:xxxxxxxxxxxxxxxx\n");
+	close(p[1]);
+	close(one[0]);
+	close(one[1]);
+}
+
+static void a_small_pipe_does_not_stall(void **state)
+{
+	struct world *w = *state;
+	char text[4096];
+	int p[2];
+
+	make_pipe(p);
+	follow(w, "a", p[0]);
+	/* As given to a user who has too many: smaller than a line may be. */
+	assert_int_equal(fcntl(p[1], F_SETPIPE_SZ, 4096), 4096);
+	memset(text, 'x', sizeof text);
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(write(p[1], text, sizeof text), (int)sizeof text);
+		(void)settle(w);
+	}
+	/* Each time the pipe was full it was made free. */
+	assert_int_equal(held(p[1]), 0);
+	assert_int_equal(w->out.len, 5 * (2 + 4096 + 1));
+	close(p[1]);
+}
+
+static void two_taps_are_fair(void **state)
+{
+	struct world *w = *state;
+	char line[100];
+	int p[2], q[2];
+
+	make_pipe(p);
+	make_pipe(q);
+	follow(w, "loud", p[0]);
+	follow(w, "soft", q[0]);
+	memset(line, 'x', sizeof line);
+	line[sizeof line - 1] = '\n';
+	assert_true(fcntl(p[1], F_SETPIPE_SZ, 1 << 20) > 0);
+	while (write(p[1], line, sizeof line) == (int)sizeof line)
+		;
+	say(q[1], "here\n");
+	assert_true(sd_event_run(w->loop, 0) > 0);
+	const char *soft = strstr(w->out.data, "soft:here\n");
+	assert_non_null(soft);
+	/* After at most two bounded looks at the loud one, which had 1 MiB waiting. */
+	assert_true(soft - w->out.data < 2 * 65536 * 107 / 100 + 200);
+	(void)settle(w);
+	close(p[1]);
+	close(q[1]);
+}
+
+static void notes_wait_and_are_counted(void **state)
+{
+	struct world *w = *state;
+	char text[1001];
+	unsigned lines = 0, told = 0;
+
+	router_note(w->router, "web.1", "state %s\033[31m", "up");
+	router_note(w->router, NULL, "hello");
+	(void)settle(w);
+	expect_out(w, "web.1:state up\\x1b[31m\nsupervisor:hello\n");
+
+	strbuf_reset(&w->out);
+	w->fake->stalls = true;
+	w->fake->room = 3;
+	memset(text, 'n', 1000);
+	text[1000] = '\0';
+	for (unsigned i = 0; i < 400; i++)
+		router_note(w->router, "web.1", "%03u %s", i, text);
+	(void)settle(w);
+	assert_true(router_dropped(w->router) > 100);
+	resume(w);
+	for (const char *at = w->out.data; (at = strstr(at, "web.1:")); at++) {
+		char want[16];
+
+		(void)snprintf(want, sizeof want, "web.1:%03u ", lines++);
+		assert_true(strncmp(at, want, strlen(want)) == 0);
+	}
+	assert_int_equal(lines + router_dropped(w->router), 400);
+	const char *count = strstr(w->out.data, "supervisor:");
+	assert_non_null(count);
+	assert_int_equal(sscanf(count, "supervisor:%u lines", &told), 1);
+	assert_int_equal(told, router_dropped(w->router));
+	router_note(w->router, NULL, "later");
+	(void)settle(w);
+	assert_non_null(strstr(count, "supervisor:later\n"));
+}
+
+static void stop_from_inside(void *userdata)
+{
+	struct world *w = userdata;
+
+	w->done++;
+	router_note(w->router, "web.1", "gone");
+	router_flush(w->router, 0);
+}
+
+static void done_may_come_back_in(void **state)
+{
+	struct world *w = *state;
+	int p[2], q[2];
+
+	make_pipe(p);
+	make_pipe(q);
+	struct tap *t = follow(w, "web.1", p[0]);
+	follow(w, "web.2", q[0]);
+	w->fake->stalls = true;
+	say(p[1], "last");
+	say(q[1], "more\n");
+	router_finish(w->router, t, stop_from_inside, w);
+	(void)settle(w);
+	resume(w);
+	assert_int_equal(w->done, 1);
+	assert_non_null(strstr(w->out.data, "web.1:last\n"));
+	assert_non_null(strstr(w->out.data, "web.1:gone\n"));
+	assert_non_null(strstr(w->out.data, "web.2:more\n"));
+	close(p[1]);
+	close(q[1]);
+}
+
+/* ---- the terminal sink ---- */
+
+static struct log_line sample(const char *text)
+{
+	return (struct log_line){
+		.wall_ns = UINT64_C(1795248000123456000),
+		.source = "app",
+		.procid = "web.1",
+		.color = 7,
+		.stream = STREAM_OUT,
+		.text = text,
+		.len = strlen(text),
+	};
+}
+
+static void the_format(void **state)
+{
+	int p[2];
+	char got[200] = {0};
+
+	(void)state;
+	make_pipe(p);
+	for (int color = 0; color < 2; color++) {
+		struct sink *s = sink_terminal_new(p[1], color);
+		struct log_line line = sample("hi \033[1mthere");
+
+		assert_int_equal(s->ops->line(s, &line), 0);
+		assert_int_equal(read(p[0], got, sizeof got), -1);
+		assert_int_equal(s->ops->flush(s), 0);
+		ssize_t n = read(p[0], got, sizeof got - 1);
+		assert_true(n > 0);
+		got[n] = '\0';
+		assert_string_equal(got,
+			color ? "\033[33m2026-11-21T08:00:00.123456+00:00 app[web.1]:\033[0m hi "
+				"\033[1mthere\n"
+			      : "2026-11-21T08:00:00.123456+00:00 app[web.1]: hi \033[1mthere\n");
+		s->ops->free(s);
+	}
+	close(p[0]);
+	close(p[1]);
+}
+
+static void note_writable(void *userdata)
+{
+	++*(unsigned *)userdata;
+}
+
+/* A blocking descriptor shared with others: never waited on, never changed; nothing lost. */
+static void check_stall(int out, int in)
+{
+	struct sink *s = sink_terminal_new(out, false);
+	struct log_line line = sample("0123456789012345678901234567890123456789");
+	size_t sent = 0, got = 0;
+	unsigned called = 0;
+	sd_event *loop = NULL;
+	char buffer[4096];
+	int flags = fcntl(out, F_GETFL);
+
+	assert_false(flags & O_NONBLOCK);
+	for (unsigned tries = 0, full = 0; !full; tries++) {
+		while (s->ops->line(s, &line) == 0)
+			sent += 32 + 13 + 40 + 1;
+		int r = s->ops->flush(s);
+		assert_true(r == 0 || r == -EAGAIN);
+		/* A terminal makes room by itself until its reader's side is full too. */
+		full = r == -EAGAIN && s->ops->wait(s, 20 * NSEC_PER_MSEC) == -ETIMEDOUT;
+		assert_true(tries < 1000);
+	}
+	assert_int_equal(sd_event_new(&loop), 0);
+	assert_int_equal(s->ops->when_writable(s, loop, note_writable, &called), 0);
+	assert_int_equal(sd_event_run(loop, 0), 0);
+
+	assert_int_equal(fd_nonblock(in, true), 0);
+	for (int r = -EAGAIN; r == -EAGAIN;) {
+		for (ssize_t n; (n = read(in, buffer, sizeof buffer)) > 0;)
+			got += (size_t)n;
+		r = s->ops->flush(s);
+	}
+	for (ssize_t n; (n = read(in, buffer, sizeof buffer)) > 0;)
+		got += (size_t)n;
+	assert_int_equal(got, sent);
+	assert_true(sd_event_run(loop, 0) > 0);
+	assert_int_equal(called, 1);
+	assert_int_equal(sd_event_run(loop, 0), 0);
+	assert_int_equal(fcntl(out, F_GETFL), flags);
+	s->ops->free(s);
+	sd_event_unref(loop);
+}
+
+static void a_full_pipe_does_not_block(void **state)
+{
+	int p[2];
+
+	(void)state;
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	check_stall(p[1], p[0]);
+	close(p[0]);
+	close(p[1]);
+}
+
+static void a_full_socket_does_not_block(void **state)
+{
+	int p[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p), 0);
+	check_stall(p[1], p[0]);
+	close(p[0]);
+	close(p[1]);
+}
+
+static void a_stopped_terminal_does_not_block(void **state)
+{
+	struct termios raw = {0};
+	int main_end, user_end;
+
+	(void)state;
+	cfmakeraw(&raw);
+	assert_int_equal(openpty(&main_end, &user_end, NULL, &raw, NULL), 0);
+	check_stall(user_end, main_end);
+	close(main_end);
+	close(user_end);
+}
+
+static void a_file_is_always_writable(void **state)
+{
+	FILE *f = tmpfile();
+	struct sink *s = sink_terminal_new(fileno(f), false);
+	struct log_line line = sample("x");
+	sd_event *loop = NULL;
+	unsigned called = 0;
+
+	(void)state;
+	assert_int_equal(s->ops->line(s, &line), 0);
+	assert_int_equal(s->ops->flush(s), 0);
+	/* The position is shared with whoever else writes to the same open file. */
+	assert_int_equal(lseek(fileno(f), 0, SEEK_CUR), 33 + 12 + 1 + 1);
+	assert_int_equal(sd_event_new(&loop), 0);
+	for (unsigned i = 1; i <= 2; i++) {
+		assert_int_equal(s->ops->when_writable(s, loop, note_writable, &called), 0);
+		assert_true(sd_event_run(loop, 0) > 0);
+		assert_int_equal(sd_event_run(loop, 0), 0);
+		assert_int_equal(called, i);
+	}
+	s->ops->free(s);
+	sd_event_unref(loop);
+	fclose(f);
+}
+
+static void a_reader_that_is_gone_stalls_nobody(void **state)
+{
+	struct log_line line = sample("x");
+	int p[2];
+
+	(void)state;
+	make_pipe(p);
+	struct sink *s = sink_terminal_new(p[1], false);
+	close(p[0]);
+	assert_int_equal(s->ops->line(s, &line), 0);
+	assert_int_equal(s->ops->flush(s), -EPIPE);
+	for (int i = 0; i < 5000; i++)
+		assert_int_equal(s->ops->line(s, &line), 0);
+	assert_int_equal(s->ops->flush(s), 0);
+	s->ops->free(s);
+	close(p[1]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define ROUTER(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		ROUTER(lines_pass_and_a_rest_stays),
+		ROUTER(hang_up_is_not_the_end),
+		ROUTER(nothing_is_taken_before_it_is_out),
+		ROUTER(a_stuttering_sink_loses_nothing),
+		ROUTER(a_second_router_goes_on),
+		ROUTER(the_last_words),
+		ROUTER(a_full_pipe_at_the_end),
+		ROUTER(long_lines_come_in_pieces),
+		ROUTER(a_pipe_full_of_little_does_not_stall),
+		ROUTER(a_small_pipe_does_not_stall),
+		ROUTER(two_taps_are_fair),
+		ROUTER(notes_wait_and_are_counted),
+		ROUTER(done_may_come_back_in),
+		cmocka_unit_test(the_format),
+		cmocka_unit_test(a_full_pipe_does_not_block),
+		cmocka_unit_test(a_full_socket_does_not_block),
+		cmocka_unit_test(a_stopped_terminal_does_not_block),
+		cmocka_unit_test(a_file_is_always_writable),
+		cmocka_unit_test(a_reader_that_is_gone_stalls_nobody),
+	};
+
+	/* As the supervisor does. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
