@@ -1,0 +1,73 @@
+"""Fixtures: the real programs, in folders of the test's own, and nothing left behind.
+
+HSUP_BUILD_DIR names the build (default: build/). A skip is a failure: what cannot be tested here
+must be seen.
+"""
+import os
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from hsup import App, marked_processes
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which counts as a failure: {report.longrepr}"
+
+
+@pytest.fixture(scope="session")
+def build():
+    path = pathlib.Path(os.environ.get("HSUP_BUILD_DIR", ROOT / "build")).resolve()
+    for program in ("hsup", "hsup-launcher", "hsup-slug"):
+        assert (path / program).exists(), f"{path / program} is missing: build first"
+    return path
+
+
+@pytest.fixture
+def folder():
+    """A short path (socket and FIFO names have limits), open to other users, removed at the end."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="hsup-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+    assert not path.exists()
+
+
+@pytest.fixture
+def reachable(build, folder):
+    """The programs where other users can run them: the build may be below a private home."""
+    path = folder / "bin"
+    path.mkdir()
+    for program in ("hsup", "hsup-launcher", "hsup-slug"):
+        shutil.copy(build / program, path)
+    return path
+
+
+@pytest.fixture
+def make_app(build, folder):
+    """Makes any number of apps; all are stopped at the end, and none may leave a process."""
+    apps = []
+
+    def make(name="app", programs=build, **options):
+        apps.append(App(programs, folder / name, **options))
+        return apps[-1]
+
+    yield make
+    for app in apps:
+        app.end()
+    left = [p for app in apps for p in marked_processes(app.mark)]
+    assert not left, f"processes left behind: {left}"
+
+
+@pytest.fixture
+def app(make_app):
+    return make_app()

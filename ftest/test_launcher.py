@@ -1,0 +1,701 @@
+"""hsup-launcher as the supervisor sees it: these tests speak the wire themselves.
+
+The supervisor that the launcher starts is a stub of a few lines: it hands its end of the wire over
+to the test and then does what the test says (exit with a code, hang, die).
+"""
+import array
+import errno
+import fcntl
+import os
+import pathlib
+import pty
+import resource
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+import pytest
+
+BUILD = pathlib.Path(os.environ.get("HSUP_BUILD_DIR", "build"))
+LAUNCHER = BUILD / "hsup-launcher"
+
+(HELLO, SPAWN, SPAWNED, FAILED, SIGNAL, LEFT, EXITED, LIST, ENTRY, LIST_END, ACK, PING, PONG, SHUTDOWN,
+ LEAVE) = range(1, 16)
+STAGE_REFUSED, STAGE_SPEC, STAGE_DIRECTORY, STAGE_EXEC = 1, 3, 11, 12
+RUNNING, ENTRY_LEFT, ENTRY_EXITED = 1, 2, 3
+SEALS = 0x1 | 0x2 | 0x4 | 0x8  # F_SEAL_SEAL, SHRINK, GROW, WRITE
+F_ADD_SEALS = 1033
+
+STUB = """
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect(sys.argv[1])
+fd = int(os.environ["HSUP_LAUNCHER_FD"])
+socket.send_fds(s, [str(os.getpid()).encode()], [fd])
+os.close(fd)
+order = s.recv(100)
+os._exit(int(order) if order else 0)
+"""
+
+
+def header(kind, body, sequence=1, magic=0x68737570, version=1, length=None):
+    return struct.pack("=IHHII", magic, version, kind, sequence,
+                       16 + len(body) if length is None else length) + body
+
+
+def spec(program, args, env=("PATH=/usr/bin:/bin",), directory=None, seal=True, raw=None, extra=b""):
+    def record(kind, data):
+        return struct.pack("=HHI", kind, 0, len(data)) + data + bytes(-len(data) % 8)
+
+    body = record(1, program.encode() + b"\0")
+    body += b"".join(record(2, a.encode() + b"\0") for a in args)
+    body += b"".join(record(3, e.encode() + b"\0") for e in env)
+    if directory:
+        body += record(4, directory.encode() + b"\0")
+    body += extra
+    text = struct.pack("=IIQ", 0x63707368, 1, 16 + len(body)) + body if raw is None else raw
+    fd = os.memfd_create("spec", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.write(fd, text)
+    if seal:
+        fcntl.fcntl(fd, F_ADD_SEALS, SEALS)
+    return fd
+
+
+class Wire:
+    """The supervisor's end: the test is the supervisor."""
+
+    def __init__(self, control, pid, sock):
+        self.control, self.pid, self.sock = control, pid, sock
+        self.sequence = 0
+        self.pongs = True
+
+    def send(self, kind, body=b"", fds=()):
+        self.sequence += 1
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        self.sock.sendmsg([header(kind, body, self.sequence)], rights)
+
+    def receive(self, timeout=10, pings=False):
+        """(type, body, fds), or None at the end of file."""
+        deadline = time.monotonic() + timeout
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.sock], [], [], left)[0]:
+                raise TimeoutError("nothing from the launcher")
+            try:
+                data, fds, _, _ = socket.recv_fds(self.sock, 9000, 8)
+            except ConnectionResetError:
+                continue
+            if not data:
+                return None
+            magic, version, kind, sequence, length = struct.unpack("=IHHII", data[:16])
+            assert (magic, version, length) == (0x68737570, 1, len(data))
+            if kind == PING and not pings:
+                self.send(PONG)
+                continue
+            return kind, data[16:], fds
+
+    def expect(self, wanted, timeout=10):
+        kind, body, fds = self.receive(timeout)
+        assert kind == wanted
+        return body, fds
+
+    def hello(self):
+        self.send(HELLO, struct.pack("=IIII", 1, os.getpid(), 0, 0))
+        body, _ = self.expect(HELLO)
+        return struct.unpack("=IIII", body)[2]
+
+    def spawn(self, ident, *args, generation=1, name=None, tag=b"tag", program=None, **more):
+        fd = spec(program or args[0], args, **more)
+        name = (name or f"web.{ident}").encode()
+        body = struct.pack("=QII", ident, generation, 0) + struct.pack("=HHI", 0, len(name), len(tag))
+        self.send(SPAWN, body + name + tag, [fd])
+        os.close(fd)
+
+    def child(self, ident, generation=1):
+        return struct.pack("=QII", ident, generation, 0)
+
+    def spawned(self):
+        """(id, pid, out, err) of the next SPAWNED."""
+        body, fds = self.expect(SPAWNED)
+        ident, _, _, pid = struct.unpack("=QIIi", body[:20])
+        assert len(fds) == 2
+        return ident, pid, fds[0], fds[1]
+
+    def exited(self, timeout=10):
+        body, _ = self.expect(EXITED, timeout)
+        ident, generation, _, status = struct.unpack("=QIIi", body[:20])
+        return ident, status
+
+    def failed(self):
+        body, _ = self.expect(FAILED)
+        ident, _, _, stage, error = struct.unpack("=QIIIi", body)
+        return ident, stage, error
+
+    def list(self):
+        """{id: {...}} of the entries up to the end of the list, with the exits behind them."""
+        self.send(LIST)
+        found = {}
+        while True:
+            kind, body, fds = self.receive()
+            if kind == LIST_END:
+                return found
+            ident = struct.unpack("=Q", body[:8])[0]
+            if kind == ENTRY:
+                _, generation, _, pid, state, output, start, _, name_len, tag_len = struct.unpack(
+                    "=QIIiHHQQII", body[:48])
+                found[ident] = dict(pid=pid, state=state, fds=fds, start=start, generation=generation,
+                                    name=body[48:48 + name_len], tag=body[48 + name_len:])
+                assert len(found[ident]["tag"]) == tag_len
+            elif kind == EXITED:
+                found[ident]["status"] = struct.unpack("=i", body[16:20])[0]
+            else:
+                found[ident]["failed"] = struct.unpack("=Ii", body[16:24])
+
+    def order_exit(self, code):
+        self.control.send(str(code).encode())
+
+
+class Launcher:
+    def __init__(self, folder, name="a", runtime=None, command=None):
+        self.path = folder / f"{name}.sock"
+        self.log = folder / f"{name}.log"
+        self.runtime = runtime or folder / "run"
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.listener.bind(str(self.path))
+        self.listener.listen(8)
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                [LAUNCHER, "--runtime-dir", self.runtime, "--verbose", "--"] +
+                (command or [sys.executable, "-S", "-E", "-c", STUB, str(self.path)]),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def connect(self, hello=True, timeout=15):
+        """The next supervisor that the launcher starts."""
+        self.listener.settimeout(timeout)
+        control, _ = self.listener.accept()
+        data, fds, _, _ = socket.recv_fds(control, 100, 1)
+        wire = Wire(control, int(data), socket.socket(fileno=fds[0]))
+        if hello:
+            wire.hello()
+        return wire
+
+    def text(self):
+        return self.log.read_text()
+
+
+@pytest.fixture
+def start(tmp_path):
+    started = []
+
+    def make(**more):
+        started.append(Launcher(tmp_path, **more))
+        return started[-1]
+
+    yield make
+    for launcher in started:
+        if launcher.process.poll() is None:
+            for _ in range(3):
+                launcher.process.send_signal(signal.SIGTERM)
+                time.sleep(0.02)
+            launcher.process.wait(20)
+        launcher.listener.close()
+    assert list((tmp_path / "run").glob("*")) == [], "the runtime directory was not tidied"
+
+
+def read_all(fd):
+    """What the pipe of a child that has ended holds. There is no end of file: the launcher holds it."""
+    data = b""
+    while True:
+        try:
+            data += os.read(fd, 65536)
+        except BlockingIOError:
+            return data
+
+
+def read_some(fd, timeout=10):
+    assert select.select([fd], [], [], timeout)[0], "no output came"
+    return os.read(fd, 65536)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_a_program_runs_and_its_end_is_told(start):
+    w = start().connect()
+    w.spawn(1, "sh", "-c", "echo out; echo err >&2; exit 7")
+    ident, pid, out, err = w.spawned()
+    assert ident == 1 and pid > 0
+    assert w.exited() == (1, 7 << 8)
+    assert (read_all(out), read_all(err)) == (b"out\n", b"err\n")
+
+
+def test_what_a_dyno_is_born_with(start):
+    w = start().connect()
+    w.spawn(1, "sh", "-c", "grep -E '^Sig(Blk|Ign)' /proc/self/status; ls /proc/self/fd | wc -l;"
+            "ulimit -Sn; cut -d' ' -f5,6 /proc/$$/stat; echo $$; env; readlink /proc/self/fd/0",
+            env=["PATH=/usr/bin:/bin", "A=b"])
+    _, pid, out, _ = w.spawned()
+    w.exited()
+    lines = read_all(out).decode().split("\n")
+    assert lines[0].split() == ["SigBlk:", "0" * 16]
+    assert lines[1].split() == ["SigIgn:", "0" * 16]
+    assert lines[2] == "4"  # 0, 1, 2 and ls's own
+    assert int(lines[3]) == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    assert lines[4] == f"{pid} {pid}" and lines[5] == str(pid)  # group and session of its own
+    assert "A=b" in lines and not any("HSUP" in line for line in lines)
+    assert "/dev/null" in lines
+
+
+def test_stages_that_fail_are_named(start):
+    w = start().connect()
+    w.spawn(1, "/no/such/program")
+    assert w.spawned()[0] == 1
+    assert w.failed() == (1, STAGE_EXEC, errno.ENOENT)
+    w.spawn(2, "no-such-program")
+    w.spawned()
+    assert w.failed() == (2, STAGE_EXEC, errno.ENOENT)
+    w.spawn(3, "true", directory="/no/such/directory")
+    w.spawned()
+    assert w.failed() == (3, STAGE_DIRECTORY, errno.ENOENT)
+    w.spawn(4, "true", env=["PATH=/etc:/usr/bin"], program="passwd-")
+    w.spawned()
+    assert w.failed() == (4, STAGE_EXEC, errno.EACCES)
+    w.spawn(5, "true", seal=False)
+    w.spawned()
+    assert w.failed() == (5, STAGE_SPEC, errno.EPERM)
+    w.spawn(6, "true", raw=b"garbage " * 10)
+    w.spawned()
+    assert w.failed() == (6, STAGE_SPEC, errno.EBADMSG)
+    assert set(w.list()) == {1, 2, 3, 4, 5, 6}
+    for ident in range(1, 7):
+        w.send(ACK, w.child(ident))
+    assert w.list() == {}
+
+
+def test_one_id_lives_once(start):
+    w = start().connect()
+    w.spawn(1, "sleep", "60")
+    w.spawned()
+    w.spawn(1, "sleep", "60", generation=2)
+    assert w.failed() == (1, STAGE_REFUSED, errno.EEXIST)
+    w.send(ACK, w.child(1))  # of a living one: nothing
+    assert w.list()[1]["state"] == RUNNING
+    w.send(SIGNAL, w.child(1) + struct.pack("=iI", signal.SIGTERM, 0))
+    assert w.exited() == (1, signal.SIGTERM)
+    w.spawn(1, "true", generation=2)
+    w.spawned()
+    assert w.exited() == (1, 0)
+
+
+def test_kill_9_of_the_supervisor_loses_no_dyno_and_no_byte(start):
+    launcher = start()
+    w = launcher.connect()
+    for i in range(1, 21):
+        w.spawn(i, "sh", "-c", "n=0; while [ $n -lt 400 ]; do n=$((n+1)); echo line $n; "
+                "[ $((n % 20)) = 0 ] && sleep 0.05; done; exec sleep 60", name=f"web.{i}", tag=b"t%d" % i)
+    first, pids = {}, {}
+    for _ in range(20):
+        ident, pid, out, err = w.spawned()
+        first[ident], pids[ident] = out, pid
+    time.sleep(0.3)
+    # What the old supervisor has read is its own; the rest must come out at the new one.
+    got = {ident: read_some(fd) for ident, fd in first.items()}
+    os.kill(w.pid, signal.SIGKILL)
+    w = launcher.connect()
+    entries = w.list()
+    assert set(entries) == set(range(1, 21))
+    wanted = b"".join(b"line %d\n" % n for n in range(1, 401))
+    for ident, entry in entries.items():
+        assert (entry["state"], entry["pid"]) == (RUNNING, pids[ident])
+        assert (entry["name"], entry["tag"]) == (b"web.%d" % ident, b"t%d" % ident)
+        assert entry["start"] == int(
+            pathlib.Path(f"/proc/{entry['pid']}/stat").read_text().rsplit(")", 1)[1].split()[19])
+    deadline = time.monotonic() + 20
+    while any(got[i] != wanted for i in got) and time.monotonic() < deadline:
+        for i in select.select([e["fds"][0] for e in entries.values()], [], [], 1)[0]:
+            ident = next(k for k, e in entries.items() if e["fds"][0] == i)
+            got[ident] += os.read(i, 65536)
+    assert all(got[i] == wanted for i in got)
+    assert all(alive(pid) for pid in pids.values())
+
+
+def test_ends_without_a_supervisor_are_told_later(start):
+    launcher = start()
+    w = launcher.connect()
+    w.spawn(1, "sh", "-c", "sleep 0.1; echo tail; exit 3")
+    w.spawn(2, "sh", "-c", "sleep 0.2; echo last words; exit 3")
+    w.spawn(3, "sh", "-c", "sleep 60")
+    names = {}
+    for _ in range(3):
+        ident, _, out, _ = w.spawned()
+        names[ident] = pathlib.Path(os.readlink(f"/proc/self/fd/{out}"))
+    assert w.exited()[0] == 1  # seen, but not acknowledged
+    os.kill(w.pid, signal.SIGKILL)
+    w = launcher.connect(hello=False)
+    time.sleep(0.5)
+    assert w.hello() == 3
+    entries = w.list()
+    assert entries[1]["status"] == entries[2]["status"] == 3 << 8
+    assert entries[1]["state"] == entries[2]["state"] == ENTRY_EXITED
+    assert entries[3]["state"] == RUNNING and "status" not in entries[3]
+    assert read_all(entries[2]["fds"][0]) == b"last words\n"
+    w.send(ACK, w.child(1))
+    w.send(ACK, w.child(2))
+    assert set(w.list()) == {3}
+    assert [name.exists() for name in names.values()] == [False, False, True]
+
+
+@pytest.mark.parametrize("packet", [
+    b"x",
+    b"",
+    header(HELLO, b""),
+    header(HELLO, struct.pack("=IIII", 2, 1, 0, 0)),
+    header(LIST, b"", magic=1),
+    header(LIST, b"", version=2),
+    header(LIST, b"", length=17),
+    header(LIST, b"\0"),
+    header(0, b""),
+    header(SPAWNED, bytes(32)),
+    header(64, bytes(40)),
+    header(99, b""),
+    header(SPAWN, bytes(24)),
+    header(SPAWN, struct.pack("=QIIHHI", 1, 1, 0, 0, 3, 0) + b"a/b"),
+    header(SPAWN, struct.pack("=QIIHHI", 1, 1, 0, 0, 65535, 65535) + b"abc"),
+    header(SIGNAL, struct.pack("=QIIiI", 1, 1, 0, 65, 0)),
+    header(SIGNAL, struct.pack("=QIIiI", 1, 1, 0, -1, 0)),
+    header(SIGNAL, struct.pack("=QIIiI", 0, 1, 0, 9, 0)),
+    header(ACK, struct.pack("=QII", 1, 0, 0)),
+    header(LEAVE, struct.pack("=II", 256, 0)),
+    header(LIST, bytes(9000)),
+])
+def test_a_malformed_packet_costs_the_connection_only(start, packet):
+    launcher = start()
+    w = launcher.connect()
+    w.spawn(1, "sleep", "60")
+    _, pid, _, _ = w.spawned()
+    w.sock.send(packet)
+    if packet:  # an empty packet cannot be told from an end of file: it is one
+        assert w.receive() is None
+        assert "malformed" in launcher.text()
+    w.order_exit(1)
+    w = launcher.connect()
+    assert w.list()[1]["pid"] == pid and alive(pid)
+
+
+def test_too_many_descriptors_and_a_wrong_first_message(start):
+    launcher = start()
+    w = launcher.connect()
+    before = len(os.listdir(f"/proc/{launcher.process.pid}/fd"))
+    w.order_exit(1)
+    w = launcher.connect(hello=False)
+    w.send(LIST)
+    assert w.receive() is None
+    w.order_exit(1)
+    w = launcher.connect()
+    fds = [os.open("/dev/null", os.O_RDONLY) for _ in range(6)]
+    w.send(LIST, b"", fds)
+    assert w.receive() is None
+    w.order_exit(1)
+    w = launcher.connect()
+    held = len(os.listdir(f"/proc/{launcher.process.pid}/fd"))
+    assert held == before, "descriptors were leaked"
+
+
+def test_one_that_stays_after_its_connection_was_closed_is_killed(start):
+    launcher = start()
+    w = launcher.connect()
+    w.sock.send(b"garbage")
+    began = time.monotonic()
+    launcher.connect()
+    assert 4 < time.monotonic() - began < 9
+    assert not alive(w.pid)
+
+
+def test_left_then_exited(start):
+    w = start().connect()
+    w.spawn(1, "sh", "-c", "sleep 60 & echo $!; exit 4")
+    _, pid, out, _ = w.spawned()
+    assert struct.unpack("=Q", w.expect(LEFT)[0][:8])[0] == 1
+    member = int(read_some(out))
+    assert alive(member) and not alive(pid)
+    assert w.list()[1]["state"] == ENTRY_LEFT
+    w.send(SIGNAL, w.child(1) + struct.pack("=iI", signal.SIGTERM, 0))
+    assert w.exited() == (1, 4 << 8)
+    assert not alive(member)
+
+
+def test_an_orphan_of_another_session_is_reaped_and_not_told(start):
+    launcher = start()
+    w = launcher.connect()
+    w.spawn(1, "sh", "-c", "setsid sh -c 'echo $$; sleep 0.3' & sleep 0.1; exit 0")
+    _, _, out, _ = w.spawned()
+    assert w.exited() == (1, 0)
+    orphan = int(read_all(out))
+    deadline = time.monotonic() + 5
+    while pathlib.Path(f"/proc/{orphan}").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not pathlib.Path(f"/proc/{orphan}").exists()
+    assert w.list()[1]["state"] == ENTRY_EXITED
+
+
+def test_a_flood_with_nobody_reading_loses_nothing(start):
+    w = start().connect()
+    for i in range(1, 401):
+        w.spawn(i, "true", tag=b"x" * 1000)
+    time.sleep(1)
+    spawned, exited = set(), set()
+    while len(exited) < 400:
+        kind, body, fds = w.receive()
+        ident = struct.unpack("=Q", body[:8])[0]
+        assert kind in (SPAWNED, EXITED)
+        (spawned if kind == SPAWNED else exited).add(ident)
+        assert ident in spawned
+        for fd in fds:
+            os.close(fd)
+    assert spawned == exited == set(range(1, 401))
+
+
+def test_refusals_are_all_told(start):
+    w = start().connect()
+    w.spawn(1, "sleep", "60")
+    w.spawned()
+    for i in range(300):
+        w.spawn(1, "true", generation=i + 2)
+    assert [w.failed() for _ in range(300)] == [(1, STAGE_REFUSED, errno.EEXIST)] * 300
+
+
+def test_exit_codes_of_the_supervisor(start):
+    for name, code, wanted in [("a", 0, 0), ("b", 84, 0), ("c", 86, 86)]:
+        launcher = start(name=name)
+        w = launcher.connect()
+        w.spawn(1, "sleep", "60")
+        _, pid, _, _ = w.spawned()
+        w.order_exit(code)
+        assert launcher.process.wait(10) == wanted
+        assert not alive(pid)
+
+
+@pytest.mark.parametrize("code", [0, 84, 86])
+def test_the_code_of_leave_wins(start, code):
+    launcher = start()
+    w = launcher.connect()
+    w.send(LEAVE, struct.pack("=II", 42, 0))
+    w.order_exit(code)
+    assert launcher.process.wait(10) == 42
+
+
+def test_85_starts_it_again_at_once(start):
+    launcher = start()
+    w = launcher.connect()
+    w.spawn(1, "sleep", "60")
+    _, pid, _, _ = w.spawned()
+    w.order_exit(85)
+    w = launcher.connect()
+    assert w.list()[1]["pid"] == pid
+    assert "starting it again in" not in launcher.text()
+
+
+def test_crashes_back_off(start):
+    launcher = start()
+    for _ in range(4):
+        launcher.connect().order_exit(3)
+    launcher.connect()
+    assert [line.rsplit(" ", 2)[1] for line in launcher.text().splitlines()
+            if "starting it again in" in line] == ["0.1", "0.2", "0.4", "0.8"]
+
+
+def test_a_supervisor_that_is_not_there(start):
+    launcher = start(command=["/no/such/hsup"])
+    assert launcher.process.wait(10) == 1
+    assert launcher.text().splitlines()[-1].endswith("cannot run /no/such/hsup: No such file or directory")
+
+
+def test_term_is_handed_to_the_supervisor(start):
+    launcher = start()
+    w = launcher.connect()
+    launcher.process.send_signal(signal.SIGTERM)
+    assert struct.unpack("=Ii", w.expect(SHUTDOWN)[0]) == (1, signal.SIGTERM)
+    launcher.process.send_signal(signal.SIGINT)
+    assert struct.unpack("=Ii", w.expect(SHUTDOWN)[0])[0] == 2
+    w.send(LEAVE, struct.pack("=II", 9, 0))
+    w.order_exit(0)
+    assert launcher.process.wait(10) == 9
+
+
+def test_term_before_the_hello_is_remembered(start):
+    launcher = start()
+    w = launcher.connect(hello=False)
+    launcher.process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    w.hello()
+    assert struct.unpack("=Ii", w.expect(SHUTDOWN)[0]) == (1, signal.SIGTERM)
+    w.order_exit(0)
+    assert launcher.process.wait(10) == 0
+
+
+def test_term_with_a_supervisor_that_hangs_ends(start):
+    launcher = start()
+    w = launcher.connect()
+    w.spawn(1, "sleep", "60")
+    _, pid, _, _ = w.spawned()
+    os.kill(w.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    launcher.process.send_signal(signal.SIGTERM)
+    assert launcher.process.wait(30) == 128 + signal.SIGTERM
+    assert 8 < time.monotonic() - began < 16
+    assert not alive(pid) and not alive(w.pid)
+
+
+def test_a_slow_but_answering_supervisor_is_waited_for(start):
+    launcher = start()
+    w = launcher.connect()
+    launcher.process.send_signal(signal.SIGTERM)
+    w.expect(SHUTDOWN)
+    deadline = time.monotonic() + 12
+    while time.monotonic() < deadline:
+        try:
+            w.receive(timeout=1)  # answers the pings
+        except TimeoutError:
+            pass
+    assert launcher.process.poll() is None
+    w.order_exit(0)
+    assert launcher.process.wait(10) == 0
+
+
+def test_a_supervisor_that_dies_while_shutting_down_is_not_replaced(start):
+    launcher = start()
+    w = launcher.connect()
+    w.spawn(1, "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done")
+    _, pid, out, _ = w.spawned()
+    assert read_some(out) == b"ready\n"
+    launcher.process.send_signal(signal.SIGTERM)
+    w.expect(SHUTDOWN)
+    began = time.monotonic()
+    os.kill(w.pid, signal.SIGKILL)
+    assert launcher.process.wait(30) == 128 + signal.SIGTERM
+    assert 9 < time.monotonic() - began < 15  # TERM, 10 s, KILL
+    assert not alive(pid)
+
+
+def test_a_third_signal_ends_everything_at_once(start):
+    launcher = start()
+    w = launcher.connect()
+    w.spawn(1, "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done")
+    _, pid, out, _ = w.spawned()
+    assert read_some(out) == b"ready\n"
+    for _ in range(3):
+        launcher.process.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+    assert launcher.process.wait(3) == 128 + signal.SIGTERM
+    assert not alive(pid)
+
+
+def test_term_while_the_supervisor_is_away(start):
+    launcher = start()
+    w = launcher.connect()
+    w.spawn(1, "sleep", "60")
+    _, pid, _, _ = w.spawned()
+    for _ in range(4):  # until the back-off is long enough to be met
+        w.order_exit(3)
+        w = launcher.connect()
+    w.order_exit(3)
+    time.sleep(0.3)
+    launcher.process.send_signal(signal.SIGTERM)
+    assert launcher.process.wait(5) == 128 + signal.SIGTERM
+    assert not alive(pid)
+
+
+def test_the_terminal_goes_to_a_foreground_child_and_comes_back(tmp_path):
+    """The launcher on a terminal of its own; what the child sees of it goes to a pipe."""
+    path = tmp_path / "tty.sock"
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(str(path))
+    listener.listen()
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(LAUNCHER, [str(LAUNCHER), "--runtime-dir", str(tmp_path / "run"), "--", sys.executable, "-S",
+                            "-E", "-c", STUB, str(path)])
+    listener.settimeout(15)
+    control, _ = listener.accept()
+    data, fds, _, _ = socket.recv_fds(control, 100, 1)
+    w = Wire(control, int(data), socket.socket(fileno=fds[0]))
+    w.hello()
+    number = struct.unpack("=i", fcntl.ioctl(terminal, 0x80045430, bytes(4)))[0]  # TIOCGPTN
+    slave = os.open(f"/dev/pts/{number}", os.O_RDWR | os.O_NOCTTY)
+    out, out_w = os.pipe()
+    foreground = struct.pack("=HHII", 5, 0, 4, 1) + bytes(4)
+    fd = spec("sh", ["sh", "-c", "read line; echo $$ got $line; exec sleep 60"], extra=foreground)
+    w.send(SPAWN, w.child(1) + struct.pack("=HHI", 1, 5, 0) + b"run.1", [fd, slave, out_w, out_w])
+    kind, body, no_fds = w.receive()
+    assert kind == SPAWNED and no_fds == []
+    child = struct.unpack("=i", body[16:20])[0]
+    os.write(terminal, b"hello\n")
+    assert read_some(out) == b"%d got hello\n" % child
+    assert os.tcgetpgrp(terminal) == child == os.getpgid(child)
+    assert os.getsid(child) == pid
+    # Ctrl-Z would leave it stopped with nobody to continue it.
+    os.write(terminal, b"\x1a")
+    time.sleep(0.3)
+    state = pathlib.Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    assert state != "T"
+    os.write(terminal, b"\x03")
+    assert w.exited() == (1, signal.SIGINT)
+    assert os.tcgetpgrp(terminal) == pid
+    w.order_exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    for fd in (slave, out, out_w, terminal):
+        os.close(fd)
+    listener.close()
+
+
+def test_the_supervisor_does_not_feel_the_terminals_signals(start):
+    launcher = start()
+    w = launcher.connect()
+    for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        os.kill(w.pid, signo)
+    time.sleep(0.1)
+    assert alive(w.pid)
+    assert w.list() == {}
+
+
+def test_two_launchers_share_a_runtime_directory(start, tmp_path):
+    run = tmp_path / "run"
+    (run / "launcher-1" / "old").mkdir(parents=True)  # of a dead one
+    a, b = start(name="a"), start(name="b")
+    wa, wb = a.connect(), b.connect()
+    for w in (wa, wb):
+        w.spawn(1, "sh", "-c", "echo mine; exec sleep 60")
+        _, pid, out, _ = w.spawned()
+        assert read_some(out) == b"mine\n"
+    assert sorted(p.name for p in run.iterdir()) == sorted(
+        f"launcher-{x.process.pid}" for x in (a, b))
+    wa.order_exit(0)
+    assert a.process.wait(10) == 0
+    assert [p.name for p in run.iterdir()] == [f"launcher-{b.process.pid}"]
+    assert os.path.exists(os.readlink(f"/proc/{pid}/fd/1"))  # b's, still there to be opened again
+
+
+def test_a_runtime_directory_of_everyone_is_refused(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    run.chmod(0o777)
+    done = subprocess.run([LAUNCHER, "--runtime-dir", run, "true"], capture_output=True, text=True,
+                          timeout=10)
+    assert done.returncode == 1 and "everyone may write" in done.stderr
+
+
+def test_usage(tmp_path):
+    assert subprocess.run([LAUNCHER], capture_output=True, timeout=10).returncode == 2
+    assert subprocess.run([LAUNCHER, "--runtime-dir", tmp_path], capture_output=True,
+                          timeout=10).returncode == 2
+    done = subprocess.run([LAUNCHER, "--help"], capture_output=True, text=True, timeout=10)
+    assert done.returncode == 0 and done.stdout.startswith("Usage:")
