@@ -155,8 +155,7 @@ class Hsup(System):
         os.mkdir(self.path("control"), 0o700)
         self.submit({"Version": 1, "Name": "bench", "Processes": [self.process("none", 0)]})
         self.launch(self.bench.programs["hsup"], "start", "-d", "simple",
-                    "-C", self.path("control"), "--state-dir", self.path("state"),
-                    "--runtime-dir", self.path("run"))
+                    "-C", self.path("control"), "--state-dir", self.path("state"))
         end = time.monotonic() + 10
         while not os.path.exists(self.path("control/loaded")):
             if time.monotonic() > end or not self.lives():

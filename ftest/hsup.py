@@ -53,7 +53,7 @@ def command_line(pid):
 
 
 class App:
-    """One control directory with its own state and runtime directories."""
+    """One control directory with its own state directory."""
 
     def __init__(self, build, folder, control=None, user=None, env=None):
         self.build = pathlib.Path(build)
@@ -62,7 +62,7 @@ class App:
         self.mark = uuid.uuid4().hex
         self.user = user
         self.env = dict(os.environ, HSUP_TEST_MARK=self.mark, HSUP_STATE_DIR=str(self.folder / "state"),
-                        HSUP_RUNTIME_DIR=str(self.folder / "run"), **(env or {}))
+                        **(env or {}))
         self.env.pop("HSUP_CONTROL_DIR", None)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.control.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ import resource
 import select
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -25,6 +26,7 @@ LAUNCHER = BUILD / "hsup-launcher"
 
 (HELLO, SPAWN, SPAWNED, FAILED, SIGNAL, LEFT, EXITED, LIST, ENTRY, LIST_END, ACK, PING, PONG, SHUTDOWN,
  LEAVE) = range(1, 16)
+EXITED_SIZE, RECORDS = 56, 32
 STAGE_REFUSED, STAGE_SPEC, STAGE_DIRECTORY, STAGE_EXEC = 1, 3, 11, 12
 RUNNING, ENTRY_LEFT, ENTRY_EXITED = 1, 2, 3
 SEALS = 0x1 | 0x2 | 0x4 | 0x8  # F_SEAL_SEAL, SHRINK, GROW, WRITE
@@ -71,7 +73,7 @@ class Wire:
     def __init__(self, control, pid, sock):
         self.control, self.pid, self.sock = control, pid, sock
         self.sequence = 0
-        self.pongs = True
+        self.exits = []  # of the last packet, not yet received
 
     def send(self, kind, body=b"", fds=()):
         self.sequence += 1
@@ -81,6 +83,8 @@ class Wire:
     def receive(self, timeout=10, pings=False):
         """(type, body, fds), or None at the end of file."""
         deadline = time.monotonic() + timeout
+        if self.exits:
+            return EXITED, self.exits.pop(0), []
         while True:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self.sock], [], [], left)[0]:
@@ -96,7 +100,12 @@ class Wire:
             if kind == PING and not pings:
                 self.send(PONG)
                 continue
-            return kind, data[16:], fds
+            body = data[16:]
+            if kind == EXITED:
+                assert body and len(body) % EXITED_SIZE == 0 and len(body) <= RECORDS * EXITED_SIZE
+                self.exits = [body[at:at + EXITED_SIZE] for at in range(EXITED_SIZE, len(body), EXITED_SIZE)]
+                body = body[:EXITED_SIZE]
+            return kind, body, fds
 
     def expect(self, wanted, timeout=10):
         kind, body, fds = self.receive(timeout)
@@ -160,16 +169,15 @@ class Wire:
 
 
 class Launcher:
-    def __init__(self, folder, name="a", runtime=None, command=None):
+    def __init__(self, folder, name="a", command=None):
         self.path = folder / f"{name}.sock"
         self.log = folder / f"{name}.log"
-        self.runtime = runtime or folder / "run"
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.listener.bind(str(self.path))
         self.listener.listen(8)
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [LAUNCHER, "--runtime-dir", self.runtime, "--verbose", "--"] +
+                [LAUNCHER, "--verbose", "--"] +
                 (command or [sys.executable, "-S", "-E", "-c", STUB, str(self.path)]),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
@@ -203,7 +211,6 @@ def start(tmp_path):
                 time.sleep(0.02)
             launcher.process.wait(20)
         launcher.listener.close()
-    assert list((tmp_path / "run").glob("*")) == [], "the runtime directory was not tidied"
 
 
 def read_all(fd):
@@ -337,7 +344,7 @@ def test_ends_without_a_supervisor_are_told_later(start):
     names = {}
     for _ in range(3):
         ident, _, out, _ = w.spawned()
-        names[ident] = pathlib.Path(os.readlink(f"/proc/self/fd/{out}"))
+        names[ident] = os.readlink(f"/proc/self/fd/{out}")
     assert w.exited()[0] == 1  # seen, but not acknowledged
     os.kill(w.pid, signal.SIGKILL)
     w = launcher.connect(hello=False)
@@ -351,7 +358,8 @@ def test_ends_without_a_supervisor_are_told_later(start):
     w.send(ACK, w.child(1))
     w.send(ACK, w.child(2))
     assert set(w.list()) == {3}
-    assert [name.exists() for name in names.values()] == [False, False, True]
+    held = [os.readlink(fd) for fd in pathlib.Path(f"/proc/{launcher.process.pid}/fd").iterdir()]
+    assert [name in held for name in names.values()] == [False, False, True]
 
 
 @pytest.mark.parametrize("packet", [
@@ -374,6 +382,10 @@ def test_ends_without_a_supervisor_are_told_later(start):
     header(SIGNAL, struct.pack("=QIIiI", 1, 1, 0, -1, 0)),
     header(SIGNAL, struct.pack("=QIIiI", 0, 1, 0, 9, 0)),
     header(ACK, struct.pack("=QII", 1, 0, 0)),
+    header(ACK, struct.pack("=QII", 1, 1, 0) + struct.pack("=QII", 0, 1, 0)),
+    header(ACK, struct.pack("=QII", 1, 1, 0) * (RECORDS + 1)),
+    header(ACK, b""),
+    header(SIGNAL, struct.pack("=QIIiI", 1, 1, 0, 9, 0) + struct.pack("=QIIiI", 1, 1, 0, 65, 0)),
     header(LEAVE, struct.pack("=II", 256, 0)),
     header(LIST, bytes(9000)),
 ])
@@ -462,6 +474,19 @@ def test_a_flood_with_nobody_reading_loses_nothing(start):
         for fd in fds:
             os.close(fd)
     assert spawned == exited == set(range(1, 401))
+
+
+def test_many_in_one_packet(start):
+    w = start().connect()
+    for i in range(1, 41):
+        w.spawn(i, "sleep", "60")
+    for _ in range(40):
+        w.spawned()
+    # Unknown ones among them hold nobody up.
+    w.send(SIGNAL, b"".join(w.child(i) + struct.pack("=iI", signal.SIGTERM, 0) for i in [*range(1, 31), 77, 78]))
+    assert {w.exited() for _ in range(30)} == {(i, signal.SIGTERM) for i in range(1, 31)}
+    w.send(ACK, b"".join(w.child(i) for i in [99, *range(1, 31), 31]))  # 31 lives: nothing
+    assert set(w.list()) == set(range(31, 41))
 
 
 def test_refusals_are_all_told(start):
@@ -622,8 +647,7 @@ def test_the_terminal_goes_to_a_foreground_child_and_comes_back(tmp_path):
     listener.listen()
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execv(LAUNCHER, [str(LAUNCHER), "--runtime-dir", str(tmp_path / "run"), "--", sys.executable, "-S",
-                            "-E", "-c", STUB, str(path)])
+        os.execv(LAUNCHER, [str(LAUNCHER), "--", sys.executable, "-S", "-E", "-c", STUB, str(path)])
     listener.settimeout(15)
     control, _ = listener.accept()
     data, fds, _, _ = socket.recv_fds(control, 100, 1)
@@ -667,35 +691,36 @@ def test_the_supervisor_does_not_feel_the_terminals_signals(start):
     assert w.list() == {}
 
 
-def test_two_launchers_share_a_runtime_directory(start, tmp_path):
-    run = tmp_path / "run"
-    (run / "launcher-1" / "old").mkdir(parents=True)  # of a dead one
-    a, b = start(name="a"), start(name="b")
-    wa, wb = a.connect(), b.connect()
-    for w in (wa, wb):
-        w.spawn(1, "sh", "-c", "echo mine; exec sleep 60")
-        _, pid, out, _ = w.spawned()
-        assert read_some(out) == b"mine\n"
-    assert sorted(p.name for p in run.iterdir()) == sorted(
-        f"launcher-{x.process.pid}" for x in (a, b))
-    wa.order_exit(0)
-    assert a.process.wait(10) == 0
-    assert [p.name for p in run.iterdir()] == [f"launcher-{b.process.pid}"]
-    assert os.path.exists(os.readlink(f"/proc/{pid}/fd/1"))  # b's, still there to be opened again
+def test_the_output_can_be_opened_again(start):
+    """By the dyno itself, through /dev/stdout, as its own user; and by who finds the dyno."""
+    launcher = start()
+    w = launcher.connect()
+    user = struct.pack("=HHIII", 6, 0, 8, 65534, 65534)
+    w.spawn(1, "sh", "-c", "echo one; echo two >/dev/stdout; echo three >/dev/stderr; exec sleep 60", extra=user)
+    _, pid, out, err = w.spawned()
+    assert read_some(err) == b"three\n"
+    assert read_some(out) == b"one\ntwo\n"
+    for fd, own in ((out, 1), (err, 2)):
+        status = os.stat(f"/proc/{pid}/fd/{own}")
+        assert stat.S_ISFIFO(status.st_mode) and stat.S_IMODE(status.st_mode) == 0o600
+        assert (status.st_uid, status.st_gid) == (65534, 65534)
+        assert status.st_ino == os.fstat(fd).st_ino
+        again = os.open(f"/proc/{pid}/fd/{own}", os.O_RDWR | os.O_NONBLOCK)
+        os.write(again, b"x")
+        assert os.read(fd, 10) == b"x"
+        os.close(again)
 
 
-def test_a_runtime_directory_of_everyone_is_refused(tmp_path):
-    run = tmp_path / "run"
-    run.mkdir()
-    run.chmod(0o777)
-    done = subprocess.run([LAUNCHER, "--runtime-dir", run, "true"], capture_output=True, text=True,
-                          timeout=10)
-    assert done.returncode == 1 and "everyone may write" in done.stderr
+def test_without_proc():
+    done = subprocess.run(["unshare", "-m", "sh", "-c", f"mount -t tmpfs none /proc && exec {LAUNCHER} true"],
+                          capture_output=True, text=True, timeout=10)
+    assert (done.returncode, done.stderr) == (
+        1, "hsup-launcher: /proc/self/fd (is /proc mounted?): No such file or directory\n")
 
 
-def test_usage(tmp_path):
+def test_usage():
     assert subprocess.run([LAUNCHER], capture_output=True, timeout=10).returncode == 2
-    assert subprocess.run([LAUNCHER, "--runtime-dir", tmp_path], capture_output=True,
+    assert subprocess.run([LAUNCHER, "--no-such-option", "true"], capture_output=True,
                           timeout=10).returncode == 2
     done = subprocess.run([LAUNCHER, "--help"], capture_output=True, text=True, timeout=10)
     assert done.returncode == 0 and done.stdout.startswith("Usage:")

@@ -61,8 +61,6 @@ static int become_launcher(const struct options *o, int argc, char **argv)
 		return EXIT_REFUSED;
 	}
 	args[at++] = launcher;
-	args[at++] = "--runtime-dir";
-	args[at++] = o->runtime_dir;
 	if (o->verbose)
 		args[at++] = "--verbose";
 	args[at++] = "--";

@@ -89,7 +89,6 @@ static int set_up(void **state)
 	cli_set_drivers(drivers, ARRAY_SIZE(drivers));
 	(void)setenv("HSUP_CONTROL_DIR", "/srv/from-env", 1);
 	(void)setenv("HSUP_STATE_DIR", "/srv/state", 1);
-	(void)setenv("HSUP_RUNTIME_DIR", "/srv/runtime", 1);
 	return 0;
 }
 
@@ -177,16 +176,13 @@ static void defaults_come_from_the_environment(void **state)
 	assert_string_equal(c.o.driver, "simple");
 	assert_string_equal(c.o.control_dir, "/srv/from-env");
 	assert_string_equal(c.o.state_dir, "/srv/state");
-	assert_string_equal(c.o.runtime_dir, "/srv/runtime");
 	assert_int_equal(c.o.start_number, 1);
 	assert_int_equal(c.o.color, COLOR_AUTO);
 	assert_null(c.o.app);
 
-	struct outcome _done_ own =
-		call("build", "-C/srv/own", "--state-dir", "/srv/s", "--runtime-dir=/srv/r");
+	struct outcome _done_ own = call("build", "-C/srv/own", "--state-dir=/srv/s");
 	assert_string_equal(own.o.control_dir, "/srv/own");
 	assert_string_equal(own.o.state_dir, "/srv/s");
-	assert_string_equal(own.o.runtime_dir, "/srv/r");
 }
 
 static void paths_become_absolute(void **state)
@@ -215,17 +211,12 @@ static void default_folders(void **state)
 	char *path = NULL;
 
 	(void)setenv("XDG_STATE_HOME", "/home/u/state", 1);
-	(void)setenv("XDG_RUNTIME_DIR", "/run/user/7", 1);
 	(void)setenv("HOME", "/home/u", 1);
 	expect_default(path_state_default(true, &path), &path, "/var/lib/hsup");
 	expect_default(path_state_default(false, &path), &path, "/home/u/state/hsup");
-	expect_default(path_runtime_default(true, 0, &path), &path, "/run/hsup");
-	expect_default(path_runtime_default(false, 7, &path), &path, "/run/user/7/hsup");
 
 	(void)setenv("XDG_STATE_HOME", "relative", 1);
-	(void)setenv("XDG_RUNTIME_DIR", "", 1);
 	expect_default(path_state_default(false, &path), &path, "/home/u/.local/state/hsup");
-	expect_default(path_runtime_default(false, 7, &path), &path, "/tmp/hsup-7");
 	(void)unsetenv("HOME");
 	assert_int_equal(path_state_default(false, &path), -ENOENT);
 }

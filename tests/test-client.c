@@ -174,10 +174,6 @@ static void test_requests(void **state)
 	assert_int_equal(r->spawn->output, WIRE_OUTPUT_GIVEN);
 	assert_int_equal(p.n_fds, 4);
 	packet_done(&p);
-	assert_int_equal(launch_signal(f->launch, one, 15), 0);
-	assert_int_equal(request(f, &p)->signal->signo, 15);
-	assert_int_equal(launch_ack(f->launch, one), 0);
-	assert_int_equal(request(f, &p)->type, WIRE_ACK);
 	assert_int_equal(launch_list(f->launch), 0);
 	assert_int_equal(request(f, &p)->type, WIRE_LIST);
 	assert_int_equal(launch_leave(f->launch, 130), 0);
@@ -187,13 +183,58 @@ static void test_requests(void **state)
 	(void)fd_close(null);
 }
 
+static void test_records_go_together(void **state)
+{
+	struct fixture *f = *state;
+	const struct wire_request *r;
+	struct packet p;
+
+	for (unsigned i = 1; i <= WIRE_RECORDS + 1; i++)
+		assert_int_equal(
+			launch_signal(f->launch, (struct launch_child){.id = i, .generation = 1},
+				i % 2 ? 15 : 9),
+			0);
+	/* A full packet at once, the rest before the loop sleeps. */
+	r = request(f, &p);
+	assert_int_equal(r->type, WIRE_SIGNAL);
+	assert_int_equal(r->n, WIRE_RECORDS);
+	for (unsigned i = 1; i <= WIRE_RECORDS; i++) {
+		assert_int_equal(r->signal[i - 1].child.id, i);
+		assert_int_equal(r->signal[i - 1].signo, i % 2 ? 15 : 9);
+	}
+	assert_int_equal(packet_receive(f->other, &p), -EAGAIN);
+	run(f);
+	r = request(f, &p);
+	assert_int_equal(r->n, 1);
+	assert_int_equal(r->signal->child.id, WIRE_RECORDS + 1);
+
+	/* What is said between stays between. */
+	assert_int_equal(launch_ack(f->launch, one), 0);
+	assert_int_equal(launch_ack(f->launch, one), 0);
+	assert_int_equal(launch_signal(f->launch, one, 15), 0);
+	assert_int_equal(launch_list(f->launch), 0);
+	assert_int_equal(launch_ack(f->launch, one), 0);
+	r = request(f, &p);
+	assert_true(r->type == WIRE_ACK && r->n == 2);
+	r = request(f, &p);
+	assert_true(r->type == WIRE_SIGNAL && r->n == 1);
+	assert_int_equal(request(f, &p)->type, WIRE_LIST);
+	assert_int_equal(packet_receive(f->other, &p), -EAGAIN);
+	assert_int_equal(launch_leave(f->launch, 0), 0);
+	assert_int_equal(request(f, &p)->type, WIRE_ACK);
+	assert_int_equal(request(f, &p)->type, WIRE_LEAVE);
+	run(f);
+	assert_int_equal(packet_receive(f->other, &p), -EAGAIN);
+}
+
 static void test_answers(void **state)
 {
 	struct fixture *f = *state;
 	const struct wire_child child = {.id = 1, .generation = 3};
 	struct wire_spawned spawned = {.child = child, .pid = 77};
 	struct wire_failed failed = {.child = child, .stage = WIRE_STAGE_EXEC, .error = ENOENT};
-	struct wire_exited exited = {.child = child, .status = 9};
+	struct wire_exited exited[] = {
+		{.child = child, .status = 9}, {.child = {.id = 2, .generation = 1}}};
 	struct wire_shutdown shutdown = {.urgency = 2, .signo = 15};
 	struct wire_entry entry = {
 		.child = child, .state = WIRE_ENTRY_LEFT, .name_length = 5, .tag_length = 3};
@@ -204,7 +245,7 @@ static void test_answers(void **state)
 	answer(f, WIRE_SPAWNED, &spawned, sizeof spawned, NULL, 0, NULL, 0);
 	answer(f, WIRE_FAILED, &failed, sizeof failed, NULL, 0, NULL, 0);
 	answer(f, WIRE_LEFT, &child, sizeof child, NULL, 0, NULL, 0);
-	answer(f, WIRE_EXITED, &exited, sizeof exited, NULL, 0, NULL, 0);
+	answer(f, WIRE_EXITED, exited, sizeof exited, NULL, 0, NULL, 0);
 	answer(f, WIRE_ENTRY, &entry, sizeof entry, "web.1tag", 8, NULL, 0);
 	answer(f, WIRE_LIST_END, NULL, 0, NULL, 0, NULL, 0);
 	answer(f, WIRE_SHUTDOWN, &shutdown, sizeof shutdown, NULL, 0, NULL, 0);
@@ -213,7 +254,7 @@ static void test_answers(void **state)
 	run(f);
 	assert_string_equal(f->log,
 		"spawned 1.3 77 pipes;spawned 1.3 77 given;failed 1 12 2;left 1;exited 1 9;"
-		"entry 1 2 web.1 tag -1;end;shutdown 2 15;");
+		"exited 2 0;entry 1 2 web.1 tag -1;end;shutdown 2 15;");
 	assert_int_equal(request(f, &p)->type, WIRE_PONG);
 	(void)fd_close(null);
 }
@@ -278,7 +319,8 @@ static void test_the_end_comes_once_after_all_that_was_said(void **state)
 
 	answer(f, WIRE_LEFT, &child, sizeof child, NULL, 0, NULL, 0);
 	f->other = fd_close(f->other);
-	assert_int_equal(launch_signal(f->launch, one, 15), -EPIPE);
+	assert_int_equal(launch_list(f->launch), -EPIPE);
+	assert_int_equal(launch_signal(f->launch, one, 15), 0); /* nobody is there to get it */
 	run(f);
 	run(f);
 	assert_string_equal(f->log, "left 1;lost 0;");
@@ -340,6 +382,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_requests, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_records_go_together, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_a_full_socket_queues_in_order, setup, teardown),

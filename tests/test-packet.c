@@ -304,6 +304,48 @@ static void test_fixed_requests(void **state)
 	assert_int_equal(wire_check_request(request(WIRE_LIST, "", 0, "x", 0), &r), -EBADMSG);
 }
 
+/* One unsound record makes the packet unsound, wherever it stands. */
+static void test_records(void **state)
+{
+	struct wire_signal signals[WIRE_RECORDS + 1];
+	struct wire_child children[WIRE_RECORDS + 1];
+	struct wire_request r;
+
+	(void)state;
+	for (unsigned i = 0; i <= WIRE_RECORDS; i++) {
+		children[i] = (struct wire_child){.id = i + 1, .generation = 1};
+		signals[i] = (struct wire_signal){.child = children[i], .signo = 15};
+	}
+	for (unsigned n = 0; n <= WIRE_RECORDS + 1; n++) {
+		int expected = n >= 1 && n <= WIRE_RECORDS ? 0 : -EBADMSG;
+
+		assert_int_equal(
+			wire_check_request(
+				request(WIRE_SIGNAL, signals, n * sizeof *signals, "", 0), &r),
+			expected);
+		if (expected == 0)
+			assert_int_equal(r.n, n);
+		assert_int_equal(
+			wire_check_request(
+				request(WIRE_ACK, children, n * sizeof *children, "", 0), &r),
+			expected);
+	}
+	for (unsigned i = 0; i < WIRE_RECORDS; i++) {
+		signals[i].signo = 65;
+		children[i].generation = 0;
+		assert_int_equal(wire_check_request(request(WIRE_SIGNAL, signals,
+							    WIRE_RECORDS * sizeof *signals, "", 0),
+					 &r),
+			-EBADMSG);
+		assert_int_equal(wire_check_request(request(WIRE_ACK, children,
+							    WIRE_RECORDS * sizeof *children, "", 0),
+					 &r),
+			-EBADMSG);
+		signals[i].signo = 15;
+		children[i].generation = 1;
+	}
+}
+
 /* What only the launcher says, and what only a slug worker hears, is no request. */
 static void test_answers_are_no_requests(void **state)
 {
@@ -333,6 +375,7 @@ int main(void)
 		cmocka_unit_test(test_spawn_requests),
 		cmocka_unit_test(test_name_and_tag_limits),
 		cmocka_unit_test(test_fixed_requests),
+		cmocka_unit_test(test_records),
 		cmocka_unit_test(test_answers_are_no_requests),
 	};
 

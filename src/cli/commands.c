@@ -22,7 +22,6 @@ static const struct option_record options[] = {
 	{OPT_CONTROL_SOCKET, 's', "control-socket", "PATH",
 		"accepted and not used: this build serves no control API"},
 	{OPT_STATE_DIR, 0, "state-dir", "PATH", "where unpacked slugs are kept (HSUP_STATE_DIR)"},
-	{OPT_RUNTIME_DIR, 0, "runtime-dir", "PATH", "where pipes of dynos live (HSUP_RUNTIME_DIR)"},
 	{OPT_ONESHOT, 0, "oneshot", NULL, "restart nothing; exit when all dynos have ended"},
 	{OPT_START_NUMBER, 0, "start-number", "N",
 		"number of the first dyno of a type (default: 1)"},

@@ -135,8 +135,6 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 		return 0;
 	case OPT_STATE_DIR:
 		return apply_path(&o->state_dir, value, err);
-	case OPT_RUNTIME_DIR:
-		return apply_path(&o->runtime_dir, value, err);
 	case OPT_ONESHOT:
 		o->oneshot = true;
 		return 0;
@@ -175,26 +173,19 @@ static int from_env(char **path, const char *name, struct err *err)
 
 int options_complete(struct options *o, struct err *err)
 {
-	const bool root = geteuid() == 0;
-
 	int r = from_env(&o->control_dir, "HSUP_CONTROL_DIR", err);
 	if (r < 0)
 		return r;
 	r = from_env(&o->state_dir, "HSUP_STATE_DIR", err);
 	if (r > 0)
-		r = path_state_default(root, &o->state_dir);
+		r = path_state_default(geteuid() == 0, &o->state_dir);
 	if (r == -ENOENT)
 		return err_set(err, -EINVAL,
 			"HOME is not set: say where state is kept with --state-dir or "
 			"HSUP_STATE_DIR");
 	if (r == -ENOMEM)
 		return err_errno(err, r, "state directory");
-	if (r < 0)
-		return r;
-	r = from_env(&o->runtime_dir, "HSUP_RUNTIME_DIR", err);
-	if (r > 0)
-		r = path_runtime_default(root, geteuid(), &o->runtime_dir);
-	return r == -ENOMEM ? err_errno(err, r, "runtime directory") : r;
+	return r;
 }
 
 void cli_options_done(struct options *o)
@@ -207,7 +198,6 @@ void cli_options_done(struct options *o)
 	free(o->overrides);
 	free(o->control_dir);
 	free(o->state_dir);
-	free(o->runtime_dir);
 	free(o->words);
 	*o = (struct options){0};
 }

@@ -60,16 +60,3 @@ int path_state_default(bool root, char **ret_path)
 	folder = env_path("HOME");
 	return folder ? join(folder, ".local/state/hsup", ret_path) : -ENOENT;
 }
-
-int path_runtime_default(bool root, unsigned uid, char **ret_path)
-{
-	const char *folder = env_path("XDG_RUNTIME_DIR");
-	char name[32];
-
-	if (root)
-		return join("/run", "hsup", ret_path);
-	if (folder)
-		return join(folder, "hsup", ret_path);
-	(void)snprintf(name, sizeof name, "hsup-%u", uid);
-	return join("/tmp", name, ret_path);
-}

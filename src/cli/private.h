@@ -60,7 +60,6 @@ int path_absolute(const char *path, char **ret_path) HSUP_MUST_CHECK;
 /* Where state and sockets live when nobody says: of root, else of the user. 0, -ENOENT when the
  * environment does not say where the user's home is, or -ENOMEM. */
 int path_state_default(bool root, char **ret_path) HSUP_MUST_CHECK;
-int path_runtime_default(bool root, unsigned uid, char **ret_path) HSUP_MUST_CHECK;
 
 /* ---- cli.c ---- */
 /* One line on standard error: "hsup start: text; see 'hsup help start'". c NULL: no command yet.

@@ -2,8 +2,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "launch/queue.h"
-#include "wire/packet.h"
+#include "launch/outbox.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -15,72 +14,15 @@
 #define LEAVE_TIMEOUT	(2 * NSEC_PER_SEC)
 
 struct client {
-	int socket;
-	uint32_t sequence;
+	struct outbox out;
 	sd_event_source *source;
 	const struct launch_events *events;
 	void *userdata;
-	struct queue queue;
-	bool wants_write;
 	bool busy, closed; /* inside a callback; closed by it */
 	struct packet in;
 };
 
 /* ---- out ---- */
-
-static int send_now(struct client *c, unsigned type, const struct packet_part *parts,
-	unsigned n_parts, const int *fds, unsigned n_fds)
-{
-	int r = packet_send(c->socket, type, c->sequence + 1, parts, n_parts, fds, n_fds);
-
-	if (r == 0)
-		c->sequence++;
-	return r;
-}
-
-static int want_write(struct client *c, bool on)
-{
-	if (c->wants_write == on || !c->source)
-		return 0;
-	int r = sd_event_source_set_io_events(c->source, EPOLLIN | (on ? EPOLLOUT : 0U));
-	if (r >= 0)
-		c->wants_write = on;
-	return r < 0 ? r : 0;
-}
-
-/* Sends what is queued as far as it goes. 0 (also when some is left) or negative errno. */
-static int flush(struct client *c)
-{
-	for (const struct message *m; (m = queue_first(&c->queue));) {
-		struct packet_part part = {m->body, m->len};
-		int r = send_now(c, m->type, &part, 1, m->fds, m->n_fds);
-
-		if (r == -EAGAIN)
-			return want_write(c, true);
-		if (r < 0)
-			return r;
-		queue_drop_first(&c->queue);
-	}
-	return want_write(c, false);
-}
-
-/* At once when nothing waits and the socket takes it; else behind the others. */
-static int submit(struct client *c, enum wire_type type, const struct packet_part *parts,
-	unsigned n_parts, const int *fds, unsigned n_fds)
-{
-	if (!queue_first(&c->queue)) {
-		int r = send_now(c, type, parts, n_parts, fds, n_fds);
-		if (r != -EAGAIN)
-			return r;
-	}
-	int r = queue_append(&c->queue, type, parts, n_parts, fds, n_fds);
-	return r < 0 ? r : want_write(c, true);
-}
-
-static int submit_body(struct client *c, enum wire_type type, const void *body, size_t size)
-{
-	return submit(c, type, &(struct packet_part){body, size}, 1, NULL, 0);
-}
 
 static struct wire_child wire_name(struct launch_child c)
 {
@@ -90,6 +32,7 @@ static struct wire_child wire_name(struct launch_child c)
 static int client_spawn(void *state, struct launch_child child, const char *name, const void *tag,
 	size_t tag_len, int spec_fd, const int stdio[3])
 {
+	struct client *c = state;
 	size_t name_len = strlen(name);
 	struct wire_spawn body = {
 		.child = wire_name(child),
@@ -104,26 +47,30 @@ static int client_spawn(void *state, struct launch_child child, const char *name
 		return -EINVAL;
 	if (stdio)
 		memcpy(&fds[1], stdio, 3 * sizeof fds[0]);
-	return submit(state, WIRE_SPAWN, parts, 3, fds, stdio ? 4 : 1);
+	return outbox_send(&c->out, WIRE_SPAWN, parts, 3, fds, stdio ? 4 : 1);
 }
 
 static int client_signal(void *state, struct launch_child child, int signo)
 {
-	struct wire_signal body = {.child = wire_name(child), .signo = signo};
+	struct client *c = state;
+	struct wire_signal record = {.child = wire_name(child), .signo = signo};
 
-	return submit_body(state, WIRE_SIGNAL, &body, sizeof body);
+	return outbox_add(&c->out, WIRE_SIGNAL, &record, sizeof record);
 }
 
 static int client_ack(void *state, struct launch_child child)
 {
-	struct wire_child body = wire_name(child);
+	struct client *c = state;
+	struct wire_child record = wire_name(child);
 
-	return submit_body(state, WIRE_ACK, &body, sizeof body);
+	return outbox_add(&c->out, WIRE_ACK, &record, sizeof record);
 }
 
 static int client_list(void *state)
 {
-	return submit(state, WIRE_LIST, NULL, 0, NULL, 0);
+	struct client *c = state;
+
+	return outbox_send(&c->out, WIRE_LIST, NULL, 0, NULL, 0);
 }
 
 static int wait_for(int fd, short events, uint64_t deadline)
@@ -144,11 +91,12 @@ static int client_leave(void *state, int code)
 	struct wire_leave body = {.code = (uint32_t)code & 0xff};
 	uint64_t deadline = clock_now() + LEAVE_TIMEOUT;
 
-	int r = submit_body(c, WIRE_LEAVE, &body, sizeof body);
-	while (r == 0 && queue_first(&c->queue)) {
-		r = wait_for(c->socket, POLLOUT, deadline);
+	int r = outbox_send(
+		&c->out, WIRE_LEAVE, &(struct packet_part){&body, sizeof body}, 1, NULL, 0);
+	while (r == 0 && !outbox_empty(&c->out)) {
+		r = wait_for(c->out.socket, POLLOUT, deadline);
 		if (r == 0)
-			r = flush(c);
+			r = outbox_flush(&c->out);
 	}
 	return r;
 }
@@ -211,6 +159,7 @@ static int take_fixed(struct client *c, const struct packet *p)
 	const struct wire_exited *exited;
 	const struct wire_child *child;
 	const struct wire_shutdown *shutdown;
+	unsigned n;
 
 	switch ((enum wire_type)packet_header(p)->type) {
 	case WIRE_FAILED:
@@ -227,11 +176,10 @@ static int take_fixed(struct client *c, const struct packet *p)
 		c->events->left(c->userdata, launch_name(child));
 		return 0;
 	case WIRE_EXITED:
-		exited = packet_body(p, sizeof *exited, false);
-		if (!exited)
-			return -EBADMSG;
-		c->events->exited(c->userdata, exited);
-		return 0;
+		exited = packet_records(p, sizeof *exited, &n);
+		for (unsigned i = 0; i < n && !c->closed; i++)
+			c->events->exited(c->userdata, &exited[i]);
+		return n > 0 ? 0 : -EBADMSG;
 	case WIRE_LIST_END:
 		if (!packet_body(p, 0, false))
 			return -EBADMSG;
@@ -239,8 +187,7 @@ static int take_fixed(struct client *c, const struct packet *p)
 		return 0;
 	case WIRE_PING:
 		/* A launcher that has gone meanwhile shows as the end of file. */
-		(void)submit(c, WIRE_PONG, NULL, 0, NULL, 0);
-		return 0;
+		return outbox_send(&c->out, WIRE_PONG, NULL, 0, NULL, 0) == -ENOMEM ? -ENOMEM : 0;
 	case WIRE_SHUTDOWN:
 		shutdown = packet_body(p, sizeof *shutdown, false);
 		if (!shutdown)
@@ -284,7 +231,7 @@ static int take(struct client *c, struct packet *p)
 /* 1 after a packet, 0 at the end of file, or negative errno. */
 static int receive_one(struct client *c)
 {
-	int r = packet_receive(c->socket, &c->in);
+	int r = packet_receive(c->out.socket, &c->in);
 	if (r <= 0)
 		return r;
 	r = take(c, &c->in);
@@ -294,8 +241,8 @@ static int receive_one(struct client *c)
 static void client_free(struct client *c)
 {
 	sd_event_source_disable_unref(c->source);
-	queue_done(&c->queue);
-	(void)fd_close(c->socket);
+	outbox_done(&c->out);
+	(void)fd_close(c->out.socket);
 	free(c);
 }
 
@@ -318,7 +265,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 	(void)fd;
 	c->busy = true;
 	if (revents & EPOLLOUT)
-		r = flush(c) < 0 ? -EPIPE : 1;
+		r = outbox_flush(&c->out) < 0 ? -EPIPE : 1;
 	/* Whatever became of our own, what the launcher has said is heard first. */
 	for (int i = 0; i < PACKETS_AT_ONCE && !c->closed; i++) {
 		int n = receive_one(c);
@@ -347,11 +294,11 @@ static int shake_hands(struct client *c, struct err *err)
 	uint64_t deadline = clock_now() + HELLO_TIMEOUT;
 	struct packet *p = &c->in;
 
-	int r = send_now(c, WIRE_HELLO, &(struct packet_part){&hello, sizeof hello}, 1, NULL, 0);
+	int r = outbox_send_now(&c->out, WIRE_HELLO, &hello, sizeof hello);
 	if (r < 0)
 		return err_errno(err, r, "launcher: cannot say hello");
-	while ((r = packet_receive(c->socket, p)) == -EAGAIN) {
-		r = wait_for(c->socket, POLLIN, deadline);
+	while ((r = packet_receive(c->out.socket, p)) == -EAGAIN) {
+		r = wait_for(c->out.socket, POLLIN, deadline);
 		if (r < 0)
 			return err_errno(err, r, "launcher: no answer");
 	}
@@ -385,7 +332,7 @@ int launch_open(sd_event *loop, int fd, const struct launch_events *events, void
 		(void)fd_close(fd);
 		return err_errno(err, -ENOMEM, "launcher");
 	}
-	c->socket = fd;
+	c->out.socket = fd;
 	c->events = events;
 	c->userdata = userdata;
 	(void)fd_cloexec(fd, true);
@@ -395,6 +342,8 @@ int launch_open(sd_event *loop, int fd, const struct launch_events *events, void
 		return r;
 	}
 	r = sd_event_add_io(loop, &c->source, fd, EPOLLIN, on_io, c);
+	if (r >= 0)
+		r = outbox_open(&c->out, loop, c->source);
 	if (r < 0) {
 		client_free(c);
 		return err_errno(err, r, "launcher");

@@ -309,6 +309,11 @@ struct child *children_first_news(struct children *t)
 	return at(t, t->news.first);
 }
 
+struct child *children_next_news(struct children *t, const struct child *c)
+{
+	return at(t, c->in_news.next);
+}
+
 struct child *children_first_left(struct children *t)
 {
 	return at(t, t->left.first);

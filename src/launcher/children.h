@@ -37,7 +37,7 @@ struct child {
 	uint64_t id;
 	uint32_t generation;
 	int32_t pid;	/* of the leader, and of its process group */
-	int out, err;	/* read ends of its FIFOs, -1 when the output was given */
+	int out, err;	/* read ends of its pipes, -1 when the output was given */
 	uint8_t state;	/* enum child_state */
 	uint8_t output; /* enum wire_output */
 	uint8_t news;	/* enum child_news, or-ed */
@@ -47,7 +47,6 @@ struct child {
 	uint16_t text; /* first block of name and tag */
 	uint16_t next_by_pid, next_by_id;
 	struct child_link in_news, in_left;
-	uint64_t fifos; /* their number in the store, 0 = none */
 	uint64_t spawn_time;
 	struct birth_failure failure; /* stage 0: it became the program, and what follows holds */
 	int32_t status;
@@ -87,6 +86,7 @@ void children_set_state(struct children *t, struct child *c, enum child_state st
 void children_tell(struct children *t, struct child *c, enum child_news news);
 void children_told(struct children *t, struct child *c, enum child_news news);
 struct child *children_first_news(struct children *t);
+struct child *children_next_news(struct children *t, const struct child *c); /* NULL at the end */
 
 /* Those in state CHILD_LEFT; next: NULL at the end. */
 struct child *children_first_left(struct children *t);

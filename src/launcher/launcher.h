@@ -49,13 +49,13 @@ struct launcher {
 	bool has_terminal;    /* standard input was one, with these settings */
 	struct termios terminal;
 	int null;	       /* /dev/null */
-	uint64_t refill_at;    /* when spare FIFOs are to be made; 0 = none are missing */
+	uint64_t refill_at;    /* when spare pipes are to be made; 0 = none are missing */
 	bool supervisor_ended; /* reap() has seen it, with this status */
 	int supervisor_status;
 };
 
 /* Makes everything and starts the first supervisor. ret_signals: readable when one came. */
-int start_up(struct launcher *l, const char *runtime_dir, char *const *command, int *ret_signals,
+int start_up(struct launcher *l, char *const *command, int *ret_signals,
 	struct err *err) HSUP_MUST_CHECK;
 int start_supervisor(struct launcher *l) HSUP_MUST_CHECK;
 

@@ -14,11 +14,10 @@
 #include <unistd.h>
 
 static const char usage[] =
-	"Usage: hsup-launcher --runtime-dir DIR [--verbose] [--] SUPERVISOR [ARG...]\n"
+	"Usage: hsup-launcher [--verbose] [--] SUPERVISOR [ARG...]\n"
 	"Starts SUPERVISOR, starts it again when it dies, and keeps the processes it ordered.\n";
 
 struct options {
-	const char *runtime_dir;
 	char **command;
 	bool verbose;
 };
@@ -27,7 +26,6 @@ struct options {
 static int parse_options(int argc, char **argv, struct options *ret)
 {
 	static const struct option known[] = {
-		{"runtime-dir", required_argument, NULL, 'r'},
 		{"verbose", no_argument, NULL, 'v'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
@@ -35,9 +33,7 @@ static int parse_options(int argc, char **argv, struct options *ret)
 	struct options o = {0};
 
 	for (int c; (c = getopt_long(argc, argv, "+", known, NULL)) != -1;) {
-		if (c == 'r')
-			o.runtime_dir = optarg;
-		else if (c == 'v')
+		if (c == 'v')
 			o.verbose = true;
 		else if (c == 'h')
 			return fputs(usage, stdout), 0;
@@ -45,7 +41,7 @@ static int parse_options(int argc, char **argv, struct options *ret)
 			return fputs(usage, stderr), 2;
 	}
 	o.command = argv + optind;
-	if (!o.runtime_dir || !o.command[0])
+	if (!o.command[0])
 		return fputs(usage, stderr), 2;
 	*ret = o;
 	return -1;
@@ -196,9 +192,6 @@ static void loop(struct launcher *l, int signals)
 		serve_again = (fds[1].revents || serve_again) && requests_serve(l);
 		handle_deadlines(l);
 		tell_flush(l);
-		/* While the supervisor and the dynos come to their end, not after them. */
-		if (l->keeper.signo)
-			store_drop_spares(&l->store);
 	}
 }
 
@@ -213,7 +206,7 @@ int main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	log_open("hsup-launcher", o.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
-	if (start_up(&l, o.runtime_dir, o.command, &signals, &err) < 0) {
+	if (start_up(&l, o.command, &signals, &err) < 0) {
 		log_error("%s", err.text);
 		return 1;
 	}

@@ -9,6 +9,8 @@
 
 /* Then requests are served, however many orphans of ours die. */
 #define REAP_AT_ONCE 256
+/* Then the supervisor is told, so that it works while we reap the next. */
+#define REAP_AND_TELL 16
 
 static uint64_t usec(const struct timeval *t)
 {
@@ -38,11 +40,6 @@ static void set_ended(struct launcher *l, struct child *c)
 {
 	children_set_state(l->children, c, CHILD_ENDED);
 	tell(l, c, NEWS_ENDED);
-	if (l->keeper.signo) {
-		/* While the others are still ending, not after the last of them. */
-		store_remove(&l->store, c->fifos);
-		c->fifos = 0;
-	}
 }
 
 /* A dyno in the foreground had the terminal; its next user, perhaps a shell script, is in our
@@ -73,13 +70,14 @@ static void leader_ended(struct launcher *l, struct child *c, int status, const 
 	children_set_state(l->children, c, CHILD_LEFT);
 }
 
-static void check_left(struct launcher *l)
+/* all_reaped: what lives of a group now is not just dead and waiting for us. */
+static void check_left(struct launcher *l, bool all_reaped)
 {
 	for (struct child *c = children_first_left(l->children), *next; c; c = next) {
 		next = children_next_left(l->children, c);
 		if (!group_lives(c->pid)) {
 			set_ended(l, c);
-		} else if (!c->left_told) {
+		} else if (all_reaped && !c->left_told) {
 			c->left_told = true;
 			tell(l, c, NEWS_LEFT);
 		}
@@ -120,21 +118,21 @@ static bool reap_one(struct launcher *l, pid_t which)
 
 bool reap(struct launcher *l, pid_t first)
 {
-	int i;
-
 	/* To look for any that has changed, the kernel walks all our children: a dyno's replacement
-	 * need not wait for that. When all is coming to its end there is none, and telling many at
-	 * once is cheaper. */
+	 * need not wait for that. When all is coming to its end there is none. */
 	if (first > 0 && !l->keeper.signo && reap_one(l, first)) {
-		check_left(l);
+		check_left(l, false);
 		tell_flush(l);
 	}
-	for (i = 0; i < REAP_AT_ONCE; i++)
-		if (!reap_one(l, -1))
-			break;
-	if (i == REAP_AT_ONCE)
-		return true;
-	check_left(l);
+	for (unsigned i = 1; reap_one(l, -1); i++) {
+		if (i == REAP_AT_ONCE)
+			return true;
+		if (i % REAP_AND_TELL == 0) {
+			check_left(l, false);
+			tell_flush(l);
+		}
+	}
+	check_left(l, true);
 	return false;
 }
 

@@ -22,7 +22,7 @@ static void close_pair(int fds[2])
 
 /* Forks. The child's name, tag and ends are entered only when there is one. */
 static void give_birth(
-	struct launcher *l, const struct wire_request *r, struct birth *b, struct fifos *pair)
+	struct launcher *l, const struct wire_request *r, struct birth *b, struct pipes *pair)
 {
 	b->failure = &l->failures[children_next_slot(l->children)];
 	*b->failure = (struct birth_failure){0};
@@ -32,7 +32,6 @@ static void give_birth(
 	if (pid < 0) {
 		tell_refused(l, r->child, WIRE_STAGE_FORK, errno);
 		close_pair(pair->ends);
-		store_remove(&l->store, pair->number);
 		return;
 	}
 
@@ -41,7 +40,6 @@ static void give_birth(
 	c->output = (uint8_t)r->spawn->output;
 	c->out = pair->ends[0];
 	c->err = pair->ends[1];
-	c->fifos = pair->number;
 	c->spawn_time = clock_now();
 	c->known = true;
 	children_tell(l->children, c, NEWS_SPAWNED);
@@ -51,7 +49,7 @@ static void give_birth(
 static void spawn(struct launcher *l, struct packet *p, const struct wire_request *r)
 {
 	struct birth b = {.policy = l->policy, .spec = p->fds[0], .nofile = l->nofile};
-	struct fifos pair = {.ends = {-1, -1}, .own = {-1, -1}};
+	struct pipes pair = {.ends = {-1, -1}, .own = {-1, -1}};
 
 	if (children_next_slot(l->children) == NO_SLOT) {
 		tell_refused(l, r->child, WIRE_STAGE_REFUSED, EAGAIN);
@@ -91,9 +89,33 @@ static void acknowledge(struct launcher *l, const struct wire_child *name)
 	}
 	c->out = fd_close(c->out);
 	c->err = fd_close(c->err);
-	store_remove(&l->store, c->fifos);
 	tell_forget(l, c);
 	children_remove(l->children, c);
+}
+
+/* Told to end, we will have no other supervisor: our copies of what the present one has are of no
+ * use to anybody. They go while the dynos end, not after that. */
+static void clear_away(struct launcher *l, struct child *c)
+{
+	store_drop_spares(&l->store);
+	if (c->known && !(c->news & (NEWS_SPAWNED | NEWS_ENTRY))) {
+		c->out = fd_close(c->out);
+		c->err = fd_close(c->err);
+	}
+}
+
+static void deliver_signals(struct launcher *l, const struct wire_request *r)
+{
+	struct child *reached[WIRE_RECORDS];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < r->n; i++) {
+		reached[n] = children_find(l->children, &r->signal[i].child);
+		if (reached[n])
+			reap_signal(l, reached[n++], r->signal[i].signo);
+	}
+	for (unsigned i = 0; i < n && l->keeper.signo; i++)
+		clear_away(l, reached[i]);
 }
 
 static void greet(struct launcher *l)
@@ -105,8 +127,6 @@ static void greet(struct launcher *l)
 /* Acts on one request. False when its sender broke the protocol. */
 static bool dispatch(struct launcher *l, struct packet *p, const struct wire_request *r)
 {
-	struct child *c;
-
 	/* Hello comes first and once. */
 	if ((r->type == WIRE_HELLO) == l->keeper.greeted)
 		return false;
@@ -120,16 +140,14 @@ static bool dispatch(struct launcher *l, struct packet *p, const struct wire_req
 		return true;
 	case WIRE_SPAWN:
 		/* Safe: what the child may become is checked in the child against the policy sealed
-		 * at boot; here only a slot, two FIFOs and a fork are spent, and their number is
-		 * bounded by the table. The names are ours, never the sender's. */
+		 * at boot; here only a slot, two pipes and a fork are spent, and their number is
+		 * bounded by the table. */
 		spawn(l, p, r);
 		return true;
 	case WIRE_SIGNAL:
 		/* Safe: reaches a group that we started ourselves and know to be alive; a pid
 		 * cannot be named. */
-		c = children_find(l->children, r->child);
-		if (c)
-			reap_signal(l, c, r->signal->signo);
+		deliver_signals(l, r);
 		return true;
 	case WIRE_LIST:
 		/* Safe: hands out read ends of output that belongs to the supervisor anyway. */
@@ -137,7 +155,8 @@ static bool dispatch(struct launcher *l, struct packet *p, const struct wire_req
 		return true;
 	case WIRE_ACK:
 		/* Safe: forgets only what has ended; of a living child it does nothing. */
-		acknowledge(l, r->child);
+		for (unsigned i = 0; i < r->n; i++)
+			acknowledge(l, &r->child[i]);
 		return true;
 	case WIRE_PONG:
 		/* Safe: does nothing; that it came was noted. */
@@ -168,7 +187,7 @@ bool requests_serve(struct launcher *l)
 {
 	static struct packet p; /* 8 KB, of which most packets fill 100 bytes */
 
-	for (int i = 0; i < SERVE_AT_ONCE; i++) {
+	for (unsigned served = 0; served < SERVE_AT_ONCE;) {
 		struct wire_request r;
 
 		if (l->channel.socket < 0 || l->channel.n_refusals == MAX_REFUSALS)
@@ -178,8 +197,10 @@ bool requests_serve(struct launcher *l)
 			return false;
 		if (n > 0 && (wire_check_request(&p, &r) < 0 || !dispatch(l, &p, &r)))
 			n = -EBADMSG;
-		if (n > 0)
+		if (n > 0) {
 			packet_done(&p);
+			served += r.n > 0 ? r.n : 1;
+		}
 		l->keeper.heard_at = clock_now();
 		if (n <= 0) {
 			if (n == -EBADMSG) {

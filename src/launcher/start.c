@@ -15,7 +15,7 @@
 /* Descriptors we need for ourselves and for one birth; the rest may be the children's, two each. */
 #define OWN_DESCRIPTORS 64
 
-/* Nothing inherited but 0, 1 and 2, and those are open: else the first FIFO would become one. */
+/* Nothing inherited but 0, 1 and 2, and those are open: else the first pipe would become one. */
 static int tidy_descriptors(void)
 {
 	int fd;
@@ -77,8 +77,7 @@ static unsigned raise_limit(struct rlimit *ret_old)
 	return room < LIMIT_DYNOS ? (unsigned)room : LIMIT_DYNOS;
 }
 
-int start_up(struct launcher *l, const char *runtime_dir, char *const *command, int *ret_signals,
-	struct err *err)
+int start_up(struct launcher *l, char *const *command, int *ret_signals, struct err *err)
 {
 	l->null = tidy_descriptors();
 	if (l->null < 0)
@@ -100,7 +99,7 @@ int start_up(struct launcher *l, const char *runtime_dir, char *const *command, 
 		return err_errno(err, -ENOMEM, "cannot make the table of children");
 	if (setenv(WIRE_FD_ENV, KEEPER_SOCKET_TEXT, 1) < 0)
 		return err_errno(err, -errno, "cannot set the environment");
-	int r = store_open(&l->store, runtime_dir, err);
+	int r = store_open(&l->store, err);
 	if (r < 0)
 		return r;
 	store_refill(&l->store);

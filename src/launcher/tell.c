@@ -111,23 +111,52 @@ static bool send_entry(struct launcher *l, const struct child *c)
 	return send_parts(l, WIRE_ENTRY, parts, 2, (const int[2]){c->out, c->err});
 }
 
-static bool send_ended(struct launcher *l, const struct child *c)
+static void told_end(struct launcher *l, struct child *c)
 {
-	if (c->failure.stage) {
-		struct wire_failed body = {
-			.child = name_of(c), .stage = c->failure.stage, .error = c->failure.error};
+	children_told(l->children, c, NEWS_ENDED | NEWS_LEFT);
+}
 
-		return send_body(l, WIRE_FAILED, &body, sizeof body);
+static bool send_failed(struct launcher *l, struct child *c)
+{
+	struct wire_failed body = {
+		.child = name_of(c), .stage = c->failure.stage, .error = c->failure.error};
+
+	if (!send_body(l, WIRE_FAILED, &body, sizeof body))
+		return false;
+	told_end(l, c);
+	return true;
+}
+
+/* The next of whose news only the exit is left. */
+static bool only_exited(const struct child *c)
+{
+	return c && !c->failure.stage && (c->news & NEWS_ENDED) &&
+	       !(c->news & (NEWS_SPAWNED | NEWS_ENTRY));
+}
+
+/* Of this child, and of those behind it in the list of news that have nothing else to tell. */
+static bool send_exits(struct launcher *l, struct child *c)
+{
+	struct wire_exited bodies[WIRE_RECORDS];
+	struct child *told[WIRE_RECORDS];
+	unsigned n = 0;
+
+	for (; n < WIRE_RECORDS && only_exited(c); c = children_next_news(l->children, c)) {
+		told[n] = c;
+		bodies[n++] = (struct wire_exited){
+			.child = name_of(c),
+			.status = c->status,
+			.exit_time = c->exit_time,
+			.user_usec = c->user_usec,
+			.system_usec = c->system_usec,
+			.max_rss_kb = c->max_rss_kb,
+		};
 	}
-	struct wire_exited body = {
-		.child = name_of(c),
-		.status = c->status,
-		.exit_time = c->exit_time,
-		.user_usec = c->user_usec,
-		.system_usec = c->system_usec,
-		.max_rss_kb = c->max_rss_kb,
-	};
-	return send_body(l, WIRE_EXITED, &body, sizeof body);
+	if (!send_body(l, WIRE_EXITED, bodies, n * sizeof *bodies))
+		return false;
+	for (unsigned i = 0; i < n; i++)
+		told_end(l, told[i]);
+	return true;
 }
 
 /* One piece of news of a child. */
@@ -144,9 +173,7 @@ static bool send_news(struct launcher *l, struct child *c)
 		/* An entry has told that it was left. */
 		children_told(l->children, c, NEWS_ENTRY | NEWS_LEFT);
 	} else if (c->news & NEWS_ENDED) {
-		if (!send_ended(l, c))
-			return false;
-		children_told(l->children, c, NEWS_ENDED | NEWS_LEFT);
+		return c->failure.stage ? send_failed(l, c) : send_exits(l, c);
 	} else {
 		struct wire_child body = name_of(c);
 

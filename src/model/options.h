@@ -26,7 +26,6 @@ struct options {
 	char *control_dir;	    /* -C or HSUP_CONTROL_DIR; absolute, owned; NULL = none: for
 				     * commands that do not launch only */
 	char *state_dir;	    /* absolute, owned; NULL as above */
-	char *runtime_dir;	    /* absolute, owned; NULL as above */
 	const char *control_socket; /* -s; NULL = none */
 	const char *against;	    /* of `check`; NULL = none */
 	bool oneshot;

@@ -19,7 +19,7 @@ struct birth {
 	struct birth_failure *failure;
 	int spec; /* the memfd; whether it is sealed is checked here */
 	int stdio[3];
-	bool owns_output; /* stdio[1] and [2] are FIFOs made for this child: they become its user's
+	bool owns_output; /* stdio[1] and [2] are pipes made for this child: they become its user's
 			   */
 	struct rlimit nofile; /* what the launcher itself was started with */
 };

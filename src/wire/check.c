@@ -21,6 +21,27 @@ static int check_spawn(const struct packet *p, struct wire_request *r)
 		&r->name, &r->tag);
 }
 
+static bool signals_sound(const struct packet *p, struct wire_request *r)
+{
+	r->signal = packet_records(p, sizeof *r->signal, &r->n);
+	for (unsigned i = 0; i < r->n; i++) {
+		const struct wire_signal *s = &r->signal[i];
+
+		if (!child_sound(&s->child) || s->signo < 1 || s->signo > 64 || s->reserved != 0)
+			return false;
+	}
+	return r->n > 0;
+}
+
+static bool acknowledgements_sound(const struct packet *p, struct wire_request *r)
+{
+	r->child = packet_records(p, sizeof *r->child, &r->n);
+	for (unsigned i = 0; i < r->n; i++)
+		if (!child_sound(&r->child[i]))
+			return false;
+	return r->n > 0;
+}
+
 static bool fixed_sound(const struct packet *p, struct wire_request *r)
 {
 	switch (r->type) {
@@ -28,12 +49,9 @@ static bool fixed_sound(const struct packet *p, struct wire_request *r)
 		r->hello = packet_body(p, sizeof *r->hello, false);
 		return r->hello && r->hello->children == 0 && r->hello->reserved == 0;
 	case WIRE_SIGNAL:
-		r->signal = packet_body(p, sizeof *r->signal, false);
-		return r->signal && child_sound(&r->signal->child) && r->signal->signo >= 1 &&
-		       r->signal->signo <= 64 && r->signal->reserved == 0;
+		return signals_sound(p, r);
 	case WIRE_ACK:
-		r->child = packet_body(p, sizeof *r->child, false);
-		return r->child && child_sound(r->child);
+		return acknowledgements_sound(p, r);
 	case WIRE_LEAVE:
 		r->leave = packet_body(p, sizeof *r->leave, false);
 		return r->leave && r->leave->code <= 255 && r->leave->reserved == 0;

@@ -4,17 +4,18 @@
 
 #include "wire/packet.h"
 
-/* Every pointer points into the packet. `child` is valid for every request about a child. */
+/* Every pointer points into the packet. `child` is valid for a spawn and for acknowledgements. */
 struct wire_request {
 	enum wire_type type;
 	union {
 		const void *body;
 		const struct wire_hello *hello;
 		const struct wire_spawn *spawn;
-		const struct wire_child *child;
-		const struct wire_signal *signal;
+		const struct wire_child *child;	  /* of acknowledgements: the first of n */
+		const struct wire_signal *signal; /* the first of n */
 		const struct wire_leave *leave;
 	};
+	unsigned n;	  /* records, of a body that is records */
 	const char *name; /* of a spawn, not terminated */
 	const unsigned char *tag;
 };

@@ -109,6 +109,14 @@ const void *packet_body(const struct packet *p, size_t size, bool tail)
 	return p->data + sizeof(struct wire_header);
 }
 
+const void *packet_records(const struct packet *p, size_t size, unsigned *ret_n)
+{
+	size_t body = p->len - sizeof(struct wire_header), n = body / size;
+
+	*ret_n = n <= WIRE_RECORDS && n * size == body ? (unsigned)n : 0;
+	return *ret_n > 0 ? p->data + sizeof(struct wire_header) : NULL;
+}
+
 int packet_send(int socket, unsigned type, uint32_t sequence, const struct packet_part *parts,
 	unsigned n_parts, const int *fds, unsigned n_fds)
 {

@@ -22,12 +22,12 @@ struct packet {
  * wrong: any descriptors are closed); or another negative errno. Descriptors are close-on-exec. */
 int packet_receive(int socket, struct packet *ret_packet) HSUP_MUST_CHECK;
 
-/* Closes the descriptors that were not taken. */
 /* Adds the descriptors that came with a message to p. False when there were too many: the rest is
  * closed. For receivers of their own (wire/job.c). */
 struct msghdr;
 bool packet_take_fds(struct msghdr *m, struct packet *p);
 
+/* Closes the descriptors that were not taken. */
 void packet_done(struct packet *p);
 
 /* What packet_receive() demands of a header, without a socket. 0 or -EBADMSG. */
@@ -41,6 +41,10 @@ static inline const struct wire_header *packet_header(const struct packet *p)
 /* The body as a struct of `size` bytes; NULL when the packet is shorter, or when it is longer and
  * `tail` is false. Checks length only: values are the caller's (wire/check.h). */
 const void *packet_body(const struct packet *p, size_t size, bool tail);
+
+/* The body as 1..WIRE_RECORDS records of `size` bytes and nothing else: the first, and how many.
+ * NULL, and 0 of them, when it is not that. */
+const void *packet_records(const struct packet *p, size_t size, unsigned *ret_n);
 
 #define PACKET_MAX_PARTS 4
 

@@ -8,7 +8,10 @@
  *
  * A child is named by (id, generation): `id` is the dyno's, unique in time; `generation` counts
  * its lives, from 1. The launcher keeps one entry per child from spawn until the exit was
- * acknowledged. */
+ * acknowledged.
+ *
+ * A body marked [] below is 1..WIRE_RECORDS structs, and nothing else: to stop a hundred dynos is
+ * four packets there and four back, not two hundred. */
 #pragma once
 
 #include "base/limits.h"
@@ -18,6 +21,9 @@
 
 #define WIRE_MAGIC   UINT32_C(0x68737570) /* "hsup" */
 #define WIRE_VERSION 1
+
+/* Of one packet; the largest record times this is well below LIMIT_PACKET. */
+#define WIRE_RECORDS 32
 
 /* The supervisor finds the socket here (a number, from the environment). */
 #define WIRE_FD_ENV "HSUP_LAUNCHER_FD"
@@ -33,13 +39,13 @@ enum wire_type {
 	WIRE_SPAWN = 2,	  /* S->L struct wire_spawn; fds: spec memfd [, stdin, stdout, stderr] */
 	WIRE_SPAWNED = 3, /* L->S struct wire_spawned; fds: stdout, stderr read ends (piped) */
 	WIRE_FAILED = 4,  /* L->S struct wire_failed: the child never became the program */
-	WIRE_SIGNAL = 5,  /* S->L struct wire_signal: to the child's whole group; no answer */
+	WIRE_SIGNAL = 5,  /* S->L struct wire_signal[]: to the child's whole group; no answer */
 	WIRE_LEFT = 6,	  /* L->S struct wire_child: the leader is gone, others of its group live */
-	WIRE_EXITED = 7,  /* L->S struct wire_exited: nothing of the child's group is left */
+	WIRE_EXITED = 7,  /* L->S struct wire_exited[]: nothing of the child's group is left */
 	WIRE_LIST = 8,	  /* S->L header only; answer: WIRE_ENTRY each, then WIRE_LIST_END */
 	WIRE_ENTRY = 9,	  /* L->S struct wire_entry; fds as WIRE_SPAWNED. Exits follow as EXITED */
 	WIRE_LIST_END = 10, /* L->S header only */
-	WIRE_ACK = 11,	    /* S->L struct wire_child: exit (or failure) seen; forget the child */
+	WIRE_ACK = 11,	    /* S->L struct wire_child[]: exit (or failure) seen; forget the child */
 	WIRE_PING = 12,	    /* L->S header only */
 	WIRE_PONG = 13,	    /* S->L header only */
 	WIRE_SHUTDOWN = 14, /* L->S struct wire_shutdown: the launcher was told to end */
@@ -70,7 +76,7 @@ struct wire_child {
 };
 
 enum wire_output {
-	WIRE_OUTPUT_PIPES = 0, /* the launcher makes FIFOs and keeps and hands out the read ends */
+	WIRE_OUTPUT_PIPES = 0, /* the launcher makes pipes and keeps and hands out the read ends */
 	WIRE_OUTPUT_GIVEN = 1, /* the packet carries stdin, stdout and stderr behind the spec */
 };
 

@@ -37,6 +37,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const unsigned char *end = p.data + p.len;
 	if (p.n_fds > LIMIT_PACKET_FDS || (const unsigned char *)r.body > end)
 		abort();
+	if (r.n > 0) {
+		size_t each = r.type == WIRE_SIGNAL ? sizeof *r.signal : sizeof *r.child;
+
+		if (r.n > WIRE_RECORDS || (const unsigned char *)r.body + r.n * each != end)
+			abort();
+		fuzz_seen = sum(r.body, r.n * each);
+	}
 	if (r.type == WIRE_SPAWN) {
 		if (r.spawn->name_length > LIMIT_NAME || r.spawn->tag_length > LIMIT_TAG ||
 			r.tag + r.spawn->tag_length != end ||
