@@ -60,10 +60,21 @@ struct engine *engine_free(struct engine *e)
 	return NULL;
 }
 
+/* Not mem_grow(), which zeroes: of what a large step might need, most stays untouched. */
 int actions_reserve(struct engine *e, size_t more)
 {
-	return mem_grow(
-		&e->actions, &e->actions_cap, e->n_actions + more, SIZE_MAX, sizeof *e->actions);
+	size_t need = e->n_actions + more;
+
+	if (need <= e->actions_cap)
+		return 0;
+	if (need < 2 * e->actions_cap)
+		need = 2 * e->actions_cap;
+	struct engine_action *grown = reallocarray(e->actions, need, sizeof *grown);
+	if (!grown)
+		return -ENOMEM;
+	e->actions = grown;
+	e->actions_cap = need;
+	return 0;
 }
 
 struct engine_action *action_add(struct engine *e, enum engine_action_type type)
