@@ -55,6 +55,7 @@ struct driver_entry { /* what still runs after a supervisor restart */
 };
 
 struct driver_events {
+	/* r: 0, or negative errno, and then err says why. */
 	void (*prepared)(void *userdata, uint64_t release, int r, const struct err *err);
 	/* pid 0 = none to show; port 0 = none. out/err are owned by the callback, -1 = none. */
 	void (*started)(
@@ -85,7 +86,9 @@ struct driver {
 	int (*open)(struct driver_context *context, void **ret_state, struct err *err);
 
 	/* Makes a release ready to start dynos of (an image, a root), after its slug was unpacked;
-	 * answers `prepared`. NULL: nothing to do. */
+	 * answers `prepared`, with the handle. The release is the caller's, and may be gone when
+	 * that comes: then nobody listens. A negative errno: no event follows. NULL: nothing to
+	 * do. */
 	int (*prepare)(
 		void *state, uint64_t handle, const struct release *release, struct err *err);
 

@@ -116,11 +116,7 @@ static void follow(struct supervisor *s, struct life *l, int out, int err)
 
 static void on_prepared(void *userdata, uint64_t release, int r, const struct err *err)
 {
-	/* No driver of this build prepares anything. */
-	(void)userdata;
-	(void)release;
-	(void)r;
-	(void)err;
+	release_driver_prepared(userdata, release, r, err);
 }
 
 static void on_started(void *userdata, uint64_t id, uint32_t generation, int pid, int out, int err)

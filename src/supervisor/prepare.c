@@ -1,4 +1,5 @@
-/* Making a release ready: env files read, the slug fetched and unpacked, a formation made. */
+/* Making a release ready: env files read, the slug fetched and unpacked, the driver's own (an
+ * image, a root), a formation made. */
 #include "supervisor/private.h"
 
 #include "base/file.h"
@@ -75,6 +76,29 @@ static void prepared(struct supervisor *s, struct known_release *k)
 				.formation = k->formation});
 }
 
+/* The slug is there, if there is one. */
+static void prepare_driver(struct supervisor *s, struct known_release *k)
+{
+	const struct driver *d = s->setup->driver;
+	struct err err = {0};
+
+	if (!d->prepare)
+		prepared(s, k);
+	else if (d->prepare(s->driver_state, k->handle, k->release, &err) < 0)
+		prepare_failed(s, k, err.text);
+}
+
+void release_driver_prepared(struct supervisor *s, uint64_t handle, int r, const struct err *err)
+{
+	/* Of one that was given up meanwhile nobody wants to know. */
+	struct known_release *k = handle == s->preparing ? release_known(s, handle) : NULL;
+
+	if (k && r < 0)
+		prepare_failed(s, k, err->text);
+	else if (k)
+		prepared(s, k);
+}
+
 /* Config vars of the document beat those of its files; among files the last one wins. */
 static int merge_env(struct release *r, const struct env *from_files)
 {
@@ -149,7 +173,7 @@ static void on_slug(void *userdata, const struct slug_result *result)
 		router_note(s->router, NULL,
 			"warning: slug %s does not exist: running with the environment only",
 			k->release->slug);
-		prepared(s, k);
+		prepare_driver(s, k);
 		return;
 	}
 	if (result->error < 0) {
@@ -166,7 +190,7 @@ static void on_slug(void *userdata, const struct slug_result *result)
 		return;
 	}
 	say_slug(s, result);
-	prepared(s, k);
+	prepare_driver(s, k);
 }
 
 void release_prepare(struct supervisor *s, struct known_release *k)
@@ -181,7 +205,7 @@ void release_prepare(struct supervisor *s, struct known_release *k)
 	}
 	/* A dry run changes nothing on disk. */
 	if (!r->slug || (s->setup->driver->caps & DRIVER_DRY)) {
-		prepared(s, k);
+		prepare_driver(s, k);
 		return;
 	}
 	/* A submission is fetched, whatever lay at its source before; the release in force is what

@@ -126,6 +126,7 @@ void release_end_submission(struct supervisor *s, struct known_release *k, const
 
 /* ---- prepare.c: answers by events of the engine, supervisor_restored() or one_off_ready() ---- */
 void release_prepare(struct supervisor *s, struct known_release *k);
+void release_driver_prepared(struct supervisor *s, uint64_t handle, int r, const struct err *err);
 void release_prepare_stop(struct supervisor *s, uint64_t handle);
 
 /* ---- one_off.c: `run` and `build` ---- */

@@ -1,0 +1,366 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "supervisor/supervisor.h"
+#include "wire/proto.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* A house with a driver that runs nothing, but must be asked to prepare, and a source that has in
+ * it what a test puts there. What happens is written down in order. */
+static struct house {
+	struct driver driver;
+	struct driver_context *context;
+	sd_event_source *turn;
+	const struct source_events *events;
+	void *userdata;
+	struct release *in_force;
+	unsigned submissions;
+	int refuse_at_once; /* negative errno of prepare() */
+	int outcome;	    /* what `prepared` says */
+	bool silent;	    /* it says nothing; the test does */
+	uint64_t handles[4];
+	unsigned n_handles;
+	unsigned turns;
+	char log[1000];
+} house;
+
+static void note(const char *text)
+{
+	size_t at = strlen(house.log);
+
+	(void)snprintf(house.log + at, sizeof house.log - at, "%s;", text);
+}
+
+static struct release *release_of(int64_t version)
+{
+	struct release *r = release_new();
+
+	assert_non_null(r);
+	r->version = version;
+	r->processes = calloc(1, sizeof *r->processes);
+	r->n_processes = 1;
+	process_init(&r->processes[0]);
+	r->processes[0].type = strdup("web");
+	r->processes[0].args = calloc(2, sizeof(char *));
+	r->processes[0].args[0] = strdup("true");
+	r->processes[0].n_args = 1;
+	r->processes[0].start_time = 0;
+	return r;
+}
+
+/* ---- the driver ---- */
+
+static int driver_open(struct driver_context *context, void **ret_state, struct err *err)
+{
+	house.context = context;
+	return driver_null.open(context, ret_state, err);
+}
+
+static int driver_prepare(
+	void *state, uint64_t handle, const struct release *release, struct err *err)
+{
+	char text[40];
+
+	(void)state;
+	(void)snprintf(text, sizeof text, "prepare v%lld", (long long)release->version);
+	note(text);
+	if (house.refuse_at_once)
+		return err_set(err, house.refuse_at_once, "no such stack");
+	house.handles[house.n_handles++] = handle;
+	return 0;
+}
+
+static int driver_start(void *state, const struct driver_start *start, struct err *err)
+{
+	char text[40];
+
+	(void)snprintf(text, sizeof text, "start v%lld", (long long)start->release->version);
+	note(text);
+	return driver_null.start(state, start, err);
+}
+
+static void answer(uint64_t handle, int r)
+{
+	struct err err = {0};
+
+	if (r < 0)
+		(void)err_set(&err, r, "no image");
+	house.context->events->prepared(house.context->userdata, handle, r, &err);
+}
+
+/* ---- the source ---- */
+
+static void submit(void)
+{
+	static char submissions[4];
+
+	house.events->submitted(house.userdata,
+		(struct submission *)(void *)&submissions[house.submissions],
+		release_of(2 + house.submissions));
+	house.submissions++;
+}
+
+static int source_restore(
+	void *state, struct release **ret_release, struct release **ret_settled, struct err *err)
+{
+	(void)state;
+	(void)err;
+	*ret_settled = NULL;
+	*ret_release = house.in_force;
+	house.in_force = NULL;
+	return *ret_release != NULL;
+}
+
+static int source_start(void *state, sd_event *loop, const struct source_events *events,
+	void *userdata, struct err *err)
+{
+	(void)state;
+	(void)loop;
+	(void)err;
+	house.events = events;
+	house.userdata = userdata;
+	note("source");
+	return 0;
+}
+
+static int source_commit(void *state, struct submission *s, struct err *err)
+{
+	(void)state;
+	(void)s;
+	(void)err;
+	note("commit");
+	return 0;
+}
+
+static void source_reject(void *state, struct submission *s, const char *reason)
+{
+	char text[200];
+
+	(void)state;
+	(void)s;
+	(void)snprintf(text, sizeof text, "reject: %s", reason);
+	note(text);
+}
+
+static void source_drop(void *state, struct submission *s)
+{
+	(void)state;
+	(void)s;
+	note("drop");
+}
+
+static void source_nothing(void *state)
+{
+	(void)state;
+}
+
+static int source_roll_back(void *state, const char *reason, struct err *err)
+{
+	(void)state;
+	(void)reason;
+	return err_set(err, -ENOENT, "none");
+}
+
+static const struct source_ops source = {
+	.name = "fake",
+	.restore = source_restore,
+	.start = source_start,
+	.commit = source_commit,
+	.reject = source_reject,
+	.drop = source_drop,
+	.settled = source_nothing,
+	.roll_back = source_roll_back,
+	.quiet = source_nothing,
+	.close = source_nothing,
+};
+
+static int open_source(
+	const struct options *options, void **ret_state, bool *ret_holds, struct err *err)
+{
+	(void)options;
+	(void)err;
+	*ret_state = &house;
+	*ret_holds = true;
+	return 0;
+}
+
+/* ---- the runs ---- */
+
+static void stop(void)
+{
+	house.context->events->shutdown(house.context->userdata, 1);
+}
+
+/* What the test does at each turn of the loop, until it stops the supervisor. */
+typedef void step_fn(unsigned turn);
+static step_fn *step;
+
+static int on_turn(sd_event_source *s, void *userdata)
+{
+	(void)s;
+	(void)userdata;
+	if (house.n_handles && !house.silent) {
+		house.n_handles = 0;
+		answer(house.handles[0], house.outcome);
+	}
+	step(house.turns++);
+	assert_true(house.turns < 1000);
+	return 0;
+}
+
+static int driver_adopt(void *state)
+{
+	(void)state;
+	assert_true(sd_event_add_defer(house.context->loop, &house.turn, on_turn, NULL) >= 0);
+	assert_true(sd_event_source_set_enabled(house.turn, SD_EVENT_ON) >= 0);
+	assert_true(sd_event_source_set_priority(house.turn, 100) >= 0);
+	house.context->events->adopt_done(house.context->userdata, 0);
+	return 0;
+}
+
+static void driver_close(void *state)
+{
+	house.turn = sd_event_source_disable_unref(house.turn);
+	driver_null.close(state);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	house = (struct house){.driver = driver_null};
+	house.driver.open = driver_open;
+	house.driver.prepare = driver_prepare;
+	house.driver.start = driver_start;
+	house.driver.adopt = driver_adopt;
+	house.driver.close = driver_close;
+	return 0;
+}
+
+/* Its log goes where standard output goes, which is the test's report. */
+static void run(step_fn *steps)
+{
+	char control_dir[] = "/nonexistent/app";
+	struct options options = {.driver = "null", .start_number = 1, .control_dir = control_dir};
+	struct supervisor_setup setup = {
+		.options = &options,
+		.driver = &house.driver,
+		.source = &source,
+		.open_source = open_source,
+		.launcher_fd = -1,
+	};
+	int log = memfd_create("log", MFD_CLOEXEC), out = dup(STDOUT_FILENO);
+
+	step = steps;
+	(void)fflush(stdout);
+	assert_true(dup2(log, STDOUT_FILENO) >= 0);
+	int code = supervisor_run(&setup);
+	assert_true(dup2(out, STDOUT_FILENO) >= 0);
+	(void)fd_close(out);
+	(void)fd_close(log);
+	assert_int_equal(code, SUPERVISOR_EXIT_DONE);
+}
+
+static void submit_then_stop(unsigned turn)
+{
+	if (turn == 5)
+		submit();
+	if (turn == 20)
+		stop();
+}
+
+static void test_the_driver_prepares_before_the_commit(void **state)
+{
+	(void)state;
+	run(submit_then_stop);
+	assert_string_equal(house.log, "source;prepare v2;commit;start v2;");
+}
+
+static void test_a_release_that_the_driver_cannot_prepare_is_rejected(void **state)
+{
+	(void)state;
+	house.outcome = -EIO;
+	run(submit_then_stop);
+	assert_string_equal(house.log, "source;prepare v2;reject: no image;");
+}
+
+static void test_one_that_it_does_not_even_begin_with_too(void **state)
+{
+	(void)state;
+	house.refuse_at_once = -ENOENT;
+	run(submit_then_stop);
+	assert_string_equal(house.log, "source;prepare v2;reject: no such stack;");
+}
+
+static void test_the_release_in_force_is_prepared_too(void **state)
+{
+	(void)state;
+	house.in_force = release_of(1);
+	run(submit_then_stop);
+	/* v2 has nothing new for the dyno: it runs on. */
+	assert_string_equal(house.log, "prepare v1;start v1;source;prepare v2;commit;");
+}
+
+static void overtake(unsigned turn)
+{
+	if (turn == 5 || turn == 6)
+		submit();
+	if (turn == 7) {
+		/* The answer for the first comes late, then that for the second. */
+		assert_int_equal(house.n_handles, 2);
+		answer(house.handles[0], 0);
+		answer(house.handles[1], 0);
+	}
+	if (turn == 20)
+		stop();
+}
+
+static void test_a_late_answer_for_one_that_was_overtaken(void **state)
+{
+	(void)state;
+	house.silent = true;
+	run(overtake);
+	assert_string_equal(house.log, "source;prepare v2;drop;prepare v3;commit;start v3;");
+}
+
+static void never_answered(unsigned turn)
+{
+	if (turn == 5)
+		submit();
+	if (turn == 10)
+		stop();
+	if (turn == 11)
+		answer(house.handles[0], 0);
+}
+
+static void test_a_stop_does_not_wait_for_it(void **state)
+{
+	(void)state;
+	house.silent = true;
+	run(never_answered);
+	/* Neither rejected nor dropped: the next start takes it up. */
+	assert_string_equal(house.log, "source;prepare v2;");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_the_driver_prepares_before_the_commit, set_up),
+		cmocka_unit_test_setup(
+			test_a_release_that_the_driver_cannot_prepare_is_rejected, set_up),
+		cmocka_unit_test_setup(test_one_that_it_does_not_even_begin_with_too, set_up),
+		cmocka_unit_test_setup(test_the_release_in_force_is_prepared_too, set_up),
+		cmocka_unit_test_setup(test_a_late_answer_for_one_that_was_overtaken, set_up),
+		cmocka_unit_test_setup(test_a_stop_does_not_wait_for_it, set_up),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
