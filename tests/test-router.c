@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdio.h>
@@ -674,6 +675,48 @@ static void a_stopped_terminal_does_not_block(void **state)
 	close(user_end);
 }
 
+/* Whoever is killed between two writes to a pipe leaves whole lines there: what the next one writes
+ * starts a line of its own. */
+static void a_pipe_gets_whole_lines(void **state)
+{
+	char text[700] = "", got[2 * PIPE_BUF];
+	struct log_line line = sample(text);
+	unsigned stops = 0;
+	int p[2];
+
+	(void)state;
+	make_pipe(p);
+	assert_true(fcntl(p[1], F_SETPIPE_SZ, sizeof got) > 0);
+	struct sink *s = sink_terminal_new(p[1], false);
+	memset(text, 'x', sizeof text);
+	do {
+		line.len = (line.len + 37) % sizeof text;
+	} while (s->ops->line(s, &line) == 0);
+	for (int r = -EAGAIN; r == -EAGAIN; stops++) {
+		r = s->ops->flush(s);
+		assert_true(r == 0 || r == -EAGAIN);
+		ssize_t n = read(p[0], got, sizeof got);
+		assert_true(n > 0);
+		assert_int_equal(got[n - 1], '\n');
+	}
+	assert_true(stops > 7);
+
+	/* One that no write of a pipe can hold whole is not held back. */
+	static char huge[3 * PIPE_BUF];
+	memset(huge, 'x', sizeof huge);
+	line.text = huge;
+	line.len = sizeof huge;
+	assert_int_equal(s->ops->line(s, &line), 0);
+	for (int r = -EAGAIN; r == -EAGAIN;) {
+		r = s->ops->flush(s);
+		assert_true(r == 0 || r == -EAGAIN);
+		assert_true(read(p[0], got, sizeof got) > 0);
+	}
+	s->ops->free(s);
+	close(p[0]);
+	close(p[1]);
+}
+
 static void a_file_is_always_writable(void **state)
 {
 	FILE *f = tmpfile();
@@ -738,6 +781,7 @@ int main(void)
 		cmocka_unit_test(a_full_pipe_does_not_block),
 		cmocka_unit_test(a_full_socket_does_not_block),
 		cmocka_unit_test(a_stopped_terminal_does_not_block),
+		cmocka_unit_test(a_pipe_gets_whole_lines),
 		cmocka_unit_test(a_file_is_always_writable),
 		cmocka_unit_test(a_reader_that_is_gone_stalls_nobody),
 	};

@@ -30,7 +30,7 @@ struct sink_terminal {
 	struct sink sink;
 	int fd; /* ours */
 	enum way way;
-	size_t piece; /* bytes per write at most */
+	size_t piece; /* bytes per write at most; PIPE_BUF: of a pipe */
 	bool color, broken;
 	sd_event_source *source;
 	void (*writable)(void *userdata);
@@ -92,13 +92,21 @@ static int terminal_line(struct sink *s, const struct log_line *line)
 	return 0;
 }
 
+/* What a pipe gets at once is taken whole or not at all, and ends with a line: so whenever we are
+ * killed, the next supervisor's first line is not glued to the half of one of ours. */
+static size_t next_piece(const struct sink_terminal *t, const char *data, size_t len)
+{
+	if (len <= t->piece)
+		return len;
+	const char *end = t->piece == PIPE_BUF ? memrchr(data, '\n', t->piece) : NULL;
+	return end ? (size_t)(end + 1 - data) : t->piece;
+}
+
 static ssize_t write_some(struct sink_terminal *t)
 {
 	const char *data = t->buffer + t->from;
-	size_t len = t->len - t->from;
+	size_t len = next_piece(t, data, t->len - t->from);
 
-	if (len > t->piece)
-		len = t->piece;
 	if (t->way == WAY_SOCKET)
 		return send(t->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (t->way == WAY_POLL) {
@@ -219,6 +227,8 @@ static void choose_way(struct sink_terminal *t, int fd)
 	t->piece = BUFFER_BYTES;
 	if (fstat(fd, &st) < 0 || S_ISREG(st.st_mode))
 		return;
+	if (S_ISFIFO(st.st_mode))
+		t->piece = PIPE_BUF;
 	if (S_ISSOCK(st.st_mode)) {
 		t->way = WAY_SOCKET;
 		return;
@@ -233,7 +243,8 @@ static void choose_way(struct sink_terminal *t, int fd)
 		return;
 	}
 	t->way = WAY_POLL;
-	t->piece = S_ISFIFO(st.st_mode) ? PIPE_BUF : TERMINAL_PIECE;
+	if (!S_ISFIFO(st.st_mode))
+		t->piece = TERMINAL_PIECE;
 }
 
 struct sink *sink_terminal_new(int fd, bool color)
