@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import tarfile
@@ -345,6 +346,25 @@ def test_kill_9_of_the_supervisor_loses_no_dyno_and_no_byte(app):
         # Nothing is lost; a line may come twice when the kill falls between its writing and its taking.
         assert sorted(set(numbers)) == list(range(1, max(numbers) + 1)), f"count.{n}"
         assert len(numbers) - len(set(numbers)) < 3 * 1000
+
+
+def test_a_supervisor_that_hangs_is_replaced_and_no_dyno_notices(make_app):
+    app = make_app()
+    app.start("--watchdog", "2")
+    app.submit(app.release(("web", SLEEP, 3), Version=1))
+    app.wait_line("release v1 is up")
+    before = app.wait_dynos(3)
+    supervisor = app.supervisor()
+    os.kill(supervisor, signal.SIGSTOP)
+    app.wait_line("found 3 dynos running")
+    said = rf"the supervisor \(pid {supervisor}\) has not answered for \d\.\d s: killed"
+    wait_until(lambda: re.search(said, app.errors), said)
+    assert app.supervisor() != supervisor and app.wait_dynos(3) == before
+    # An idle one is asked, answers, and stays.
+    supervisor = app.supervisor()
+    time.sleep(3)
+    assert app.supervisor() == supervisor
+    assert app.stop() == 0
 
 
 def test_a_line_cut_by_the_restart_comes_out_whole(app):

@@ -9,6 +9,7 @@ import fcntl
 import os
 import pathlib
 import pty
+import re
 import resource
 import select
 import signal
@@ -171,7 +172,7 @@ class Wire:
 
 
 class Launcher:
-    def __init__(self, folder, name="a", command=None):
+    def __init__(self, folder, name="a", command=None, options=()):
         self.path = folder / f"{name}.sock"
         self.log = folder / f"{name}.log"
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -179,7 +180,7 @@ class Launcher:
         self.listener.listen(8)
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [LAUNCHER, "--verbose", "--"] +
+                [LAUNCHER, "--verbose", *options, "--"] +
                 (command or [sys.executable, "-S", "-E", "-c", STUB, str(self.path)]),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
@@ -582,6 +583,45 @@ def test_term_with_a_supervisor_that_hangs_ends(start):
     assert not alive(pid) and not alive(w.pid)
 
 
+@pytest.mark.parametrize("hello", [True, False])
+def test_a_hung_supervisor_is_replaced(start, hello):
+    launcher = start(options=["--watchdog", "2"])
+    w = launcher.connect()
+    w.spawn(1, "sleep", "60")
+    _, pid, _, _ = w.spawned()
+    if not hello:
+        w.order_exit(85)
+        w = launcher.connect(hello=False)
+    os.kill(w.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    new = launcher.connect(hello=False)
+    assert 0.9 < time.monotonic() - began < 6
+    assert new.pid != w.pid and not alive(w.pid)
+    assert new.hello() == 1 and new.list()[1]["pid"] == pid and alive(pid)
+    said = "has not answered for" if hello else "has not said hello for"
+    assert re.search(rf"hsup-launcher: the supervisor \(pid {w.pid}\) {said} [1-5]\.\d s: killed\n", launcher.text())
+
+
+def test_a_supervisor_that_answers_lives(start):
+    launcher = start(options=["--watchdog", "1"])
+    w = launcher.connect()
+    asked, deadline = 0, time.monotonic() + 4
+    while time.monotonic() < deadline:
+        kind, _, _ = w.receive(pings=True)
+        assert kind == PING
+        w.send(PONG)
+        asked += 1
+    assert 5 <= asked <= 9 and launcher.process.poll() is None and alive(w.pid)
+
+
+def test_without_a_watchdog_nobody_is_asked(start):
+    launcher = start(options=["--watchdog=0"])
+    w = launcher.connect()
+    with pytest.raises(TimeoutError):
+        w.receive(timeout=2, pings=True)
+    assert alive(w.pid)
+
+
 def test_a_slow_but_answering_supervisor_is_waited_for(start):
     launcher = start()
     w = launcher.connect()
@@ -725,7 +765,7 @@ def test_without_proc():
 
 def test_usage():
     assert subprocess.run([LAUNCHER], capture_output=True, timeout=10).returncode == 2
-    assert subprocess.run([LAUNCHER, "--no-such-option", "true"], capture_output=True,
-                          timeout=10).returncode == 2
+    for option in ("--no-such-option", "--watchdog=x", "--watchdog=-1", "--watchdog=86401"):
+        assert subprocess.run([LAUNCHER, option, "true"], capture_output=True, timeout=10).returncode == 2
     done = subprocess.run([LAUNCHER, "--help"], capture_output=True, text=True, timeout=10)
     assert done.returncode == 0 and done.stdout.startswith("Usage:")

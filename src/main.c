@@ -43,7 +43,7 @@ static int find_program(const char *name, char ret_path[PATH_MAX])
 
 static int become_launcher(const struct options *o, int argc, char **argv)
 {
-	char launcher[PATH_MAX], slug[PATH_MAX], self[PATH_MAX];
+	char launcher[PATH_MAX], slug[PATH_MAX], self[PATH_MAX], watchdog[32];
 
 	if (find_program("hsup-launcher", launcher) < 0 || find_program("hsup-slug", slug) < 0)
 		return EXIT_REFUSED;
@@ -63,6 +63,8 @@ static int become_launcher(const struct options *o, int argc, char **argv)
 	args[at++] = launcher;
 	if (o->verbose)
 		args[at++] = "--verbose";
+	(void)snprintf(watchdog, sizeof watchdog, "--watchdog=%u", o->watchdog);
+	args[at++] = watchdog;
 	args[at++] = "--";
 	args[at++] = self;
 	for (int i = 1; i < argc; i++)

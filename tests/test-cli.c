@@ -139,14 +139,15 @@ static void run_stops_at_its_first_operand(void **state)
 static void start_permutes(void **state)
 {
 	(void)state;
-	struct outcome _done_ c =
-		call("start", "web=2", "-d", "dry", "worker", "--oneshot", "--start-number=7");
+	struct outcome _done_ c = call("start", "web=2", "-d", "dry", "worker", "--oneshot",
+		"--start-number=7", "--watchdog", "0");
 
 	assert_int_equal(c.r, EXIT_OK);
 	assert_int_equal(c.o.mode, MODE_START);
 	assert_string_equal(c.o.driver, "null"); /* the alias's own name */
 	assert_true(c.o.oneshot);
 	assert_int_equal(c.o.start_number, 7);
+	assert_int_equal(c.o.watchdog, 0);
 	assert_int_equal(c.o.n_overrides, 2);
 	assert_string_equal(c.o.overrides[0].type, "web");
 	assert_int_equal(c.o.overrides[0].quantity, 2);
@@ -177,6 +178,7 @@ static void defaults_come_from_the_environment(void **state)
 	assert_string_equal(c.o.control_dir, "/srv/from-env");
 	assert_string_equal(c.o.state_dir, "/srv/state");
 	assert_int_equal(c.o.start_number, 1);
+	assert_int_equal(c.o.watchdog, 30);
 	assert_int_equal(c.o.color, COLOR_AUTO);
 	assert_null(c.o.app);
 
@@ -322,6 +324,9 @@ static void bad_values(void **state)
 	expect_usage(call("start", "--start-number", "0"),
 		"hsup start: option '--start-number' must be a whole number from 1 to 1000000, "
 		"not '0'; see 'hsup help start'\n");
+	expect_usage(call("start", "--watchdog=86401"),
+		"hsup start: option '--watchdog' must be a whole number from 0 to 86400, not "
+		"'86401'; see 'hsup help start'\n");
 	expect_usage(call("run", "--start-number=-1", "ls"),
 		"hsup run: option '--start-number' must be a whole number from 1 to 1000000, "
 		"not '-1'; see 'hsup help run'\n");

@@ -115,7 +115,7 @@ static void test_death_while_shutting_down(void **state)
 		assert_int_equal(keeper_told_to_end(&k, SIGINT, START), KEEPER_RESTART);
 		assert_int_equal(keeper_told_to_end(&k, SIGTERM, START), KEEPER_RESTART);
 		assert_int_equal(k.urgency, 2);
-		assert_int_equal(k.ping_at, START + KEEPER_PING);
+		assert_int_equal(k.ping_at, START + KEEPER_HURRY / 2);
 		k.leave_code = 42; /* it did not come so far */
 		assert_int_equal(keeper_judge(&k, statuses[i], false, START), KEEPER_STOP);
 		assert_int_equal(k.exit_code, 128 + SIGINT);
@@ -137,6 +137,64 @@ static void test_told_to_end_with_nobody_there(void **state)
 	/* Again: the code stays. */
 	assert_int_equal(keeper_told_to_end(&k, SIGINT, START), KEEPER_STOP);
 	assert_int_equal(k.exit_code, 128 + SIGTERM);
+}
+
+static void test_silence_is_asked_about_then_punished(void **state)
+{
+	const uint64_t half = KEEPER_PATIENCE / 2;
+	struct keeper k = running(true);
+
+	(void)state;
+	k.patience = KEEPER_PATIENCE;
+	k.heard_at = START;
+	assert_int_equal(keeper_watch(&k, START + half), KEEPER_ASK);
+	assert_int_equal(k.ping_at, START + 2 * half);
+	/* It answers at once, every time. */
+	for (unsigned i = 1; i < 10; i++) {
+		k.heard_at = START + i * half + NSEC_PER_MSEC;
+		assert_int_equal(keeper_watch(&k, START + (i + 1) * half), KEEPER_ASK);
+		assert_int_equal(k.ping_at, START + (i + 2) * half);
+	}
+	/* It says something of its own: nothing is asked before that is old. */
+	k.heard_at = START + 11 * half - NSEC_PER_SEC;
+	assert_int_equal(keeper_watch(&k, START + 11 * half), KEEPER_FINE);
+	assert_int_equal(k.ping_at, k.heard_at + half);
+	assert_int_equal(keeper_watch(&k, k.ping_at), KEEPER_ASK);
+	assert_int_equal(keeper_watch(&k, k.ping_at), KEEPER_HUNG);
+}
+
+static void test_our_own_absence_is_not_its_silence(void **state)
+{
+	struct keeper k = running(true);
+
+	(void)state;
+	k.patience = KEEPER_PATIENCE;
+	k.heard_at = START;
+	assert_int_equal(keeper_watch(&k, START + 100 * KEEPER_PATIENCE), KEEPER_ASK);
+}
+
+static void test_a_supervisor_that_says_no_hello(void **state)
+{
+	struct keeper k = running(false);
+
+	(void)state;
+	k.patience = KEEPER_PATIENCE;
+	k.heard_at = START;
+	k.ping_at = START + KEEPER_PATIENCE / 2;
+	assert_int_equal(keeper_watch(&k, k.ping_at), KEEPER_FINE);
+	assert_int_equal(keeper_watch(&k, k.ping_at), KEEPER_HUNG);
+}
+
+static void test_less_patience_when_told_to_end(void **state)
+{
+	struct keeper k = running(true);
+
+	(void)state;
+	/* Also where the watchdog is off. */
+	assert_int_equal(keeper_told_to_end(&k, SIGTERM, START), KEEPER_RESTART);
+	assert_int_equal(keeper_watch(&k, k.ping_at), KEEPER_ASK);
+	assert_int_equal(k.ping_at, START + KEEPER_HURRY);
+	assert_int_equal(keeper_watch(&k, k.ping_at), KEEPER_HUNG);
 }
 
 static void test_the_earliest_deadline(void **state)
@@ -163,6 +221,10 @@ int main(void)
 		cmocka_unit_test(test_what_cannot_be_run),
 		cmocka_unit_test(test_death_while_shutting_down),
 		cmocka_unit_test(test_told_to_end_with_nobody_there),
+		cmocka_unit_test(test_silence_is_asked_about_then_punished),
+		cmocka_unit_test(test_our_own_absence_is_not_its_silence),
+		cmocka_unit_test(test_a_supervisor_that_says_no_hello),
+		cmocka_unit_test(test_less_patience_when_told_to_end),
 		cmocka_unit_test(test_the_earliest_deadline),
 	};
 

@@ -169,6 +169,7 @@ int cli_parse(
 	*o = (struct options){
 		.driver = driver ? driver->name : NULL,
 		.start_number = 1,
+		.watchdog = OPTIONS_WATCHDOG,
 		.words = calloc((size_t)argc + 1, sizeof *o->words),
 	};
 	if (!o->words)

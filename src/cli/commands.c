@@ -25,6 +25,8 @@ static const struct option_record options[] = {
 	{OPT_ONESHOT, 0, "oneshot", NULL, "restart nothing; exit when all dynos have ended"},
 	{OPT_START_NUMBER, 0, "start-number", "N",
 		"number of the first dyno of a type (default: 1)"},
+	{OPT_WATCHDOG, 0, "watchdog", "SECONDS",
+		"replace a supervisor that hangs for so long; 0: never (default: 30)"},
 	{OPT_BIND, 0, "bind", "HOST:CONTAINER",
 		"a path of the host for dynos with files of their own (not simple)"},
 	{OPT_COLOR, 0, "color", "WHEN", "auto, always or never (default: auto)", COMPLETE_COLOR},

@@ -48,17 +48,17 @@ static int apply_driver(struct options *o, const char *value, struct err *err)
 		known.data ? known.data : "none");
 }
 
-static int apply_start_number(
-	struct options *o, const char *option, const char *value, struct err *err)
+static int apply_number(const char *option, const char *value, unsigned min, unsigned max,
+	unsigned *ret, struct err *err)
 {
 	unsigned number;
 	char shown[SHOWN];
 
-	if (parse_uint(value, OPTIONS_START_NUMBER_MAX, &number) < 0 || number == 0)
+	if (parse_uint(value, max, &number) < 0 || number < min)
 		return err_set(err, -EINVAL,
-			"option '%s' must be a whole number from 1 to %d, not '%s'", option,
-			OPTIONS_START_NUMBER_MAX, show(value, shown));
-	o->start_number = number;
+			"option '%s' must be a whole number from %u to %u, not '%s'", option, min,
+			max, show(value, shown));
+	*ret = number;
 	return 0;
 }
 
@@ -139,7 +139,10 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 		o->oneshot = true;
 		return 0;
 	case OPT_START_NUMBER:
-		return apply_start_number(o, option, value, err);
+		return apply_number(
+			option, value, 1, OPTIONS_START_NUMBER_MAX, &o->start_number, err);
+	case OPT_WATCHDOG:
+		return apply_number(option, value, 0, OPTIONS_WATCHDOG_MAX, &o->watchdog, err);
 	case OPT_BIND:
 		return apply_bind(o, option, value, err);
 	case OPT_COLOR:

@@ -61,13 +61,42 @@ enum keeper_verdict keeper_judge(struct keeper *k, int status, bool unrunnable, 
 	return crashed(k, status, now);
 }
 
+static uint64_t patience(const struct keeper *k)
+{
+	if (k->signo)
+		return KEEPER_HURRY;
+	return k->patience;
+}
+
+static void watch_from(struct keeper *k, uint64_t now)
+{
+	k->heard_at = now;
+	k->ping_at = patience(k) ? now + patience(k) / 2 : 0;
+}
+
+/* Asked first, then killed: when we ourselves did not run for a while (a machine that was stopped),
+ * its silence says nothing. */
+enum keeper_watch keeper_watch(struct keeper *k, uint64_t now)
+{
+	uint64_t half = patience(k) / 2;
+
+	if (now - k->heard_at < half / 2) {
+		k->ping_at = k->heard_at + half;
+		return KEEPER_FINE;
+	}
+	if (k->asked_at > k->heard_at)
+		return KEEPER_HUNG;
+	k->asked_at = now;
+	k->ping_at = now + half;
+	return k->greeted ? KEEPER_ASK : KEEPER_FINE;
+}
+
 enum keeper_verdict keeper_told_to_end(struct keeper *k, int signo, uint64_t now)
 {
 	k->urgency++;
 	if (!k->signo) {
 		k->signo = signo;
-		k->heard_at = now;
-		k->ping_at = now + KEEPER_PING;
+		watch_from(k, now);
 	}
 	if (k->stopping || k->pid == 0)
 		return stop(k, k->stopping ? k->exit_code : 128 + k->signo);
@@ -116,10 +145,9 @@ int keeper_start(struct keeper *k, int socket, const sigset_t *mask, struct birt
 	k->pid = pid;
 	k->greeted = false;
 	k->leave_code = -1;
-	k->started_at = k->heard_at = now;
+	k->started_at = now;
 	k->start_at = 0;
-	if (k->signo)
-		k->ping_at = now + KEEPER_PING;
+	watch_from(k, now);
 	return 0;
 }
 

@@ -13,8 +13,8 @@
 #define KEEPER_DELAY_MIN  (100 * NSEC_PER_MSEC)
 #define KEEPER_DELAY_MAX  (30 * NSEC_PER_SEC)
 #define KEEPER_FAREWELL	  (5 * NSEC_PER_SEC)  /* to leave in after its connection is gone */
-#define KEEPER_PING	  (3 * NSEC_PER_SEC)  /* between pings while shutting down */
-#define KEEPER_SILENCE	  (10 * NSEC_PER_SEC) /* of a supervisor that is to shut down */
+#define KEEPER_PATIENCE	  (30 * NSEC_PER_SEC) /* with a silent supervisor, unless told otherwise */
+#define KEEPER_HURRY	  (10 * NSEC_PER_SEC) /* the same while shutting down */
 #define KEEPER_STOP_GRACE (10 * NSEC_PER_SEC) /* from TERM to KILL of what it left running */
 #define KEEPER_STOP_END	  (15 * NSEC_PER_SEC) /* from TERM to our leaving whatever happens */
 
@@ -32,7 +32,8 @@ struct keeper {
 	unsigned urgency;  /* how many did */
 	bool stopping;	   /* no supervisor any more: we stop the children and leave */
 	int exit_code;	   /* then */
-	uint64_t started_at, delay, heard_at;
+	uint64_t patience; /* with a silent supervisor; 0 = for ever */
+	uint64_t started_at, delay, heard_at, asked_at;
 	uint64_t start_at, kill_at, ping_at, stop_kill_at, stop_end_at; /* deadlines */
 };
 
@@ -46,6 +47,14 @@ enum keeper_verdict keeper_judge(struct keeper *k, int status, bool unrunnable, 
 
 /* We were told to end. KEEPER_STOP when nobody is there to do it in an orderly way. */
 enum keeper_verdict keeper_told_to_end(struct keeper *k, int signo, uint64_t now);
+
+/* ping_at is due, twice in the time of our patience. Sets the next one. */
+enum keeper_watch {
+	KEEPER_FINE, /* it has said something lately, or has yet to say hello */
+	KEEPER_ASK,  /* for a sign of life */
+	KEEPER_HUNG, /* it has not given one: to be killed; also one that never says hello */
+};
+enum keeper_watch keeper_watch(struct keeper *k, uint64_t now);
 
 /* The earliest deadline, or UINT64_MAX. */
 uint64_t keeper_deadline(const struct keeper *k);

@@ -5,6 +5,7 @@
  * the loop goes on. */
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/parse.h"
 #include "launcher/launcher.h"
 
 #include <getopt.h>
@@ -14,12 +15,15 @@
 #include <unistd.h>
 
 static const char usage[] =
-	"Usage: hsup-launcher [--verbose] [--] SUPERVISOR [ARG...]\n"
+	"Usage: hsup-launcher [--verbose] [--watchdog SECONDS] [--] SUPERVISOR [ARG...]\n"
 	"Starts SUPERVISOR, starts it again when it dies, and keeps the processes it ordered.\n";
+
+#define WATCHDOG_MAX 86400
 
 struct options {
 	char **command;
 	bool verbose;
+	unsigned watchdog; /* seconds, 0 = none */
 };
 
 /* -1 to go on with *ret, or the exit code of a call that ends here. */
@@ -27,14 +31,17 @@ static int parse_options(int argc, char **argv, struct options *ret)
 {
 	static const struct option known[] = {
 		{"verbose", no_argument, NULL, 'v'},
+		{"watchdog", required_argument, NULL, 'w'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
-	struct options o = {0};
+	struct options o = {.watchdog = KEEPER_PATIENCE / NSEC_PER_SEC};
 
 	for (int c; (c = getopt_long(argc, argv, "+", known, NULL)) != -1;) {
 		if (c == 'v')
 			o.verbose = true;
+		else if (c == 'w' && parse_uint(optarg, WATCHDOG_MAX, &o.watchdog) == 0)
+			continue;
 		else if (c == 'h')
 			return fputs(usage, stdout), 0;
 		else
@@ -121,6 +128,25 @@ static bool due(uint64_t *deadline, uint64_t now)
 	return true;
 }
 
+static void look_after_supervisor(struct launcher *l, uint64_t now)
+{
+	struct keeper *k = &l->keeper;
+
+	switch (keeper_watch(k, now)) {
+	case KEEPER_FINE:
+		break;
+	case KEEPER_ASK:
+		l->channel.due |= DUE_PING;
+		break;
+	case KEEPER_HUNG:
+		log_warning("the supervisor (pid %d) %s for %.1f s: killed", (int)k->pid,
+			k->greeted ? "has not answered" : "has not said hello",
+			(double)(now - k->heard_at) / NSEC_PER_SEC);
+		keeper_kill(k);
+		break;
+	}
+}
+
 static void handle_deadlines(struct launcher *l)
 {
 	struct keeper *k = &l->keeper;
@@ -137,15 +163,8 @@ static void handle_deadlines(struct launcher *l)
 		log_warning("the supervisor has closed its connection and stays: killed");
 		keeper_kill(k);
 	}
-	if (due(&k->ping_at, now)) {
-		if (now - k->heard_at >= KEEPER_SILENCE) {
-			log_warning("the supervisor does not answer: killed");
-			keeper_kill(k);
-		} else {
-			l->channel.due |= DUE_PING;
-			k->ping_at = now + KEEPER_PING;
-		}
-	}
+	if (due(&k->ping_at, now))
+		look_after_supervisor(l, now);
 	if (due(&l->refill_at, now) && !k->signo)
 		store_refill(&l->store);
 	if (due(&k->stop_kill_at, now)) {
@@ -206,6 +225,7 @@ int main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	log_open("hsup-launcher", o.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	l.keeper.patience = o.watchdog * NSEC_PER_SEC;
 	if (start_up(&l, o.command, &signals, &err) < 0) {
 		log_error("%s", err.text);
 		return 1;

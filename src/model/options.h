@@ -6,6 +6,8 @@
 #include "model/formation.h"
 
 #define OPTIONS_START_NUMBER_MAX 1000000
+#define OPTIONS_WATCHDOG	 30 /* seconds */
+#define OPTIONS_WATCHDOG_MAX	 86400
 
 enum run_mode {
 	MODE_START, /* keep the formation running */
@@ -30,6 +32,7 @@ struct options {
 	const char *against;	    /* of `check`; NULL = none */
 	bool oneshot;
 	unsigned start_number; /* from 1 */
+	unsigned watchdog; /* seconds that the launcher bears a silent supervisor; 0 = for ever */
 	enum color_mode color;
 	bool verbose;
 	struct bind_mount *binds; /* --bind host:container, any number; owned */
