@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "launch/incoming.h"
 #include "launch/outbox.h"
 
 #include <errno.h>
@@ -16,10 +17,9 @@
 struct client {
 	struct outbox out;
 	sd_event_source *source;
-	const struct launch_events *events;
-	void *userdata;
-	bool busy, closed; /* inside a callback; closed by it */
-	struct packet in;
+	struct incoming in;
+	bool busy; /* inside a callback */
+	struct packet packet;
 };
 
 /* ---- out ---- */
@@ -103,138 +103,16 @@ static int client_leave(void *state, int code)
 
 /* ---- in ---- */
 
-static struct launch_child launch_name(const struct wire_child *c)
-{
-	return (struct launch_child){.id = c->id, .generation = c->generation};
-}
-
-/* The two read ends, or none. */
-static bool take_ends(struct packet *p, int *ret_out, int *ret_err)
-{
-	if (p->n_fds != 0 && p->n_fds != 2)
-		return false;
-	*ret_out = p->n_fds ? TAKE_FD(p->fds[0]) : -1;
-	*ret_err = p->n_fds ? TAKE_FD(p->fds[1]) : -1;
-	return true;
-}
-
-static int take_spawned(struct client *c, struct packet *p)
-{
-	const struct wire_spawned *body = packet_body(p, sizeof *body, false);
-	int out, err;
-
-	if (!body || !take_ends(p, &out, &err))
-		return -EBADMSG;
-	c->events->spawned(c->userdata, launch_name(&body->child), body->pid, out, err);
-	return 0;
-}
-
-static int take_entry(struct client *c, struct packet *p)
-{
-	const struct wire_entry *body = packet_body(p, sizeof *body, true);
-	struct launch_entry entry;
-
-	if (!body || body->state < WIRE_ENTRY_RUNNING || body->state > WIRE_ENTRY_EXITED)
-		return -EBADMSG;
-	entry = (struct launch_entry){
-		.child = launch_name(&body->child),
-		.state = body->state,
-		.pid = body->pid,
-		.spawn_time = body->spawn_time,
-		.start_time = body->start_time,
-		.name_len = body->name_length,
-		.tag_len = body->tag_length,
-	};
-	if (packet_name_and_tag(p, sizeof *body, body->name_length, body->tag_length, &entry.name,
-		    &entry.tag) < 0 ||
-		!take_ends(p, &entry.out, &entry.err))
-		return -EBADMSG;
-	c->events->entry(c->userdata, &entry);
-	return 0;
-}
-
-static int take_fixed(struct client *c, const struct packet *p)
-{
-	const struct wire_failed *failed;
-	const struct wire_exited *exited;
-	const struct wire_child *child;
-	const struct wire_shutdown *shutdown;
-	unsigned n;
-
-	switch ((enum wire_type)packet_header(p)->type) {
-	case WIRE_FAILED:
-		failed = packet_body(p, sizeof *failed, false);
-		if (!failed)
-			return -EBADMSG;
-		c->events->failed(
-			c->userdata, launch_name(&failed->child), failed->stage, failed->error);
-		return 0;
-	case WIRE_LEFT:
-		child = packet_body(p, sizeof *child, false);
-		if (!child)
-			return -EBADMSG;
-		c->events->left(c->userdata, launch_name(child));
-		return 0;
-	case WIRE_EXITED:
-		exited = packet_records(p, sizeof *exited, &n);
-		for (unsigned i = 0; i < n && !c->closed; i++)
-			c->events->exited(c->userdata, &exited[i]);
-		return n > 0 ? 0 : -EBADMSG;
-	case WIRE_LIST_END:
-		if (!packet_body(p, 0, false))
-			return -EBADMSG;
-		c->events->list_end(c->userdata);
-		return 0;
-	case WIRE_PING:
-		/* A launcher that has gone meanwhile shows as the end of file. */
-		return outbox_send(&c->out, WIRE_PONG, NULL, 0, NULL, 0) == -ENOMEM ? -ENOMEM : 0;
-	case WIRE_SHUTDOWN:
-		shutdown = packet_body(p, sizeof *shutdown, false);
-		if (!shutdown)
-			return -EBADMSG;
-		c->events->shutdown(c->userdata, shutdown->urgency, shutdown->signo);
-		return 0;
-	case WIRE_HELLO:
-	case WIRE_SPAWN:
-	case WIRE_SPAWNED:
-	case WIRE_SIGNAL:
-	case WIRE_LIST:
-	case WIRE_ENTRY:
-	case WIRE_ACK:
-	case WIRE_PONG:
-	case WIRE_LEAVE:
-	case WIRE_UPGRADE:
-	case WIRE_TYPE_MAX:
-		break;
-	}
-	return -EBADMSG;
-}
-
-static int take(struct client *c, struct packet *p)
-{
-	int r;
-
-	switch (packet_header(p)->type) {
-	case WIRE_SPAWNED:
-		r = take_spawned(c, p);
-		break;
-	case WIRE_ENTRY:
-		r = take_entry(c, p);
-		break;
-	default:
-		r = take_fixed(c, p);
-	}
-	packet_done(p);
-	return r;
-}
-
 /* 1 after a packet, 0 at the end of file, or negative errno. */
 static int receive_one(struct client *c)
 {
-	int r = packet_receive(c->out.socket, &c->in);
+	int r = packet_receive(c->out.socket, &c->packet);
 	if (r <= 0)
 		return r;
-	r = take(c, &c->in);
+	r = incoming_take(&c->in, &c->packet);
+	/* A launcher that has gone meanwhile shows as the end of file. */
+	if (r == 1 && outbox_send(&c->out, WIRE_PONG, NULL, 0, NULL, 0) == -ENOMEM)
+		return -ENOMEM;
 	return r < 0 ? r : 1;
 }
 
@@ -251,7 +129,7 @@ static void client_close(void *state)
 	struct client *c = state;
 
 	if (c->busy)
-		c->closed = true;
+		c->in.closed = true;
 	else
 		client_free(c);
 }
@@ -267,7 +145,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 	if (revents & EPOLLOUT)
 		r = outbox_flush(&c->out) < 0 ? -EPIPE : 1;
 	/* Whatever became of our own, what the launcher has said is heard first. */
-	for (int i = 0; i < PACKETS_AT_ONCE && !c->closed; i++) {
+	for (int i = 0; i < PACKETS_AT_ONCE && !c->in.closed; i++) {
 		int n = receive_one(c);
 		if (n == -EAGAIN)
 			break;
@@ -276,12 +154,12 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 			break;
 		}
 	}
-	if (r <= 0 && !c->closed) {
+	if (r <= 0 && !c->in.closed) {
 		(void)sd_event_source_set_enabled(c->source, SD_EVENT_OFF);
-		c->events->lost(c->userdata, r);
+		c->in.events->lost(c->in.userdata, r);
 	}
 	c->busy = false;
-	if (c->closed)
+	if (c->in.closed)
 		client_free(c);
 	return 0;
 }
@@ -292,7 +170,7 @@ static int shake_hands(struct client *c, struct err *err)
 {
 	struct wire_hello hello = {.wire_version = WIRE_VERSION, .pid = (uint32_t)getpid()};
 	uint64_t deadline = clock_now() + HELLO_TIMEOUT;
-	struct packet *p = &c->in;
+	struct packet *p = &c->packet;
 
 	int r = outbox_send_now(&c->out, WIRE_HELLO, &hello, sizeof hello);
 	if (r < 0)
@@ -333,8 +211,7 @@ int launch_open(sd_event *loop, int fd, const struct launch_events *events, void
 		return err_errno(err, -ENOMEM, "launcher");
 	}
 	c->out.socket = fd;
-	c->events = events;
-	c->userdata = userdata;
+	c->in = (struct incoming){.events = events, .userdata = userdata};
 	(void)fd_cloexec(fd, true);
 	int r = shake_hands(c, err);
 	if (r < 0) {
