@@ -227,6 +227,17 @@ static void test_records_go_together(void **state)
 	assert_int_equal(packet_receive(f->other, &p), -EAGAIN);
 }
 
+static void test_records_are_not_lost_by_closing(void **state)
+{
+	struct fixture *f = *state;
+	struct packet p;
+
+	assert_int_equal(launch_signal(f->launch, one, 15), 0);
+	f->launch = launch_close(f->launch);
+	assert_int_equal(request(f, &p)->type, WIRE_SIGNAL);
+	assert_int_equal(packet_receive(f->other, &p), 0);
+}
+
 static void test_answers(void **state)
 {
 	struct fixture *f = *state;
@@ -383,6 +394,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_requests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_records_go_together, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_records_are_not_lost_by_closing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_a_full_socket_queues_in_order, setup, teardown),

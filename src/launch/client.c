@@ -118,8 +118,8 @@ static int receive_one(struct client *c)
 
 static void client_free(struct client *c)
 {
-	sd_event_source_disable_unref(c->source);
 	outbox_done(&c->out);
+	sd_event_source_disable_unref(c->source);
 	(void)fd_close(c->out.socket);
 	free(c);
 }

@@ -71,6 +71,9 @@ int outbox_open(struct outbox *b, sd_event *loop, sd_event_source *io)
 
 void outbox_done(struct outbox *b)
 {
+	/* An order that was given goes out, also when its giver is about to end. */
+	if (b->later)
+		(void)submit_records(b);
 	b->later = sd_event_source_disable_unref(b->later);
 	queue_done(&b->queue);
 }
