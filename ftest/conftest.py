@@ -34,7 +34,7 @@ def build():
 
 @pytest.fixture
 def folder():
-    """A short path (socket and FIFO names have limits), open to other users, removed at the end."""
+    """A short path (names of sockets have limits), open to other users, removed at the end."""
     path = pathlib.Path(tempfile.mkdtemp(prefix="hsup-"))
     path.chmod(0o755)
     yield path

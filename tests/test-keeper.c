@@ -11,6 +11,7 @@
 #define EXIT(code) ((code) << 8)
 #define START	   (1000 * NSEC_PER_SEC)
 #define PID	   4711
+#define PATIENCE   (30 * NSEC_PER_SEC)
 
 static struct keeper running(bool greeted)
 {
@@ -141,11 +142,11 @@ static void test_told_to_end_with_nobody_there(void **state)
 
 static void test_silence_is_asked_about_then_punished(void **state)
 {
-	const uint64_t half = KEEPER_PATIENCE / 2;
+	const uint64_t half = PATIENCE / 2;
 	struct keeper k = running(true);
 
 	(void)state;
-	k.patience = KEEPER_PATIENCE;
+	k.patience = PATIENCE;
 	k.heard_at = START;
 	assert_int_equal(keeper_watch(&k, START + half), KEEPER_ASK);
 	assert_int_equal(k.ping_at, START + 2 * half);
@@ -168,9 +169,9 @@ static void test_our_own_absence_is_not_its_silence(void **state)
 	struct keeper k = running(true);
 
 	(void)state;
-	k.patience = KEEPER_PATIENCE;
+	k.patience = PATIENCE;
 	k.heard_at = START;
-	assert_int_equal(keeper_watch(&k, START + 100 * KEEPER_PATIENCE), KEEPER_ASK);
+	assert_int_equal(keeper_watch(&k, START + 100 * PATIENCE), KEEPER_ASK);
 }
 
 static void test_a_supervisor_that_says_no_hello(void **state)
@@ -178,9 +179,9 @@ static void test_a_supervisor_that_says_no_hello(void **state)
 	struct keeper k = running(false);
 
 	(void)state;
-	k.patience = KEEPER_PATIENCE;
+	k.patience = PATIENCE;
 	k.heard_at = START;
-	k.ping_at = START + KEEPER_PATIENCE / 2;
+	k.ping_at = START + PATIENCE / 2;
 	assert_int_equal(keeper_watch(&k, k.ping_at), KEEPER_FINE);
 	assert_int_equal(keeper_watch(&k, k.ping_at), KEEPER_HUNG);
 }

@@ -29,6 +29,10 @@
 #define LIMIT_SPEC	 ((size_t)3 << 20) /* bytes of a launch spec */
 #define LIMIT_GROUPS	 64		   /* supplementary groups of a dyno */
 
+/* Seconds that the launcher bears a silent supervisor: unless told otherwise, and at most. */
+#define LIMIT_SILENCE	  30
+#define LIMIT_SILENCE_MAX 86400
+
 /* Logs. */
 #define LIMIT_LINE 10000 /* bytes; a longer line is cut in pieces of this size (as Heroku does) */
 

@@ -169,7 +169,7 @@ int cli_parse(
 	*o = (struct options){
 		.driver = driver ? driver->name : NULL,
 		.start_number = 1,
-		.watchdog = OPTIONS_WATCHDOG,
+		.watchdog = LIMIT_SILENCE,
 		.words = calloc((size_t)argc + 1, sizeof *o->words),
 	};
 	if (!o->words)

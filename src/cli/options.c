@@ -142,7 +142,7 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 		return apply_number(
 			option, value, 1, OPTIONS_START_NUMBER_MAX, &o->start_number, err);
 	case OPT_WATCHDOG:
-		return apply_number(option, value, 0, OPTIONS_WATCHDOG_MAX, &o->watchdog, err);
+		return apply_number(option, value, 0, LIMIT_SILENCE_MAX, &o->watchdog, err);
 	case OPT_BIND:
 		return apply_bind(o, option, value, err);
 	case OPT_COLOR:

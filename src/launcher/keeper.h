@@ -13,8 +13,7 @@
 #define KEEPER_DELAY_MIN  (100 * NSEC_PER_MSEC)
 #define KEEPER_DELAY_MAX  (30 * NSEC_PER_SEC)
 #define KEEPER_FAREWELL	  (5 * NSEC_PER_SEC)  /* to leave in after its connection is gone */
-#define KEEPER_PATIENCE	  (30 * NSEC_PER_SEC) /* with a silent supervisor, unless told otherwise */
-#define KEEPER_HURRY	  (10 * NSEC_PER_SEC) /* the same while shutting down */
+#define KEEPER_HURRY	  (10 * NSEC_PER_SEC) /* with a silent supervisor while shutting down */
 #define KEEPER_STOP_GRACE (10 * NSEC_PER_SEC) /* from TERM to KILL of what it left running */
 #define KEEPER_STOP_END	  (15 * NSEC_PER_SEC) /* from TERM to our leaving whatever happens */
 

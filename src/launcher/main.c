@@ -18,8 +18,6 @@ static const char usage[] =
 	"Usage: hsup-launcher [--verbose] [--watchdog SECONDS] [--] SUPERVISOR [ARG...]\n"
 	"Starts SUPERVISOR, starts it again when it dies, and keeps the processes it ordered.\n";
 
-#define WATCHDOG_MAX 86400
-
 struct options {
 	char **command;
 	bool verbose;
@@ -35,12 +33,12 @@ static int parse_options(int argc, char **argv, struct options *ret)
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
-	struct options o = {.watchdog = KEEPER_PATIENCE / NSEC_PER_SEC};
+	struct options o = {.watchdog = LIMIT_SILENCE};
 
 	for (int c; (c = getopt_long(argc, argv, "+", known, NULL)) != -1;) {
 		if (c == 'v')
 			o.verbose = true;
-		else if (c == 'w' && parse_uint(optarg, WATCHDOG_MAX, &o.watchdog) == 0)
+		else if (c == 'w' && parse_uint(optarg, LIMIT_SILENCE_MAX, &o.watchdog) == 0)
 			continue;
 		else if (c == 'h')
 			return fputs(usage, stdout), 0;

@@ -95,9 +95,8 @@ static void acknowledge(struct launcher *l, const struct wire_child *name)
 
 /* Told to end, we will have no other supervisor: our copies of what the present one has are of no
  * use to anybody. They go while the dynos end, not after that. */
-static void clear_away(struct launcher *l, struct child *c)
+static void clear_away(struct child *c)
 {
-	store_drop_spares(&l->store);
 	if (c->known && !(c->news & (NEWS_SPAWNED | NEWS_ENTRY))) {
 		c->out = fd_close(c->out);
 		c->err = fd_close(c->err);
@@ -114,8 +113,11 @@ static void deliver_signals(struct launcher *l, const struct wire_request *r)
 		if (reached[n])
 			reap_signal(l, reached[n++], r->signal[i].signo);
 	}
-	for (unsigned i = 0; i < n && l->keeper.signo; i++)
-		clear_away(l, reached[i]);
+	if (!l->keeper.signo)
+		return;
+	store_drop_spares(&l->store);
+	for (unsigned i = 0; i < n; i++)
+		clear_away(reached[i]);
 }
 
 static void greet(struct launcher *l)

@@ -6,8 +6,6 @@
 #include "model/formation.h"
 
 #define OPTIONS_START_NUMBER_MAX 1000000
-#define OPTIONS_WATCHDOG	 30 /* seconds */
-#define OPTIONS_WATCHDOG_MAX	 86400
 
 enum run_mode {
 	MODE_START, /* keep the formation running */
