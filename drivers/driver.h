@@ -65,14 +65,12 @@ struct driver_events {
 		const struct driver_exit *exit); /* also EXIT_STAGE: could not start */
 	void (*adopted)(void *userdata, struct driver_entry *entry);
 	void (*adopt_done)(void *userdata, int r);
-	void (*shutdown)(void *userdata, unsigned urgency);
-	void (*lost)(void *userdata, int r); /* the driver can do nothing any more */
 };
 
 struct driver_context {
 	sd_event *loop;
-	int launcher_fd;   /* the wire; the driver that uses it takes it (sets -1) */
-	const char *shell; /* "/bin/bash" */
+	struct launch *launch; /* the supervisor's; a driver that starts processes listens to it */
+	const char *shell;     /* "/bin/bash" */
 	const struct driver_events *events;
 	void *userdata;
 };
@@ -99,6 +97,10 @@ struct driver {
 	/* To every process of the dyno; nothing when it has ended meanwhile. */
 	int (*signal)(void *state, uint64_t id, uint32_t generation, int signo);
 
+	/* What adopt gives back of this life from now on. NULL: nothing. */
+	int (*retag)(
+		void *state, uint64_t id, uint32_t generation, const void *tag, size_t tag_len);
+
 	/* The end of this life was seen and everything of it may be released. NULL: nothing. */
 	int (*release)(void *state, uint64_t id, uint32_t generation);
 
@@ -108,9 +110,6 @@ struct driver {
 
 	/* Where this life can be reached: its port, 0 = none. NULL: no dyno has one. */
 	unsigned (*port)(void *state, uint64_t id, uint32_t generation);
-
-	/* The program is about to end with this code. NULL: nothing. */
-	int (*leave)(void *state, int code);
 
 	void (*close)(void *state);
 };

@@ -55,15 +55,21 @@ static void on_left(void *userdata, struct launch_child c)
 	context->events->left(context->userdata, c.id, c.generation);
 }
 
+static struct dyno_exit exit_of(int32_t status)
+{
+	if (status == WIRE_STATUS_UNKNOWN)
+		return (struct dyno_exit){.kind = EXIT_UNKNOWN};
+	if (WIFSIGNALED(status))
+		return (struct dyno_exit){.kind = EXIT_SIGNAL, .value = WTERMSIG(status)};
+	return (struct dyno_exit){.kind = EXIT_CODE, .value = WEXITSTATUS(status)};
+}
+
 static void on_exited(void *userdata, const struct wire_exited *x)
 {
 	struct simple *s = userdata;
 	struct driver_context *context = s->context;
 	struct driver_exit exit = {
-		.exit = WIFSIGNALED(x->status) ? (struct dyno_exit){.kind = EXIT_SIGNAL,
-							 .value = WTERMSIG(x->status)}
-					       : (struct dyno_exit){.kind = EXIT_CODE,
-							 .value = WEXITSTATUS(x->status)},
+		.exit = exit_of(x->status),
 		.user_usec = x->user_usec,
 		.system_usec = x->system_usec,
 		.max_rss_kb = x->max_rss_kb,
@@ -106,30 +112,13 @@ static void on_list_end(void *userdata)
 	context->events->adopt_done(context->userdata, 0);
 }
 
-static void on_shutdown(void *userdata, unsigned urgency, int signo)
-{
-	struct driver_context *context = ((struct simple *)userdata)->context;
-
-	(void)signo;
-	context->events->shutdown(context->userdata, urgency);
-}
-
-static void on_lost(void *userdata, int r)
-{
-	struct driver_context *context = ((struct simple *)userdata)->context;
-
-	context->events->lost(context->userdata, r);
-}
-
-static const struct launch_events launch_events = {
+static const struct launch_child_events child_events = {
 	.spawned = on_spawned,
 	.failed = on_failed,
 	.left = on_left,
 	.exited = on_exited,
 	.entry = on_entry,
 	.list_end = on_list_end,
-	.shutdown = on_shutdown,
-	.lost = on_lost,
 };
 
 /* ---- what the supervisor asks ---- */
@@ -141,10 +130,8 @@ static int simple_open(struct driver_context *context, void **ret_state, struct 
 	if (!s)
 		return err_errno(err, -ENOMEM, "simple driver");
 	s->context = context;
-	int r = launch_open(
-		context->loop, TAKE_FD(context->launcher_fd), &launch_events, s, &s->launch, err);
-	if (r < 0)
-		return r;
+	s->launch = context->launch;
+	launch_listen(s->launch, &child_events, s);
 	*ret_state = TAKE_PTR(s);
 	return 0;
 }
@@ -212,16 +199,26 @@ static int compose(
 		&s->spec, start, port, directory[0] ? directory : NULL, account, err);
 }
 
+/* Ours in front of the supervisor's. The length, or -E2BIG. */
+static int join_tags(
+	unsigned port, const void *tag, size_t tag_len, unsigned char ret_tag[LIMIT_TAG])
+{
+	struct simple_tag own = {.port = port};
+
+	if (sizeof own + tag_len > LIMIT_TAG)
+		return -E2BIG;
+	memcpy(ret_tag, &own, sizeof own);
+	memcpy(ret_tag + sizeof own, tag, tag_len);
+	return (int)(sizeof own + tag_len);
+}
+
 static int order(struct simple *s, const struct driver_start *start, unsigned port, struct err *err)
 {
 	unsigned char tag[LIMIT_TAG];
-	struct simple_tag own = {.port = port};
 
-	if (sizeof own + start->tag_len > sizeof tag)
-		return err_errno(err, -E2BIG, "tag");
-	memcpy(tag, &own, sizeof own);
-	memcpy(tag + sizeof own, start->tag, start->tag_len);
-
+	int tag_len = join_tags(port, start->tag, start->tag_len, tag);
+	if (tag_len < 0)
+		return err_errno(err, tag_len, "tag");
 	int r = compose(s, start, port, err);
 	if (r < 0)
 		return r;
@@ -229,8 +226,7 @@ static int order(struct simple *s, const struct driver_start *start, unsigned po
 	if (spec < 0)
 		return err_errno(err, spec, "launch spec");
 	struct launch_child child = {.id = start->id, .generation = start->generation};
-	r = launch_spawn(s->launch, child, start->name, tag, sizeof own + start->tag_len, spec,
-		start->stdio);
+	r = launch_spawn(s->launch, child, start->name, tag, (size_t)tag_len, spec, start->stdio);
 	if (r < 0)
 		return err_errno(err, r, "order to the launcher");
 	return 0;
@@ -280,6 +276,19 @@ static int simple_signal(void *state, uint64_t id, uint32_t generation, int sign
 	return launch_signal(s->launch, (struct launch_child){id, generation}, signo);
 }
 
+static int simple_retag(
+	void *state, uint64_t id, uint32_t generation, const void *tag, size_t tag_len)
+{
+	struct simple *s = state;
+	const struct port_life *l = port_life_find(&s->lives, id, generation);
+	unsigned char whole[LIMIT_TAG];
+
+	int len = join_tags(l ? l->port : 0, tag, tag_len, whole);
+	if (len < 0)
+		return len;
+	return launch_tag(s->launch, (struct launch_child){id, generation}, whole, (size_t)len);
+}
+
 static int simple_release(void *state, uint64_t id, uint32_t generation)
 {
 	struct simple *s = state;
@@ -303,18 +312,11 @@ static unsigned simple_port(void *state, uint64_t id, uint32_t generation)
 	return l ? l->port : 0;
 }
 
-static int simple_leave(void *state, int code)
-{
-	struct simple *s = state;
-
-	return launch_leave(s->launch, code);
-}
-
 static void simple_close(void *state)
 {
 	struct simple *s = state;
 
-	launch_close(s->launch);
+	launch_listen(s->launch, NULL, NULL);
 	spec_builder_done(&s->spec);
 	account_done(&s->account);
 	free(s->lives.lives);
@@ -328,9 +330,9 @@ const struct driver driver_simple = {
 	.open = simple_open,
 	.start = simple_start,
 	.signal = simple_signal,
+	.retag = simple_retag,
 	.release = simple_release,
 	.adopt = simple_adopt,
 	.port = simple_port,
-	.leave = simple_leave,
 	.close = simple_close,
 };

@@ -263,3 +263,16 @@ def test_the_terminal_is_as_it_was_after_a_run_that_was_killed(app):
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 137
     finally:
         os.close(terminal)
+
+
+def test_a_driver_that_starts_nothing_has_a_wire_too(app):
+    """A supervisor that says nothing to the launcher is hung to it, and gets no word of a stop."""
+    app.submit(app.release(("web", ["true"], 2)))
+    app.start("-d", "null", "--watchdog", "1")
+    app.wait_up("web.1", "web.2")
+    supervisor = app.supervisor()
+    time.sleep(2.5)  # two and a half times the launcher's patience
+    assert app.supervisor() == supervisor
+    begun = time.monotonic()
+    assert app.stop() == 0
+    assert time.monotonic() - begun < 8  # the launcher's patience with a silent one is 10 s

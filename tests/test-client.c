@@ -81,18 +81,27 @@ static void on_shutdown(void *u, unsigned urgency, int signo)
 	note(u, "shutdown %u %d;", urgency, signo);
 }
 
+static void on_restart(void *u)
+{
+	note(u, "restart;");
+}
+
 static void on_lost(void *u, int r)
 {
 	note(u, "lost %d;", r);
 }
 
-static const struct launch_events events = {
+static const struct launch_child_events child_events = {
 	.spawned = on_spawned,
 	.failed = on_failed,
 	.left = on_left,
 	.exited = on_exited,
 	.entry = on_entry,
 	.list_end = on_list_end,
+};
+
+static const struct launch_events events = {
+	.restart = on_restart,
 	.shutdown = on_shutdown,
 	.lost = on_lost,
 };
@@ -136,6 +145,7 @@ static int setup(void **state)
 	answer(&f, WIRE_HELLO, &hello, sizeof hello, NULL, 0, NULL, 0);
 	assert_int_equal(launch_open(f.loop, fds[0], &events, &f, &f.launch, &err), 0);
 	assert_int_equal(request(&f, &p)->type, WIRE_HELLO);
+	launch_listen(f.launch, &child_events, &f);
 	*state = &f;
 	return 0;
 }
@@ -174,6 +184,13 @@ static void test_requests(void **state)
 	assert_int_equal(r->spawn->output, WIRE_OUTPUT_GIVEN);
 	assert_int_equal(p.n_fds, 4);
 	packet_done(&p);
+	assert_int_equal(launch_tag(f->launch, one, "other", 5), 0);
+	r = request(f, &p);
+	assert_int_equal(r->type, WIRE_TAG);
+	assert_int_equal(r->child->id, 1);
+	assert_int_equal(r->retag->tag_length, 5);
+	assert_memory_equal(r->tag, "other", 5);
+	assert_int_equal(launch_tag(f->launch, one, "", LIMIT_TAG + 1), -EINVAL);
 	assert_int_equal(launch_list(f->launch), 0);
 	assert_int_equal(request(f, &p)->type, WIRE_LIST);
 	assert_int_equal(launch_leave(f->launch, 130), 0);
@@ -260,12 +277,13 @@ static void test_answers(void **state)
 	answer(f, WIRE_ENTRY, &entry, sizeof entry, "web.1tag", 8, NULL, 0);
 	answer(f, WIRE_LIST_END, NULL, 0, NULL, 0, NULL, 0);
 	answer(f, WIRE_SHUTDOWN, &shutdown, sizeof shutdown, NULL, 0, NULL, 0);
+	answer(f, WIRE_RESTART, NULL, 0, NULL, 0, NULL, 0);
 	answer(f, WIRE_PING, NULL, 0, NULL, 0, NULL, 0);
 	assert_string_equal(f->log, ""); /* only from the loop */
 	run(f);
 	assert_string_equal(f->log,
 		"spawned 1.3 77 pipes;spawned 1.3 77 given;failed 1 12 2;left 1;exited 1 9;"
-		"exited 2 0;entry 1 2 web.1 tag -1;end;shutdown 2 15;");
+		"exited 2 0;entry 1 2 web.1 tag -1;end;shutdown 2 15;restart;");
 	assert_int_equal(request(f, &p)->type, WIRE_PONG);
 	(void)fd_close(null);
 }

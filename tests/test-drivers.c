@@ -248,8 +248,7 @@ static void the_null_driver_answers_from_the_loop(void **state)
 
 	(void)state;
 	assert_true(sd_event_new(&seen.loop) >= 0);
-	struct driver_context context = {
-		.loop = seen.loop, .launcher_fd = -1, .events = &events, .userdata = &seen};
+	struct driver_context context = {.loop = seen.loop, .events = &events, .userdata = &seen};
 	assert_int_equal(driver_null.open(&context, &driver, &err), 0);
 	struct driver_start start = {.id = 9, .generation = 1, .name = "web.1"};
 	assert_true(driver_null.start(driver, &start, &err) >= 0);

@@ -7,11 +7,12 @@
 
 #include "base/fd.h"
 #include "supervisor/supervisor.h"
-#include "wire/proto.h"
+#include "wire/packet.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* A house with a driver that runs nothing, but must be asked to prepare, and a source that has in
@@ -31,6 +32,7 @@ static struct house {
 	unsigned n_handles;
 	unsigned turns;
 	char log[1000];
+	int launcher; /* its end of the wire */
 } house;
 
 static void note(const char *text)
@@ -195,9 +197,19 @@ static int open_source(
 
 /* ---- the runs ---- */
 
+/* The test is the launcher too. */
+static void say(enum wire_type type, const void *body, size_t size)
+{
+	assert_int_equal(
+		packet_send(house.launcher, type, 1, &(struct packet_part){body, size}, 1, NULL, 0),
+		0);
+}
+
 static void stop(void)
 {
-	house.context->events->shutdown(house.context->userdata, 1);
+	struct wire_shutdown shutdown = {.urgency = 1, .signo = 15};
+
+	say(WIRE_SHUTDOWN, &shutdown, sizeof shutdown);
 }
 
 /* What the test does at each turn of the loop, until it stops the supervisor. */
@@ -255,10 +267,15 @@ static void run(step_fn *steps)
 		.driver = &house.driver,
 		.source = &source,
 		.open_source = open_source,
-		.launcher_fd = -1,
 	};
+	struct wire_hello hello = {.wire_version = WIRE_VERSION, .pid = 1};
+	int wire[2];
 	int log = memfd_create("log", MFD_CLOEXEC), out = dup(STDOUT_FILENO);
 
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, wire), 0);
+	setup.launcher_fd = wire[0];
+	house.launcher = wire[1];
+	say(WIRE_HELLO, &hello, sizeof hello);
 	step = steps;
 	(void)fflush(stdout);
 	assert_true(dup2(log, STDOUT_FILENO) >= 0);
@@ -266,6 +283,7 @@ static void run(step_fn *steps)
 	assert_true(dup2(out, STDOUT_FILENO) >= 0);
 	(void)fd_close(out);
 	(void)fd_close(log);
+	(void)fd_close(house.launcher);
 	assert_int_equal(code, SUPERVISOR_EXIT_DONE);
 }
 

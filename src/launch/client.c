@@ -66,6 +66,17 @@ static int client_ack(void *state, struct launch_child child)
 	return outbox_add(&c->out, WIRE_ACK, &record, sizeof record);
 }
 
+static int client_tag(void *state, struct launch_child child, const void *tag, size_t tag_len)
+{
+	struct client *c = state;
+	struct wire_tag body = {.child = wire_name(child), .tag_length = (uint32_t)tag_len};
+	const struct packet_part parts[] = {{&body, sizeof body}, {tag, tag_len}};
+
+	if (tag_len > LIMIT_TAG)
+		return -EINVAL;
+	return outbox_send(&c->out, WIRE_TAG, parts, 2, NULL, 0);
+}
+
 static int client_list(void *state)
 {
 	struct client *c = state;
@@ -102,6 +113,14 @@ static int client_leave(void *state, int code)
 }
 
 /* ---- in ---- */
+
+static void client_listen(void *state, const struct launch_child_events *children, void *userdata)
+{
+	struct client *c = state;
+
+	c->in.children = children;
+	c->in.children_userdata = userdata;
+}
 
 /* 1 after a packet, 0 at the end of file, or negative errno. */
 static int receive_one(struct client *c)
@@ -193,9 +212,11 @@ static int shake_hands(struct client *c, struct err *err)
 }
 
 static const struct launch_ops client_ops = {
+	.listen = client_listen,
 	.spawn = client_spawn,
 	.signal = client_signal,
 	.ack = client_ack,
+	.tag = client_tag,
 	.list = client_list,
 	.leave = client_leave,
 	.close = client_close,

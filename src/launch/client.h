@@ -29,7 +29,8 @@ struct launch_entry {
 	int out, err; /* read ends, -1 when none; the callback owns them */
 };
 
-struct launch_events {
+/* What becomes of the children. */
+struct launch_child_events {
 	/* pid is only for show. out, err: read ends (non-blocking) the callback owns; -1 when the
 	 * output was given. */
 	void (*spawned)(void *userdata, struct launch_child c, int pid, int out, int err);
@@ -38,7 +39,13 @@ struct launch_events {
 	void (*exited)(void *userdata, const struct wire_exited *x);
 	void (*entry)(void *userdata, struct launch_entry *entry); /* answer of list */
 	void (*list_end)(void *userdata);
+};
+
+/* What the launcher wants of this process. */
+struct launch_events {
 	void (*shutdown)(void *userdata, unsigned urgency, int signo);
+	/* Another is to take over: exit with SUPERVISOR_EXIT_RESTART. */
+	void (*restart)(void *userdata);
 	/* The launcher is gone (r = 0), or the wire is broken (negative errno). Nothing follows. */
 	void (*lost)(void *userdata, int r);
 };
@@ -51,12 +58,18 @@ int launch_open(sd_event *loop, int fd, const struct launch_events *events, void
 	struct launch **ret_launch, struct err *err) HSUP_MUST_CHECK;
 struct launch *launch_close(struct launch *l);
 
+/* Who hears of the children: a driver. events is not copied; NULL: nobody, and what comes is let
+ * go. */
+void launch_listen(struct launch *l, const struct launch_child_events *events, void *userdata);
+
 /* A launch with other functions behind it: for tests. */
 struct launch_ops {
+	void (*listen)(void *state, const struct launch_child_events *events, void *userdata);
 	int (*spawn)(void *state, struct launch_child c, const char *name, const void *tag,
 		size_t tag_len, int spec_fd, const int stdio[3]);
 	int (*signal)(void *state, struct launch_child c, int signo);
 	int (*ack)(void *state, struct launch_child c);
+	int (*tag)(void *state, struct launch_child c, const void *tag, size_t tag_len);
 	int (*list)(void *state);
 	int (*leave)(void *state, int code);
 	void (*close)(void *state);
@@ -74,6 +87,11 @@ int launch_signal(struct launch *l, struct launch_child c, int signo) HSUP_MUST_
 
 /* The exit (or failure) was taken note of: the launcher may forget the child. */
 int launch_ack(struct launch *l, struct launch_child c) HSUP_MUST_CHECK;
+
+/* What a later supervisor will find as the child's tag, from now on; silently nothing when the
+ * launcher knows no such child. */
+int launch_tag(
+	struct launch *l, struct launch_child c, const void *tag, size_t tag_len) HSUP_MUST_CHECK;
 
 int launch_list(struct launch *l) HSUP_MUST_CHECK;
 

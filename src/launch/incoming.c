@@ -26,7 +26,8 @@ static int take_spawned(const struct incoming *in, struct packet *p)
 
 	if (!body || !take_ends(p, &out, &err))
 		return -EBADMSG;
-	in->events->spawned(in->userdata, launch_name(&body->child), body->pid, out, err);
+	in->children->spawned(
+		in->children_userdata, launch_name(&body->child), body->pid, out, err);
 	return 0;
 }
 
@@ -50,42 +51,49 @@ static int take_entry(const struct incoming *in, struct packet *p)
 		    &entry.tag) < 0 ||
 		!take_ends(p, &entry.out, &entry.err))
 		return -EBADMSG;
-	in->events->entry(in->userdata, &entry);
+	in->children->entry(in->children_userdata, &entry);
 	return 0;
 }
 
-static int take_fixed(const struct incoming *in, const struct packet *p)
+static int take_news(const struct incoming *in, const struct packet *p)
 {
 	const struct wire_failed *failed;
 	const struct wire_exited *exited;
 	const struct wire_child *child;
-	const struct wire_shutdown *shutdown;
 	unsigned n;
 
-	switch ((enum wire_type)packet_header(p)->type) {
+	switch (packet_header(p)->type) {
 	case WIRE_FAILED:
 		failed = packet_body(p, sizeof *failed, false);
 		if (!failed)
 			return -EBADMSG;
-		in->events->failed(
-			in->userdata, launch_name(&failed->child), failed->stage, failed->error);
+		in->children->failed(in->children_userdata, launch_name(&failed->child),
+			failed->stage, failed->error);
 		return 0;
 	case WIRE_LEFT:
 		child = packet_body(p, sizeof *child, false);
 		if (!child)
 			return -EBADMSG;
-		in->events->left(in->userdata, launch_name(child));
+		in->children->left(in->children_userdata, launch_name(child));
 		return 0;
 	case WIRE_EXITED:
 		exited = packet_records(p, sizeof *exited, &n);
 		for (unsigned i = 0; i < n && !in->closed; i++)
-			in->events->exited(in->userdata, &exited[i]);
+			in->children->exited(in->children_userdata, &exited[i]);
 		return n > 0 ? 0 : -EBADMSG;
-	case WIRE_LIST_END:
+	default:
 		if (!packet_body(p, 0, false))
 			return -EBADMSG;
-		in->events->list_end(in->userdata);
+		in->children->list_end(in->children_userdata);
 		return 0;
+	}
+}
+
+static int take_orders(const struct incoming *in, const struct packet *p)
+{
+	const struct wire_shutdown *shutdown;
+
+	switch (packet_header(p)->type) {
 	case WIRE_PING:
 		return packet_body(p, 0, false) ? 1 : -EBADMSG;
 	case WIRE_SHUTDOWN:
@@ -94,16 +102,41 @@ static int take_fixed(const struct incoming *in, const struct packet *p)
 			return -EBADMSG;
 		in->events->shutdown(in->userdata, shutdown->urgency, shutdown->signo);
 		return 0;
+	case WIRE_RESTART:
+		if (!packet_body(p, 0, false))
+			return -EBADMSG;
+		in->events->restart(in->userdata);
+		return 0;
+	default:
+		return -EBADMSG;
+	}
+}
+
+static int take(const struct incoming *in, struct packet *p)
+{
+	switch ((enum wire_type)packet_header(p)->type) {
+	case WIRE_SPAWNED:
+		return in->children ? take_spawned(in, p) : 0;
+	case WIRE_ENTRY:
+		return in->children ? take_entry(in, p) : 0;
+	case WIRE_FAILED:
+	case WIRE_LEFT:
+	case WIRE_EXITED:
+	case WIRE_LIST_END:
+		return in->children ? take_news(in, p) : 0;
+	case WIRE_PING:
+	case WIRE_SHUTDOWN:
+	case WIRE_RESTART:
+		return take_orders(in, p);
 	case WIRE_HELLO:
 	case WIRE_SPAWN:
-	case WIRE_SPAWNED:
 	case WIRE_SIGNAL:
 	case WIRE_LIST:
-	case WIRE_ENTRY:
 	case WIRE_ACK:
 	case WIRE_PONG:
 	case WIRE_LEAVE:
 	case WIRE_UPGRADE:
+	case WIRE_TAG:
 	case WIRE_TYPE_MAX:
 		break;
 	}
@@ -112,18 +145,8 @@ static int take_fixed(const struct incoming *in, const struct packet *p)
 
 int incoming_take(const struct incoming *in, struct packet *p)
 {
-	int r;
+	int r = take(in, p);
 
-	switch (packet_header(p)->type) {
-	case WIRE_SPAWNED:
-		r = take_spawned(in, p);
-		break;
-	case WIRE_ENTRY:
-		r = take_entry(in, p);
-		break;
-	default:
-		r = take_fixed(in, p);
-	}
 	packet_done(p);
 	return r;
 }

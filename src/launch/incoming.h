@@ -7,6 +7,8 @@
 struct incoming {
 	const struct launch_events *events;
 	void *userdata;
+	const struct launch_child_events *children; /* NULL: nobody listens */
+	void *children_userdata;
 	bool closed; /* set from inside a callback: no more is told */
 };
 

@@ -22,6 +22,11 @@ struct launch *launch_close(struct launch *l)
 	return NULL;
 }
 
+void launch_listen(struct launch *l, const struct launch_child_events *events, void *userdata)
+{
+	l->ops->listen(l->state, events, userdata);
+}
+
 int launch_spawn(struct launch *l, struct launch_child c, const char *name, const void *tag,
 	size_t tag_len, int spec_fd, const int stdio[3])
 {
@@ -36,6 +41,11 @@ int launch_signal(struct launch *l, struct launch_child c, int signo)
 int launch_ack(struct launch *l, struct launch_child c)
 {
 	return l->ops->ack(l->state, c);
+}
+
+int launch_tag(struct launch *l, struct launch_child c, const void *tag, size_t tag_len)
+{
+	return l->ops->tag(l->state, c, tag, tag_len);
 }
 
 int launch_list(struct launch *l)

@@ -158,6 +158,31 @@ void children_text(const struct children *t, const struct child *c, char *ret_te
 	}
 }
 
+static void text_free(struct children *t, uint16_t first)
+{
+	for (uint16_t block = first; block != NO_SLOT;) {
+		uint16_t next = t->blocks[block].next;
+
+		t->blocks[block].next = t->free_block;
+		t->free_block = block;
+		block = next;
+	}
+}
+
+void children_set_tag(struct children *t, struct child *c, const unsigned char *tag, uint16_t len)
+{
+	char text[LIMIT_NAME + LIMIT_TAG];
+	uint16_t last = NO_SLOT;
+	size_t used = 0;
+
+	children_text(t, c, text);
+	text_free(t, c->text);
+	c->text = NO_SLOT;
+	c->tag_length = len;
+	text_append(t, c, &used, &last, text, c->name_length);
+	text_append(t, c, &used, &last, tag, len);
+}
+
 /* ---- children ---- */
 
 unsigned children_next_slot(const struct children *t)
@@ -240,13 +265,7 @@ void children_remove(struct children *t, struct child *c)
 		p = &t->slots[*p].next_by_id;
 	*p = c->next_by_id;
 
-	for (uint16_t block = c->text; block != NO_SLOT;) {
-		uint16_t next = t->blocks[block].next;
-
-		t->blocks[block].next = t->free_block;
-		t->free_block = block;
-		block = next;
-	}
+	text_free(t, c->text);
 	c->state = CHILD_FREE;
 	c->next_by_id = t->free_slot;
 	t->free_slot = slot;

@@ -78,6 +78,9 @@ struct child *children_next(struct children *t, const struct child *c);
 /* Name and tag, back to back, into ret_text (LIMIT_NAME + LIMIT_TAG bytes). */
 void children_text(const struct children *t, const struct child *c, char *ret_text);
 
+/* Its tag is this from now on. */
+void children_set_tag(struct children *t, struct child *c, const unsigned char *tag, uint16_t len);
+
 /* The one place where the state changes: keeps the index by pid, the counts and the list of those
  * that are left. */
 void children_set_state(struct children *t, struct child *c, enum child_state state);

@@ -93,6 +93,14 @@ static void acknowledge(struct launcher *l, const struct wire_child *name)
 	children_remove(l->children, c);
 }
 
+static void retag(struct launcher *l, const struct wire_request *r)
+{
+	struct child *c = children_find(l->children, r->child);
+
+	if (c)
+		children_set_tag(l->children, c, r->tag, (uint16_t)r->retag->tag_length);
+}
+
 /* Told to end, we will have no other supervisor: our copies of what the present one has are of no
  * use to anybody. They go while the dynos end, not after that. */
 static void clear_away(struct child *c)
@@ -167,6 +175,10 @@ static bool dispatch(struct launcher *l, struct packet *p, const struct wire_req
 		/* Safe: one number, 0..255, for our own exit, should the sender exit orderly. */
 		l->keeper.leave_code = (int)r->leave->code;
 		return true;
+	case WIRE_TAG:
+		/* Safe: the tag is the supervisor's own, and bounded; nobody here looks into it. */
+		retag(l, r);
+		return true;
 	case WIRE_UPGRADE:
 		/* Safe: does nothing; this launcher cannot replace itself. */
 		log_warning("an upgrade of the launcher was asked for, which it cannot do");
@@ -179,6 +191,7 @@ static bool dispatch(struct launcher *l, struct packet *p, const struct wire_req
 	case WIRE_LIST_END:
 	case WIRE_PING:
 	case WIRE_SHUTDOWN:
+	case WIRE_RESTART:
 	case WIRE_TYPE_MAX:
 		break;
 	}

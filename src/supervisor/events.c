@@ -196,9 +196,20 @@ static void on_adopted(void *userdata, struct driver_entry *entry)
 	s->adopted[s->n_adopted++] = found;
 }
 
-static void on_shutdown(void *userdata, unsigned urgency)
+static void on_shutdown(void *userdata, unsigned urgency, int signo)
 {
+	(void)signo;
 	supervisor_shutdown(userdata, urgency);
+}
+
+/* Nothing is lost by leaving at once: what was not written yet is still in the pipes, what was not
+ * acknowledged is still in the launcher. */
+static void on_restart(void *userdata)
+{
+	struct supervisor *s = userdata;
+
+	router_note(s->router, NULL, "giving way to another supervisor; dynos run on");
+	supervisor_exit(s, SUPERVISOR_EXIT_RESTART);
 }
 
 static void on_lost(void *userdata, int r)
@@ -222,6 +233,10 @@ const struct driver_events supervisor_driver_events = {
 	.exited = on_exited,
 	.adopted = on_adopted,
 	.adopt_done = on_adopt_done,
+};
+
+const struct launch_events supervisor_launch_events = {
 	.shutdown = on_shutdown,
+	.restart = on_restart,
 	.lost = on_lost,
 };

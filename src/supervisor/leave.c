@@ -19,8 +19,10 @@ static void leave_now(struct supervisor *s)
 	/* Once: flushing may end the last life, which asks again. */
 	s->leaving = false;
 	router_flush(s->router, DRAIN_AT_END);
-	if (s->setup->driver->leave)
-		(void)s->setup->driver->leave(s->driver_state, s->leave_code);
+	int r = launch_leave(s->launch, s->leave_code);
+	if (r < 0)
+		router_note(s->router, NULL, "the launcher could not be told the exit code %d: %s",
+			s->leave_code, err_name(r));
 	supervisor_exit(s, SUPERVISOR_EXIT_DONE);
 }
 

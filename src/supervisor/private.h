@@ -40,6 +40,7 @@ struct supervisor {
 	sd_event_source *timer, *retry, *progress, *linger;
 	struct router *router;
 	struct slugs *slugs;
+	struct launch *launch;
 	struct driver_context driver_context;
 	void *driver_state;
 	void *source_state; /* NULL until what runs is known */
@@ -101,6 +102,7 @@ void lives_tell_engine(struct supervisor *s); /* ADOPTED each, CAUGHT_UP, and th
 
 /* ---- events.c ---- */
 extern const struct driver_events supervisor_driver_events;
+extern const struct launch_events supervisor_launch_events;
 int events_begin(struct supervisor *s) HSUP_MUST_CHECK;
 void life_over(struct supervisor *s, struct life *l); /* tells the engine, drains, acknowledges */
 

@@ -154,9 +154,13 @@ static int begin(struct supervisor *s, struct err *err)
 	if (r < 0)
 		return r;
 
+	r = launch_open(
+		s->loop, s->setup->launcher_fd, &supervisor_launch_events, s, &s->launch, err);
+	if (r < 0)
+		return r;
 	s->driver_context = (struct driver_context){
 		.loop = s->loop,
-		.launcher_fd = s->setup->launcher_fd,
+		.launch = s->launch,
 		.shell = access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh",
 		.events = &supervisor_driver_events,
 		.userdata = s,
@@ -180,7 +184,7 @@ static void end(struct supervisor *s)
 	}
 	if (s->driver_state)
 		s->setup->driver->close(s->driver_state);
-	fd_close(s->driver_context.launcher_fd);
+	launch_close(s->launch);
 	engine_free(s->engine);
 	s->engine = NULL;
 	slugs_close(s->slugs);
@@ -220,7 +224,6 @@ int supervisor_run(const struct supervisor_setup *setup)
 	s->setup = setup;
 	s->options = setup->options;
 	s->exit_code = 1;
-	s->driver_context.launcher_fd = -1;
 	(void)signal(SIGPIPE, SIG_IGN);
 
 	int r = begin(s, &err);

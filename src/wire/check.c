@@ -42,6 +42,18 @@ static bool acknowledgements_sound(const struct packet *p, struct wire_request *
 	return r->n > 0;
 }
 
+static bool tag_sound(const struct packet *p, struct wire_request *r)
+{
+	r->retag = packet_body(p, sizeof *r->retag, true);
+	if (!r->retag || !child_sound(&r->retag->child) || r->retag->reserved != 0 ||
+		r->retag->tag_length > LIMIT_TAG ||
+		packet_header(p)->length !=
+			sizeof(struct wire_header) + sizeof *r->retag + r->retag->tag_length)
+		return false;
+	r->tag = (const unsigned char *)(r->retag + 1);
+	return true;
+}
+
 static bool fixed_sound(const struct packet *p, struct wire_request *r)
 {
 	switch (r->type) {
@@ -55,6 +67,8 @@ static bool fixed_sound(const struct packet *p, struct wire_request *r)
 	case WIRE_LEAVE:
 		r->leave = packet_body(p, sizeof *r->leave, false);
 		return r->leave && r->leave->code <= 255 && r->leave->reserved == 0;
+	case WIRE_TAG:
+		return tag_sound(p, r);
 	case WIRE_LIST:
 	case WIRE_PONG:
 	case WIRE_UPGRADE:
@@ -69,6 +83,7 @@ static bool fixed_sound(const struct packet *p, struct wire_request *r)
 	case WIRE_LIST_END:
 	case WIRE_PING:
 	case WIRE_SHUTDOWN:
+	case WIRE_RESTART:
 	case WIRE_TYPE_MAX:
 		break;
 	}

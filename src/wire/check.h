@@ -4,7 +4,8 @@
 
 #include "wire/packet.h"
 
-/* Every pointer points into the packet. `child` is valid for a spawn and for acknowledgements. */
+/* Every pointer points into the packet. `child` is valid for a spawn, a tag and for
+ * acknowledgements. */
 struct wire_request {
 	enum wire_type type;
 	union {
@@ -14,10 +15,11 @@ struct wire_request {
 		const struct wire_child *child;	  /* of acknowledgements: the first of n */
 		const struct wire_signal *signal; /* the first of n */
 		const struct wire_leave *leave;
+		const struct wire_tag *retag;
 	};
-	unsigned n;	  /* records, of a body that is records */
-	const char *name; /* of a spawn, not terminated */
-	const unsigned char *tag;
+	unsigned n;		  /* records, of a body that is records */
+	const char *name;	  /* of a spawn, not terminated */
+	const unsigned char *tag; /* of a spawn or a tag */
 };
 
 /* 0 or -EBADMSG: the sender speaks another language, or is not the supervisor. */

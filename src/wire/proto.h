@@ -50,7 +50,9 @@ enum wire_type {
 	WIRE_PONG = 13,	    /* S->L header only */
 	WIRE_SHUTDOWN = 14, /* L->S struct wire_shutdown: the launcher was told to end */
 	WIRE_LEAVE = 15,    /* S->L struct wire_leave: before exit 0: the launcher's exit code */
-	WIRE_UPGRADE = 16,  /* S->L header only; reserved for the launcher's own upgrade */
+	WIRE_UPGRADE = 16,  /* S->L header only: replace yourself in place; no answer */
+	WIRE_RESTART = 17,  /* L->S header only: exit with SUPERVISOR_EXIT_RESTART, dynos run on */
+	WIRE_TAG = 18,	    /* S->L struct wire_tag: the child's tag is another from now on */
 	WIRE_TYPE_MAX,
 };
 
@@ -125,9 +127,12 @@ struct wire_signal {
 	uint32_t reserved;
 };
 
+/* Of a child whose parent the launcher is not: it was found after its launcher was killed. */
+#define WIRE_STATUS_UNKNOWN INT32_MIN
+
 struct wire_exited {
 	struct wire_child child;
-	int32_t status; /* the leader's, as waitpid() gives it */
+	int32_t status; /* the leader's, as waitpid() gives it, or WIRE_STATUS_UNKNOWN */
 	uint32_t reserved;
 	uint64_t exit_time; /* CLOCK_MONOTONIC, ns: when the leader was reaped */
 	uint64_t user_usec; /* CPU time of the leader and what it waited for */
@@ -163,6 +168,14 @@ struct wire_leave {
 	uint32_t reserved;
 };
 
+struct wire_tag {
+	struct wire_child child;
+	uint32_t tag_length; /* 0..LIMIT_TAG */
+	uint32_t reserved;
+
+	/* then the tag */
+};
+
 #define WIRE_SIZED(type, size) _Static_assert(sizeof(type) == (size), #type " changed its size")
 WIRE_SIZED(struct wire_header, 16);
 WIRE_SIZED(struct wire_hello, 16);
@@ -175,3 +188,4 @@ WIRE_SIZED(struct wire_exited, 56);
 WIRE_SIZED(struct wire_entry, 48);
 WIRE_SIZED(struct wire_shutdown, 8);
 WIRE_SIZED(struct wire_leave, 8);
+WIRE_SIZED(struct wire_tag, 24);
