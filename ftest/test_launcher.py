@@ -261,7 +261,7 @@ def test_what_a_dyno_is_born_with(start):
     assert lines[2] == "4"  # 0, 1, 2 and ls's own
     assert int(lines[3]) == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     assert lines[4] == f"{pid} {pid}" and lines[5] == str(pid)  # group and session of its own
-    assert "A=b" in lines and not any("HSUP" in line for line in lines)
+    assert "A=b" in lines and not any("HSUP" in line and not line.startswith("HSUP_CHILD=") for line in lines)
     assert "/dev/null" in lines
 
 
@@ -675,10 +675,28 @@ def test_term_while_the_supervisor_is_away(start):
         w.order_exit(3)
         w = launcher.connect()
     w.order_exit(3)
-    time.sleep(0.3)
+    wait_until(lambda: launcher.text().count("starting it again") == 5, "the fifth back-off")
     launcher.process.send_signal(signal.SIGTERM)
+    # The next one is told: it knows how each dyno wants to be stopped.
+    w = launcher.connect(timeout=5)
+    assert struct.unpack("=Ii", w.expect(SHUTDOWN)[0]) == (1, signal.SIGTERM)
+    # It fails: the launcher does it.
+    w.order_exit(3)
     assert launcher.process.wait(5) == 128 + signal.SIGTERM
     assert not alive(pid)
+
+
+def test_term_twice_while_the_supervisor_is_away(start):
+    launcher = start()
+    for _ in range(6):
+        w = launcher.connect()
+        w.order_exit(3)
+    wait_until(lambda: "starting it again in 1.6 s" in launcher.text(), "the sixth back-off")
+    launcher.process.send_signal(signal.SIGSTOP)  # so that it sees both at once
+    launcher.process.send_signal(signal.SIGTERM)
+    launcher.process.send_signal(signal.SIGINT)
+    launcher.process.send_signal(signal.SIGCONT)
+    assert launcher.process.wait(5) == 128 + signal.SIGINT
 
 
 def test_the_terminal_goes_to_a_foreground_child_and_comes_back(tmp_path):

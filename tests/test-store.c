@@ -14,22 +14,39 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* ---- children ---- */
+
+static struct children *table_of(unsigned limit)
+{
+	struct table_file file;
+	struct err err;
+	bool old;
+
+	assert_int_equal(table_open(NULL, &file, &old, &err), 0);
+	assert_false(old);
+	struct children *t = children_new(&file, limit);
+	assert_non_null(t);
+	return t;
+}
 
 static struct child *add(struct children *t, uint64_t id, uint32_t generation, int32_t pid)
 {
 	char name[LIMIT_NAME];
 	int n = snprintf(name, sizeof name, "web.%u", (unsigned)id);
 
-	return children_add(t, &(struct wire_child){.id = id, .generation = generation}, pid, name,
-		(const unsigned char *)"tag", (uint16_t)n, 3);
+	struct child *c = children_add(t, &(struct wire_child){.id = id, .generation = generation},
+		name, (const unsigned char *)"tag", (uint16_t)n, 3);
+	if (c)
+		children_forked(t, c, pid);
+	return c;
 }
 
 static void test_found_by_name_id_and_pid(void **state)
 {
-	struct children *t = children_new(LIMIT_DYNOS);
+	struct children *t = table_of(LIMIT_DYNOS);
 
 	(void)state;
 	assert_non_null(t);
@@ -62,17 +79,15 @@ static void test_found_by_name_id_and_pid(void **state)
 
 static void test_the_table_is_bounded_and_slots_return(void **state)
 {
-	struct children *t = children_new(3);
+	struct children *t = table_of(3);
 
 	(void)state;
 	for (unsigned i = 0; i < 3; i++) {
-		assert_int_equal(children_next_slot(t), i);
 		assert_int_equal(children_slot(t, add(t, i + 1, 1, (int32_t)i + 10)), i);
 	}
-	assert_int_equal(children_next_slot(t), NO_SLOT);
 	assert_null(add(t, 9, 1, 90));
+	assert_int_equal(errno, EAGAIN);
 	children_remove(t, children_find_id(t, 2));
-	assert_int_equal(children_next_slot(t), 1);
 	struct child *c = add(t, 9, 1, 90);
 	assert_int_equal(children_slot(t, c), 1);
 	assert_ptr_equal(children_find_id(t, 9), c);
@@ -81,7 +96,7 @@ static void test_the_table_is_bounded_and_slots_return(void **state)
 
 static void test_texts_of_every_length_survive_reuse(void **state)
 {
-	struct children *t = children_new(40);
+	struct children *t = table_of(40);
 	unsigned char tag[LIMIT_TAG];
 	char name[LIMIT_NAME], text[LIMIT_NAME + LIMIT_TAG];
 
@@ -94,17 +109,17 @@ static void test_texts_of_every_length_survive_reuse(void **state)
 			memset(name, 'a' + (int)(i % 26), n);
 			memset(tag, (int)(i + round), m);
 			assert_non_null(children_add(t,
-				&(struct wire_child){.id = i + 1, .generation = round + 1},
-				(int32_t)i + 1, name, tag, (uint16_t)n, (uint16_t)m));
+				&(struct wire_child){.id = i + 1, .generation = round + 1}, name,
+				tag, (uint16_t)n, (uint16_t)m));
 		}
 		for (unsigned i = 0; i < 40; i++) {
 			struct child *c = children_find_id(t, i + 1);
 
 			children_text(t, c, text);
-			for (unsigned k = 0; k < c->name_length; k++)
+			for (unsigned k = 0; k < c->text.name_length; k++)
 				assert_int_equal(text[k], 'a' + (int)(i % 26));
-			for (unsigned k = 0; k < c->tag_length; k++)
-				assert_int_equal((unsigned char)text[c->name_length + k],
+			for (unsigned k = 0; k < c->text.tag_length; k++)
+				assert_int_equal((unsigned char)text[c->text.name_length + k],
 					(unsigned char)(i + round));
 		}
 		/* In another order each time, so that blocks are shuffled. */
@@ -116,7 +131,7 @@ static void test_texts_of_every_length_survive_reuse(void **state)
 
 static void test_news_come_in_order_and_go(void **state)
 {
-	struct children *t = children_new(10);
+	struct children *t = table_of(10);
 	struct child *a = add(t, 1, 1, 1), *b = add(t, 2, 1, 2), *c = add(t, 3, 1, 3);
 
 	(void)state;
@@ -138,7 +153,7 @@ static void test_news_come_in_order_and_go(void **state)
 
 static void test_those_that_are_left(void **state)
 {
-	struct children *t = children_new(10);
+	struct children *t = table_of(10);
 	struct child *c[4];
 
 	(void)state;
@@ -156,6 +171,169 @@ static void test_those_that_are_left(void **state)
 	assert_ptr_equal(children_next(t, NULL), c[1]);
 	assert_ptr_equal(children_next(t, c[2]), c[3]);
 	assert_null(children_next(t, c[3]));
+}
+
+/* ---- what a launcher leaves ---- */
+
+/* The same table as the next launcher sees it. */
+static struct children *again(struct children *t)
+{
+	struct table_file file;
+	struct err err;
+
+	assert_int_equal(table_resume(dup(children_table(t)->fd), &file, &err), 0);
+	t = children_new(&file, LIMIT_DYNOS);
+	assert_non_null(t);
+	return t;
+}
+
+static void assert_text(struct children *t, struct child *c, const char *expected)
+{
+	char text[LIMIT_NAME + LIMIT_TAG];
+
+	children_text(t, c, text);
+	assert_int_equal(c->text.name_length + c->text.tag_length, strlen(expected));
+	assert_memory_equal(text, expected, strlen(expected));
+}
+
+static void test_a_table_is_taken_up(void **state)
+{
+	struct children *t = table_of(100);
+	unsigned char long_tag[LIMIT_TAG];
+
+	(void)state;
+	memset(long_tag, 'x', sizeof long_tag);
+	struct child *running = add(t, 1, 1, 10), *left = add(t, 2, 1, 20),
+		     *gone = add(t, 3, 1, 30), *ended = add(t, 4, 7, 40);
+	children_set_state(t, left, CHILD_LEFT);
+	children_set_state(t, ended, CHILD_ENDED);
+	children_tell(t, ended, NEWS_ENDED);
+	assert_int_equal(children_set_tag(t, running, long_tag, sizeof long_tag), 0);
+	assert_int_equal(children_set_tag(t, running, (const unsigned char *)"new", 3), 0);
+	children_remove(t, gone);
+	/* Killed before it knew the pid of this one. */
+	assert_non_null(children_add(
+		t, &(struct wire_child){.id = 5, .generation = 1}, "web.5", NULL, 5, 0));
+
+	t = again(t);
+	assert_int_equal(children_count(t), 4);
+	assert_int_equal(children_alive(t), 3);
+	running = children_find_pid(t, 10);
+	assert_non_null(running);
+	assert_text(t, running, "web.1new");
+	assert_ptr_equal(children_find_id(t, 1), running);
+	assert_null(children_find_pid(t, 20));
+	assert_int_equal(children_first_left(t)->id, 2);
+	assert_int_equal(children_first_news(t)->id, 4);
+	assert_int_equal(children_find(t, &(struct wire_child){.id = 4, .generation = 7})->state,
+		CHILD_ENDED);
+	assert_int_equal(children_find_id(t, 5)->state, CHILD_FORKING);
+	/* One that was found can be nobody's child. */
+	children_set_found(t, running);
+	assert_null(children_find_pid(t, 10));
+	/* Slots and blocks that were free are, the others are not. */
+	for (unsigned i = 10; i < 60; i++)
+		assert_non_null(add(t, i, 1, (int32_t)i + 1000));
+	assert_text(t, children_find_id(t, 1), "web.1new");
+	assert_text(t, children_find_id(t, 2), "web.2tag");
+	assert_int_equal(children_table(t)->table->fresh, 54);
+}
+
+static void test_what_is_half_written_is_not_believed(void **state)
+{
+	struct children *t = table_of(100);
+	struct table *table = children_table(t)->table;
+
+	(void)state;
+	for (unsigned i = 1; i <= 9; i++)
+		(void)add(t, i, 1, (int32_t)i);
+	table->slots[0].id = 0;
+	table->slots[1].state = 77;
+	table->slots[2].pid = -1; /* kill(1) would be everybody */
+	table->slots[3].failure.stage = 999;
+	table->slots[4].text.first = NO_SLOT - 1;
+	table->slots[5].text.first = table->slots[6].text.first; /* whose is it? */
+	table->slots[7].text.name_length = LIMIT_NAME + 1;
+
+	t = again(t);
+	assert_int_equal(children_count(t), 5);
+	for (uint64_t id = 1; id <= 4; id++)
+		assert_null(children_find_id(t, id));
+	assert_text(t, children_find_id(t, 5), "unknown");
+	assert_text(t, children_find_id(t, 6), "unknown");
+	assert_text(t, children_find_id(t, 7), "web.7tag");
+	assert_text(t, children_find_id(t, 8), "unknown");
+	assert_text(t, children_find_id(t, 9), "web.9tag");
+}
+
+static void test_a_chain_of_blocks_that_ends_nowhere(void **state)
+{
+	struct children *t = table_of(100);
+	unsigned char tag[LIMIT_TAG] = {0};
+
+	(void)state;
+	struct child *c = add(t, 1, 1, 1);
+	assert_int_equal(children_set_tag(t, c, tag, sizeof tag), 0);
+	struct block *blocks = children_table(t)->table->blocks;
+	blocks[c->text.first].next = c->text.first; /* round and round */
+	t = again(t);
+	assert_text(t, children_find_id(t, 1), "unknown");
+}
+
+static void test_tables_of_others(void **state)
+{
+	char path[] = "/tmp/hsup-table-XXXXXX";
+	struct table_file file, second;
+	struct err err;
+	bool old;
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "nothing of ours", 15), 15);
+	assert_int_equal(table_open(path, &file, &old, &err), 0);
+	assert_false(old);
+	assert_int_equal(file.table->fresh, 0);
+	/* Held: by its pid, for everybody else. */
+	pid_t child = fork();
+	if (child == 0) {
+		char pid[24];
+
+		(void)snprintf(pid, sizeof pid, "hsup-launcher %d ", (int)getppid());
+		_exit(table_open(path, &second, &old, &err) == -EBUSY && strstr(err.text, pid) ? 0
+											       : 1);
+	}
+	int status;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	/* Left behind. */
+	struct children *t = children_new(&file, 10);
+	(void)add(t, 1, 1, 1);
+	table_close(&file);
+	assert_int_equal(table_open(path, &file, &old, &err), 0);
+	assert_true(old);
+	assert_int_equal(file.table->fresh, 1);
+	/* By another version: refused, and as it was. */
+	file.table->layout++;
+	table_close(&file);
+	assert_int_equal(table_open(path, &file, &old, &err), -EPROTO);
+	assert_non_null(strstr(err.text, path));
+	assert_int_equal(pwrite(fd, &(uint32_t){TABLE_LAYOUT}, 4, 4), 4);
+	/* In another boot: its pids are others' now. */
+	assert_int_equal(pwrite(fd, "x", 1, offsetof(struct table, boot)), 1);
+	assert_int_equal(table_open(path, &file, &old, &err), 0);
+	assert_false(old);
+	assert_int_equal(file.table->fresh, 0);
+	assert_int_equal(file.table->slots[0].id, 0);
+	table_close(&file);
+	/* One that others may write, or that is a link, could tell us whom to signal. */
+	assert_int_equal(fchmod(fd, 0622), 0);
+	assert_int_equal(table_open(path, &file, &old, &err), -EPERM);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("/dev/null", path), 0);
+	assert_int_equal(table_open(path, &file, &old, &err), -ELOOP);
+	assert_int_equal(unlink(path), 0);
+	(void)fd_close(fd);
 }
 
 /* ---- the store ---- */
@@ -257,6 +435,10 @@ int main(void)
 		cmocka_unit_test(test_texts_of_every_length_survive_reuse),
 		cmocka_unit_test(test_news_come_in_order_and_go),
 		cmocka_unit_test(test_those_that_are_left),
+		cmocka_unit_test(test_a_table_is_taken_up),
+		cmocka_unit_test(test_what_is_half_written_is_not_believed),
+		cmocka_unit_test(test_a_chain_of_blocks_that_ends_nowhere),
+		cmocka_unit_test(test_tables_of_others),
 		cmocka_unit_test(test_pipes),
 		cmocka_unit_test(test_no_descriptor_left),
 	};

@@ -1,47 +1,10 @@
-#include "launcher/children.h"
+#include "launcher/children_private.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 
-#define HEADS	    4096
-#define BLOCK_BYTES 126
-/* Of a child with the longest name and tag. */
-#define MAX_BLOCKS ((LIMIT_NAME + LIMIT_TAG + BLOCK_BYTES - 1) / BLOCK_BYTES)
-
-/* Names and tags are short as a rule and long at worst: they lie in chained blocks, so that each
- * child costs what its own text needs. */
-struct block {
-	uint16_t next;
-	char bytes[BLOCK_BYTES];
-};
-
-_Static_assert(LIMIT_DYNOS *MAX_BLOCKS < NO_SLOT, "a block is numbered by 16 bits");
-
-struct children {
-	unsigned limit, fresh, count, alive; /* slots from `fresh` on were never used */
-	unsigned fresh_block;
-	uint16_t free_slot, free_block; /* chained by next_by_id, next */
-	struct child_list news, left;
-	uint16_t by_pid[HEADS], by_id[HEADS];
-	struct child slots[LIMIT_DYNOS];
-	struct block blocks[LIMIT_DYNOS * MAX_BLOCKS];
-};
-
-struct children *children_new(unsigned limit)
+struct table_file *children_table(struct children *t)
 {
-	/* Only what is used is ever touched. */
-	struct children *t = mmap(NULL, sizeof *t, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (t == MAP_FAILED)
-		return NULL;
-	(void)madvise(t, sizeof *t, MADV_DONTFORK);
-	t->limit = limit < LIMIT_DYNOS ? limit : LIMIT_DYNOS;
-	t->free_slot = t->free_block = NO_SLOT;
-	t->news = t->left = (struct child_list){NO_SLOT, NO_SLOT};
-	memset(t->by_pid, 0xff, sizeof t->by_pid);
-	memset(t->by_id, 0xff, sizeof t->by_id);
-	return t;
+	return &t->file;
 }
 
 unsigned children_count(const struct children *t)
@@ -107,126 +70,84 @@ static void list_remove(struct children *t, struct child_list *list, uint16_t sl
 		link_of(t, list, link.next)->prev = link.prev;
 }
 
-/* ---- text ---- */
-
-static uint16_t block_take(struct children *t)
+void left_add(struct children *t, struct child *c)
 {
-	uint16_t block = t->free_block;
-
-	if (block == NO_SLOT)
-		return (uint16_t)t->fresh_block++;
-	t->free_block = t->blocks[block].next;
-	return block;
-}
-
-static void text_append(struct children *t, struct child *c, size_t *used, uint16_t *last,
-	const void *bytes, size_t len)
-{
-	for (size_t done = 0; done < len;) {
-		size_t room = BLOCK_BYTES - *used % BLOCK_BYTES;
-
-		if (*used % BLOCK_BYTES == 0) {
-			uint16_t block = block_take(t);
-
-			if (*last == NO_SLOT)
-				c->text = block;
-			else
-				t->blocks[*last].next = block;
-			t->blocks[block].next = NO_SLOT;
-			*last = block;
-		}
-		if (room > len - done)
-			room = len - done;
-		memcpy(t->blocks[*last].bytes + *used % BLOCK_BYTES, (const char *)bytes + done,
-			room);
-		done += room;
-		*used += room;
-	}
-}
-
-void children_text(const struct children *t, const struct child *c, char *ret_text)
-{
-	size_t left = (size_t)c->name_length + c->tag_length;
-
-	for (uint16_t block = c->text; block != NO_SLOT && left > 0;
-		block = t->blocks[block].next) {
-		size_t n = left < BLOCK_BYTES ? left : BLOCK_BYTES;
-
-		memcpy(ret_text, t->blocks[block].bytes, n);
-		ret_text += n;
-		left -= n;
-	}
-}
-
-static void text_free(struct children *t, uint16_t first)
-{
-	for (uint16_t block = first; block != NO_SLOT;) {
-		uint16_t next = t->blocks[block].next;
-
-		t->blocks[block].next = t->free_block;
-		t->free_block = block;
-		block = next;
-	}
-}
-
-void children_set_tag(struct children *t, struct child *c, const unsigned char *tag, uint16_t len)
-{
-	char text[LIMIT_NAME + LIMIT_TAG];
-	uint16_t last = NO_SLOT;
-	size_t used = 0;
-
-	children_text(t, c, text);
-	text_free(t, c->text);
-	c->text = NO_SLOT;
-	c->tag_length = len;
-	text_append(t, c, &used, &last, text, c->name_length);
-	text_append(t, c, &used, &last, tag, len);
+	list_append(t, &t->left, (uint16_t)children_slot(t, c));
 }
 
 /* ---- children ---- */
 
-unsigned children_next_slot(const struct children *t)
+/* A crash between two of these leaves nothing that is half of anything: what a state says is there
+ * before it. */
+static void publish(struct child *c, enum child_state state)
 {
-	if (t->count >= t->limit)
-		return NO_SLOT;
-	return t->free_slot != NO_SLOT ? t->free_slot : t->fresh;
+	__atomic_store_n(&c->state, (uint8_t)state, __ATOMIC_RELEASE);
 }
 
-struct child *children_add(struct children *t, const struct wire_child *name, int32_t pid,
-	const char *text, const unsigned char *tag, uint16_t name_length, uint16_t tag_length)
+static bool in_pid_index(const struct child *c)
 {
-	unsigned slot = children_next_slot(t);
+	return c->state == CHILD_RUNNING && !c->found;
+}
+
+static uint16_t take_slot(struct children *t)
+{
+	uint16_t slot = t->free_slot;
 
 	if (slot == NO_SLOT)
+		return (uint16_t)t->file.table->fresh++;
+	t->free_slot = t->slots[slot].next_by_id;
+	return slot;
+}
+
+void index_add(struct children *t, struct child *c)
+{
+	uint16_t slot = (uint16_t)children_slot(t, c);
+
+	c->next_by_id = *id_head(t, c->id);
+	*id_head(t, c->id) = slot;
+	if (in_pid_index(c)) {
+		c->next_by_pid = *pid_head(t, c->pid);
+		*pid_head(t, c->pid) = slot;
+	}
+}
+
+struct child *children_add(struct children *t, const struct wire_child *name, const char *text,
+	const unsigned char *tag, uint16_t name_length, uint16_t tag_length)
+{
+	if (t->count >= t->limit) {
+		errno = EAGAIN;
 		return NULL;
-	struct child *c = &t->slots[slot];
-	if (slot == t->fresh)
-		t->fresh++;
-	else
-		t->free_slot = c->next_by_id;
+	}
+	int r = text_room(t, (size_t)name_length + tag_length);
+	if (r < 0) {
+		errno = -r;
+		return NULL;
+	}
+	struct child *c = &t->slots[take_slot(t)];
 
 	*c = (struct child){
 		.id = name->id,
 		.generation = name->generation,
-		.pid = pid,
 		.out = -1,
 		.err = -1,
-		.state = CHILD_RUNNING,
-		.name_length = name_length,
-		.tag_length = tag_length,
-		.text = NO_SLOT,
-		.next_by_pid = *pid_head(t, pid),
-		.next_by_id = *id_head(t, name->id),
+		.pidfd = -1,
+		.text = text_write(t, text, name_length, tag, tag_length),
 	};
-	*pid_head(t, pid) = *id_head(t, name->id) = (uint16_t)slot;
+	publish(c, CHILD_FORKING);
+	index_add(t, c);
 	t->count++;
 	t->alive++;
-
-	size_t used = 0;
-	uint16_t last = NO_SLOT;
-	text_append(t, c, &used, &last, text, name_length);
-	text_append(t, c, &used, &last, tag, tag_length);
 	return c;
+}
+
+void children_forked(struct children *t, struct child *c, int32_t pid)
+{
+	uint16_t slot = (uint16_t)children_slot(t, c);
+
+	c->pid = pid;
+	publish(c, CHILD_RUNNING);
+	c->next_by_pid = *pid_head(t, pid);
+	*pid_head(t, pid) = slot;
 }
 
 static void forget_pid(struct children *t, struct child *c)
@@ -244,15 +165,15 @@ void children_set_state(struct children *t, struct child *c, enum child_state st
 
 	if (c->state == state)
 		return;
-	if (c->state == CHILD_RUNNING)
+	if (in_pid_index(c))
 		forget_pid(t, c);
 	if (c->state == CHILD_LEFT)
 		list_remove(t, &t->left, slot);
 	if (state == CHILD_LEFT)
-		list_append(t, &t->left, slot);
+		left_add(t, c);
 	if (state == CHILD_ENDED)
 		t->alive--;
-	c->state = (uint8_t)state;
+	publish(c, state);
 }
 
 void children_remove(struct children *t, struct child *c)
@@ -265,11 +186,18 @@ void children_remove(struct children *t, struct child *c)
 		p = &t->slots[*p].next_by_id;
 	*p = c->next_by_id;
 
+	publish(c, CHILD_FREE);
 	text_free(t, c->text);
-	c->state = CHILD_FREE;
 	c->next_by_id = t->free_slot;
 	t->free_slot = slot;
 	t->count--;
+}
+
+void children_set_found(struct children *t, struct child *c)
+{
+	if (in_pid_index(c))
+		forget_pid(t, c);
+	c->found = true;
 }
 
 struct child *children_find(struct children *t, const struct wire_child *name)
@@ -299,9 +227,14 @@ struct child *children_find_pid(struct children *t, int32_t pid)
 	return c;
 }
 
+struct child *children_at(struct children *t, unsigned slot)
+{
+	return &t->slots[slot];
+}
+
 struct child *children_next(struct children *t, const struct child *c)
 {
-	for (unsigned i = c ? children_slot(t, c) + 1 : 0; i < t->fresh; i++)
+	for (unsigned i = c ? children_slot(t, c) + 1 : 0; i < t->file.table->fresh; i++)
 		if (t->slots[i].state != CHILD_FREE)
 			return &t->slots[i];
 	return NULL;

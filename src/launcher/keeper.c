@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,12 +36,28 @@ static enum keeper_verdict crashed(struct keeper *k, int status, uint64_t now)
 	return KEEPER_RESTART;
 }
 
+/* A version that cannot even say hello must not stand between the dynos and one that can. */
+static void judge_version(struct keeper *k)
+{
+	if (k->greeted)
+		k->mute = 0;
+	else if (k->version[0] && ++k->mute >= KEEPER_TRIES) {
+		log_warning("version %s does not come up: passed over", k->version);
+		memcpy(k->passed_over, k->version, sizeof k->passed_over);
+		k->mute = 0;
+	}
+}
+
 enum keeper_verdict keeper_judge(struct keeper *k, int status, bool unrunnable, uint64_t now)
 {
 	int code = WIFEXITED(status) && !unrunnable ? WEXITSTATUS(status) : -1;
 
 	k->pid = 0;
 	k->kill_at = k->ping_at = 0;
+	judge_version(k);
+	/* It is not for one that was never of use to end what an earlier one has begun. */
+	if (code == SUPERVISOR_EXIT_FATAL && !k->greeted && k->ever_greeted && !k->signo)
+		return crashed(k, status, now);
 	if (code == SUPERVISOR_EXIT_DONE || code == SUPERVISOR_EXIT_STOP ||
 		code == SUPERVISOR_EXIT_FATAL) {
 		int own = code == SUPERVISOR_EXIT_FATAL ? code : 0;
@@ -91,6 +108,18 @@ enum keeper_watch keeper_watch(struct keeper *k, uint64_t now)
 	return k->greeted ? KEEPER_ASK : KEEPER_FINE;
 }
 
+bool keeper_restart(struct keeper *k, uint64_t now)
+{
+	k->delay = 0;
+	if (k->pid > 0 && k->greeted) {
+		k->kill_at = now + KEEPER_FAREWELL;
+		return true;
+	}
+	if (k->pid == 0 && !k->stopping)
+		k->start_at = now;
+	return false;
+}
+
 enum keeper_verdict keeper_told_to_end(struct keeper *k, int signo, uint64_t now)
 {
 	k->urgency++;
@@ -98,9 +127,16 @@ enum keeper_verdict keeper_told_to_end(struct keeper *k, int signo, uint64_t now
 		k->signo = signo;
 		watch_from(k, now);
 	}
-	if (k->stopping || k->pid == 0)
-		return stop(k, k->stopping ? k->exit_code : 128 + k->signo);
-	return KEEPER_RESTART;
+	if (k->stopping)
+		return stop(k, k->exit_code);
+	if (k->pid > 0)
+		return KEEPER_RESTART;
+	/* Between two supervisors: the next one knows how each dyno wants to be stopped. */
+	if (k->ever_greeted && k->urgency == 1) {
+		k->start_at = now;
+		return KEEPER_RESTART;
+	}
+	return stop(k, 128 + k->signo);
 }
 
 uint64_t keeper_deadline(const struct keeper *k)
@@ -116,7 +152,7 @@ uint64_t keeper_deadline(const struct keeper *k)
 }
 
 HSUP_NORETURN static void become_supervisor(
-	const struct keeper *k, int socket, const sigset_t *mask, struct birth_failure *failure)
+	struct keeper *k, int socket, const sigset_t *mask, struct birth_failure *failure)
 {
 	/* TSTP and TTOU too: a stopped supervisor under a launcher that runs on helps nobody. */
 	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTOU};
@@ -126,7 +162,8 @@ HSUP_NORETURN static void become_supervisor(
 	if ((socket == KEEPER_SOCKET ? fcntl(socket, F_SETFD, 0) : dup2(socket, KEEPER_SOCKET)) >=
 		0) {
 		(void)sigprocmask(SIG_SETMASK, mask, NULL);
-		(void)execvp(k->command[0], k->command);
+		k->command[0] = k->program;
+		(void)execvp(k->program, k->command);
 	}
 	failure->error = errno;
 	failure->stage = WIRE_STAGE_EXEC;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "launcher/versions.h"
 #include "spawn/stages.h"
 
 #include <signal.h>
@@ -21,17 +22,23 @@
 #define KEEPER_SOCKET	   3
 #define KEEPER_SOCKET_TEXT "3"
 
+#define KEEPER_TRIES 3 /* of a version that never says hello, before it is passed over */
+
 struct keeper {
-	char *const *command;
-	pid_t pid;	   /* 0 = none runs */
-	bool greeted;	   /* this one has said hello */
-	bool ever_greeted; /* any one has */
-	int leave_code;	   /* of WIRE_LEAVE, -1 = none came */
-	int signo;	   /* the first signal that told us to end; 0 = none */
-	unsigned urgency;  /* how many did */
-	bool stopping;	   /* no supervisor any more: we stop the children and leave */
-	int exit_code;	   /* then */
-	uint64_t patience; /* with a silent supervisor; 0 = for ever */
+	char **command;
+	char program[PATH_MAX];	       /* what is started in place of command[0] */
+	char version[VERSION_MAX];     /* of the program; "" = it is none of the versioned */
+	char passed_over[VERSION_MAX]; /* "" = none */
+	unsigned mute;		       /* times in a row that this version said no hello */
+	pid_t pid;		       /* 0 = none runs */
+	bool greeted;		       /* this one has said hello */
+	bool ever_greeted;	       /* any one has */
+	int leave_code;		       /* of WIRE_LEAVE, -1 = none came */
+	int signo;		       /* the first signal that told us to end; 0 = none */
+	unsigned urgency;	       /* how many did */
+	bool stopping;		       /* no supervisor any more: we stop the children and leave */
+	int exit_code;		       /* then */
+	uint64_t patience;	       /* with a silent supervisor; 0 = for ever */
 	uint64_t started_at, delay, heard_at, asked_at;
 	uint64_t start_at, kill_at, ping_at, stop_kill_at, stop_end_at; /* deadlines */
 };
@@ -54,6 +61,10 @@ enum keeper_watch {
 	KEEPER_HUNG, /* it has not given one: to be killed; also one that never says hello */
 };
 enum keeper_watch keeper_watch(struct keeper *k, uint64_t now);
+
+/* Another supervisor is to take over. False: there is none that could be told; a new one starts, or
+ * is about to. */
+bool keeper_restart(struct keeper *k, uint64_t now);
 
 /* The earliest deadline, or UINT64_MAX. */
 uint64_t keeper_deadline(const struct keeper *k);

@@ -3,12 +3,15 @@
  *   requests.c  the supervisor's requests: check, act            (socket -> children)
  *   tell.c      what the supervisor is to be told                (children -> socket)
  *   reap.c      what the kernel says of children, signals to them
+ *   found.c     children whose launcher was killed before us
+ *   upgrade.c   becoming a newer launcher
  *   start.c     start-up
  *   main.c      the loop, deadlines, the end */
 #pragma once
 
 #include "launcher/children.h"
 #include "launcher/keeper.h"
+#include "launcher/options.h"
 #include "launcher/store.h"
 
 #include <termios.h>
@@ -19,7 +22,8 @@ enum due {
 	DUE_HELLO = 1,
 	DUE_SHUTDOWN = 2,
 	DUE_PING = 4,
-	DUE_LIST_END = 8, /* when entries_left has come to 0 */
+	DUE_RESTART = 8,
+	DUE_LIST_END = 16, /* when entries_left has come to 0 */
 };
 
 /* The connection to the supervisor that runs. Nothing is queued: what is to be told follows from
@@ -36,27 +40,44 @@ struct channel {
 	unsigned n_refusals;
 };
 
+/* A newer launcher that was asked whether it can take over. */
+struct upgrade {
+	pid_t pid; /* 0 = none */
+	bool ended;
+	int status;
+	uint64_t deadline; /* 0 = none */
+	char path[PATH_MAX];
+};
+
 struct launcher {
+	const struct options *options;
 	struct children *children;
 	struct store store;
 	struct keeper keeper;
 	struct channel channel;
+	struct upgrade upgrade;
 	const struct policy *policy; /* read-only memory */
 	struct birth_failure
-		*failures;    /* shared with the forked; by slot, the last the supervisor's */
+		*failures; /* shared with the forked; by slot, the last the supervisor's */
+	int failures_fd;
 	struct rlimit nofile; /* as we were started */
 	sigset_t mask;	      /* as we were started */
+	bool hup_ignored;     /* so we were */
 	bool has_terminal;    /* standard input was one, with these settings */
 	struct termios terminal;
 	int null;	       /* /dev/null */
+	int watch;	       /* epoll of the pidfds of found children */
+	uint64_t look_at;      /* when what is left of found groups is looked for; 0 = none is */
 	uint64_t refill_at;    /* when spare pipes are to be made; 0 = none are missing */
 	bool supervisor_ended; /* reap() has seen it, with this status */
 	int supervisor_status;
 };
 
-/* Makes everything and starts the first supervisor. ret_signals: readable when one came. */
-int start_up(struct launcher *l, char *const *command, int *ret_signals,
-	struct err *err) HSUP_MUST_CHECK;
+/* Makes everything, or takes over what an earlier launcher has left or hands over, and starts the
+ * first supervisor if none runs. ret_signals: readable when one came. */
+int start_up(struct launcher *l, int *ret_signals, struct err *err) HSUP_MUST_CHECK;
+/* How many children there may be, by our limit of descriptors. */
+unsigned launcher_limit(void);
 int start_supervisor(struct launcher *l) HSUP_MUST_CHECK;
 
 /* Serves what has come, some requests at most. False when nothing is left to read, or may be read
@@ -77,6 +98,8 @@ void tell_forget(struct launcher *l, struct child *c);
 /* Reaps what has ended, the supervisor too (supervisor_ended). True when more may be waiting.
  * first: a child that is known to have changed, 0 = none: told before the others are looked for. */
 bool reap(struct launcher *l, pid_t first);
+/* What is left of found children's groups: nobody tells us when it ends. */
+void reap_look(struct launcher *l);
 /* To every process of the child's group. */
 void reap_signal(struct launcher *l, struct child *c, int signo);
 void reap_signal_all(struct launcher *l, int signo);

@@ -6,51 +6,14 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/parse.h"
-#include "launcher/launcher.h"
+#include "launcher/found.h"
+#include "launcher/machine.h"
+#include "launcher/upgrade.h"
 
-#include <getopt.h>
 #include <poll.h>
-#include <stdio.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
-
-static const char usage[] =
-	"Usage: hsup-launcher [--verbose] [--watchdog SECONDS] [--] SUPERVISOR [ARG...]\n"
-	"Starts SUPERVISOR, starts it again when it dies, and keeps the processes it ordered.\n";
-
-struct options {
-	char **command;
-	bool verbose;
-	unsigned watchdog; /* seconds, 0 = none */
-};
-
-/* -1 to go on with *ret, or the exit code of a call that ends here. */
-static int parse_options(int argc, char **argv, struct options *ret)
-{
-	static const struct option known[] = {
-		{"verbose", no_argument, NULL, 'v'},
-		{"watchdog", required_argument, NULL, 'w'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
-	};
-	struct options o = {.watchdog = LIMIT_SILENCE};
-
-	for (int c; (c = getopt_long(argc, argv, "+", known, NULL)) != -1;) {
-		if (c == 'v')
-			o.verbose = true;
-		else if (c == 'w' && parse_uint(optarg, LIMIT_SILENCE_MAX, &o.watchdog) == 0)
-			continue;
-		else if (c == 'h')
-			return fputs(usage, stdout), 0;
-		else
-			return fputs(usage, stderr), 2;
-	}
-	o.command = argv + optind;
-	if (!o.command[0])
-		return fputs(usage, stderr), 2;
-	*ret = o;
-	return -1;
-}
 
 /* ---- the loop ---- */
 
@@ -64,6 +27,15 @@ static void stop_begin(struct launcher *l)
 	if (alive > 0)
 		log_info("stopping %u process%s", alive, alive == 1 ? "" : "es");
 	reap_signal_all(l, l->keeper.urgency > 1 ? SIGKILL : SIGTERM);
+}
+
+static void restart_supervisor(struct launcher *l)
+{
+	if (l->keeper.signo || l->keeper.stopping)
+		return;
+	log_info("another supervisor is to take over");
+	if (keeper_restart(&l->keeper, clock_now()))
+		l->channel.due |= DUE_RESTART;
 }
 
 static void told_to_end(struct launcher *l, int signo)
@@ -84,6 +56,31 @@ static void told_to_end(struct launcher *l, int signo)
 	}
 }
 
+static void take_signal(struct launcher *l, int signo)
+{
+	switch (signo) {
+	case SIGHUP:
+		if (l->hup_ignored)
+			break;
+		if (l->options->hup_stops)
+			told_to_end(l, signo);
+		else
+			restart_supervisor(l);
+		break;
+	case SIGINT:
+	case SIGTERM:
+	case SIGQUIT:
+	case SIGPWR: /* the power fails, or a container manager wants us to end */
+		told_to_end(l, signo);
+		break;
+	case SIGUSR2:
+		upgrade_begin(l);
+		break;
+	default:
+		log_debug("SIG%s means nothing here", signal_name(signo));
+	}
+}
+
 /* A child that has changed, 0 = none has. There may be others: SIGCHLD tells of the first only. */
 static pid_t take_signal_queue(struct launcher *l, int signals)
 {
@@ -94,7 +91,7 @@ static pid_t take_signal_queue(struct launcher *l, int signals)
 		if (si.ssi_signo == SIGCHLD)
 			child = (pid_t)si.ssi_pid;
 		else
-			told_to_end(l, (int)si.ssi_signo);
+			take_signal(l, (int)si.ssi_signo);
 	}
 	return child;
 }
@@ -111,8 +108,7 @@ static void handle_supervisor_end(struct launcher *l)
 	} while (requests_serve(l) || l->channel.n_refusals == MAX_REFUSALS);
 	tell_disconnect(l);
 	if (failure->stage)
-		log_error(
-			"cannot run %s: %s", l->keeper.command[0], strerrordesc_np(failure->error));
+		log_error("cannot run %s: %s", l->keeper.program, strerrordesc_np(failure->error));
 	if (keeper_judge(&l->keeper, l->supervisor_status, failure->stage != 0, clock_now()) ==
 		KEEPER_STOP)
 		stop_begin(l);
@@ -155,16 +151,23 @@ static void handle_deadlines(struct launcher *l)
 		if (r < 0) {
 			log_warning("cannot start the supervisor: %s", strerrordesc_np(-r));
 			k->start_at = now + NSEC_PER_SEC;
+			/* Told to end, we do not wait for better times. */
+			if (k->signo && keeper_judge(k, W_EXITCODE(1, 0), true, now) == KEEPER_STOP)
+				stop_begin(l);
 		}
 	}
 	if (due(&k->kill_at, now)) {
-		log_warning("the supervisor has closed its connection and stays: killed");
+		log_warning("the supervisor does not leave: killed");
 		keeper_kill(k);
 	}
 	if (due(&k->ping_at, now))
 		look_after_supervisor(l, now);
 	if (due(&l->refill_at, now) && !k->signo)
 		store_refill(&l->store);
+	if (due(&l->look_at, now))
+		reap_look(l);
+	if (due(&l->upgrade.deadline, now))
+		upgrade_late(l);
 	if (due(&k->stop_kill_at, now)) {
 		log_warning("%u of them did not end: killed", children_alive(l->children));
 		reap_signal_all(l, SIGKILL);
@@ -178,38 +181,67 @@ static bool finished(const struct launcher *l)
 	return k->stopping && (children_alive(l->children) == 0 || clock_now() >= k->stop_end_at);
 }
 
-static void wait_for(struct launcher *l, struct pollfd fds[2], bool again)
+static uint64_t next_deadline(const struct launcher *l)
 {
-	uint64_t deadline = keeper_deadline(&l->keeper), now = clock_now();
-	if (l->refill_at && l->refill_at < deadline)
-		deadline = l->refill_at;
+	const uint64_t own[] = {l->refill_at, l->look_at, l->upgrade.deadline};
+	uint64_t first = keeper_deadline(&l->keeper);
+
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		if (own[i] && own[i] < first)
+			first = own[i];
+	return first;
+}
+
+enum { FD_SIGNALS, FD_WIRE, FD_FOUND, N_FDS };
+
+static void wait_for(struct launcher *l, struct pollfd fds[N_FDS], bool again)
+{
+	uint64_t deadline = next_deadline(l), now = clock_now();
 	uint64_t left = again || deadline <= now ? 0 : deadline - now;
 	struct timespec timeout = {
 		.tv_sec = (time_t)(left / NSEC_PER_SEC), .tv_nsec = (long)(left % NSEC_PER_SEC)};
 	bool read = l->channel.n_refusals < MAX_REFUSALS;
 
-	fds[1] = (struct pollfd){.fd = l->channel.socket,
+	fds[FD_WIRE] = (struct pollfd){.fd = l->channel.socket,
 		.events = (short)((read ? POLLIN : 0) | (l->channel.blocked ? POLLOUT : 0))};
-	if (ppoll(fds, 2, !again && deadline == UINT64_MAX ? NULL : &timeout, NULL) < 0)
-		fds[0].revents = fds[1].revents = 0;
+	if (ppoll(fds, N_FDS, !again && deadline == UINT64_MAX ? NULL : &timeout, NULL) < 0)
+		fds[FD_SIGNALS].revents = fds[FD_WIRE].revents = fds[FD_FOUND].revents = 0;
 }
 
 static void loop(struct launcher *l, int signals)
 {
-	struct pollfd fds[2] = {{.fd = signals, .events = POLLIN}};
-	bool reap_again = false, serve_again = false;
+	struct pollfd fds[N_FDS] = {
+		[FD_SIGNALS] = {.fd = signals, .events = POLLIN},
+		[FD_FOUND] = {.fd = l->watch, .events = POLLIN},
+	};
+	/* Of what died before we took the signals, nobody tells us. */
+	bool reap_again = true, serve_again = false;
 
 	while (!finished(l)) {
 		wait_for(l, fds, reap_again || serve_again);
-		pid_t changed = fds[0].revents ? take_signal_queue(l, signals) : 0;
+		pid_t changed = fds[FD_SIGNALS].revents ? take_signal_queue(l, signals) : 0;
 		if (changed || reap_again)
 			reap_again = reap(l, changed);
+		if (fds[FD_FOUND].revents)
+			found_serve(l);
 		if (l->supervisor_ended)
 			handle_supervisor_end(l);
-		serve_again = (fds[1].revents || serve_again) && requests_serve(l);
+		if (l->upgrade.ended)
+			upgrade_go(l);
+		serve_again = (fds[FD_WIRE].revents || serve_again) && requests_serve(l);
 		handle_deadlines(l);
 		tell_flush(l);
 	}
+}
+
+static int check(const struct options *o)
+{
+	struct err err;
+
+	if (upgrade_check(o->resume_fd, &err) == 0)
+		return 0;
+	log_error("%s", err.text);
+	return 1;
 }
 
 int main(int argc, char **argv)
@@ -219,12 +251,15 @@ int main(int argc, char **argv)
 	struct err err;
 	int signals = -1;
 
-	int code = parse_options(argc, argv, &o);
+	int code = options_parse(argc, argv, &o);
 	if (code >= 0)
 		return code;
 	log_open("hsup-launcher", o.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
-	l.keeper.patience = o.watchdog * NSEC_PER_SEC;
-	if (start_up(&l, o.command, &signals, &err) < 0) {
+	if (o.check)
+		return check(&o);
+	l.options = &o;
+	machine_begin();
+	if (start_up(&l, &signals, &err) < 0) {
 		log_error("%s", err.text);
 		return 1;
 	}
@@ -232,5 +267,6 @@ int main(int argc, char **argv)
 	/* The turning point: from here on our death would be the dynos'. */
 	loop(&l, signals);
 	store_close(&l.store);
+	machine_end(l.keeper.signo);
 	return l.keeper.exit_code;
 }

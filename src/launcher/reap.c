@@ -1,8 +1,10 @@
 #include "launcher/launcher.h"
 
 #include "base/log.h"
+#include "launcher/found.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -27,10 +29,13 @@ static void tell(struct launcher *l, struct child *c, enum child_news news)
  * below us, so what lives of the group hangs on a child of ours in it, running or dead. kill() is
  * asked first: it looks the number up, where waitid() walks all our children. Only its no can be
  * trusted: the number of an empty group may be another's by now. */
-static bool group_lives(int32_t pgid)
+static bool group_lives(const struct launcher *l, const struct child *c)
 {
+	int32_t pgid = c->pid;
 	siginfo_t si;
 
+	if (c->found)
+		return found_group_lives(l, c);
 	if (kill(-pgid, 0) < 0 && errno == ESRCH)
 		return false;
 	return waitid(P_PGID, (id_t)pgid, &si, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
@@ -75,12 +80,35 @@ static void check_left(struct launcher *l, bool all_reaped)
 {
 	for (struct child *c = children_first_left(l->children), *next; c; c = next) {
 		next = children_next_left(l->children, c);
-		if (!group_lives(c->pid)) {
+		if (c->found)
+			continue;
+		if (!group_lives(l, c)) {
 			set_ended(l, c);
 		} else if (all_reaped && !c->left_told) {
 			c->left_told = true;
 			tell(l, c, NEWS_LEFT);
 		}
+	}
+}
+
+#define LOOK_AGAIN NSEC_PER_SEC
+
+void reap_look(struct launcher *l)
+{
+	l->look_at = 0;
+	for (struct child *c = children_first_left(l->children), *next; c; c = next) {
+		next = children_next_left(l->children, c);
+		if (!c->found)
+			continue;
+		if (!group_lives(l, c)) {
+			set_ended(l, c);
+			continue;
+		}
+		if (!c->left_told) {
+			c->left_told = true;
+			tell(l, c, NEWS_LEFT);
+		}
+		l->look_at = clock_now() + LOOK_AGAIN;
 	}
 }
 
@@ -108,6 +136,9 @@ static bool reap_one(struct launcher *l, pid_t which)
 	} else if (pid == l->keeper.pid) {
 		l->supervisor_ended = true;
 		l->supervisor_status = status;
+	} else if (pid == l->upgrade.pid) {
+		l->upgrade.ended = true;
+		l->upgrade.status = status;
 	} else if (c) {
 		leader_ended(l, c, status, &ru);
 	} else {
@@ -136,18 +167,27 @@ bool reap(struct launcher *l, pid_t first)
 	return false;
 }
 
+/* Ours is, until we reap it. One that was found may have ended just now, but as long as its pidfd
+ * says that it runs, its number and its group's are its own. */
+static bool leader_is_there(const struct child *c)
+{
+	return !c->found || syscall(SYS_pidfd_send_signal, c->pidfd, 0, NULL, 0) == 0;
+}
+
 void reap_signal(struct launcher *l, struct child *c, int signo)
 {
 	if (c->state == CHILD_RUNNING) {
 		/* The leader was not reaped, so its number, and with it the group's, is its own. A
 		 * child that was forked just now may not have made its group yet: then it is alone
 		 * and gets the signal itself, when it unblocks signals. */
+		if (!leader_is_there(c))
+			return;
 		if (kill(-c->pid, signo) < 0 && errno == ESRCH)
 			(void)kill(c->pid, signo);
 	} else if (c->state == CHILD_LEFT) {
 		/* As long as a member hangs on us nobody else can get the group's number. One that
 		 * moved to another group without dying has told us nothing. */
-		if (group_lives(c->pid))
+		if (group_lives(l, c))
 			(void)kill(-c->pid, signo);
 		else
 			set_ended(l, c);

@@ -3,6 +3,9 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "launcher/found.h"
+#include "launcher/procs.h"
+#include "launcher/upgrade.h"
 #include "wire/check.h"
 
 #include <errno.h>
@@ -20,24 +23,36 @@ static void close_pair(int fds[2])
 	fds[1] = fd_close(fds[1]);
 }
 
-/* Forks. The child's name, tag and ends are entered only when there is one. */
+/* Enters the child, then forks: one that is forked is in the table, whatever becomes of us. */
 static void give_birth(
 	struct launcher *l, const struct wire_request *r, struct birth *b, struct pipes *pair)
 {
-	b->failure = &l->failures[children_next_slot(l->children)];
+	struct child *c = children_add(l->children, r->child, r->name, r->tag,
+		r->spawn->name_length, (uint16_t)r->spawn->tag_length);
+	if (!c) {
+		tell_refused(l, r->child, WIRE_STAGE_REFUSED, errno);
+		close_pair(pair->ends);
+		return;
+	}
+	found_mark(l, c, b->mark);
+	b->failure = &l->failures[children_slot(l->children, c)];
 	*b->failure = (struct birth_failure){0};
+	c->output = (uint8_t)r->spawn->output;
+	memcpy(c->pipe_ino, pair->ino, sizeof c->pipe_ino);
+	c->fork_begun = clock_boot();
 	pid_t pid = fork();
 	if (pid == 0)
 		stages_run(b);
 	if (pid < 0) {
 		tell_refused(l, r->child, WIRE_STAGE_FORK, errno);
 		close_pair(pair->ends);
+		children_remove(l->children, c);
 		return;
 	}
 
-	struct child *c = children_add(l->children, r->child, pid, r->name, r->tag,
-		r->spawn->name_length, (uint16_t)r->spawn->tag_length);
-	c->output = (uint8_t)r->spawn->output;
+	uint64_t took = clock_boot() - c->fork_begun;
+	c->fork_took = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
+	children_forked(l->children, c, pid);
 	c->out = pair->ends[0];
 	c->err = pair->ends[1];
 	c->spawn_time = clock_now();
@@ -48,13 +63,14 @@ static void give_birth(
 
 static void spawn(struct launcher *l, struct packet *p, const struct wire_request *r)
 {
-	struct birth b = {.policy = l->policy, .spec = p->fds[0], .nofile = l->nofile};
+	struct birth b = {
+		.policy = l->policy,
+		.spec = p->fds[0],
+		.nofile = l->nofile,
+		.parent = l->options->die_with_launcher ? getpid() : 0,
+	};
 	struct pipes pair = {.ends = {-1, -1}, .own = {-1, -1}};
 
-	if (children_next_slot(l->children) == NO_SLOT) {
-		tell_refused(l, r->child, WIRE_STAGE_REFUSED, EAGAIN);
-		return;
-	}
 	if (children_find(l->children, r->child) || children_find_id(l->children, r->child->id)) {
 		tell_refused(l, r->child, WIRE_STAGE_REFUSED, EEXIST);
 		return;
@@ -97,8 +113,10 @@ static void retag(struct launcher *l, const struct wire_request *r)
 {
 	struct child *c = children_find(l->children, r->child);
 
-	if (c)
-		children_set_tag(l->children, c, r->tag, (uint16_t)r->retag->tag_length);
+	int error =
+		c ? children_set_tag(l->children, c, r->tag, (uint16_t)r->retag->tag_length) : 0;
+	if (error < 0)
+		log_warning("a new tag has no room: %s", strerrordesc_np(-error));
 }
 
 /* Told to end, we will have no other supervisor: our copies of what the present one has are of no
@@ -180,8 +198,9 @@ static bool dispatch(struct launcher *l, struct packet *p, const struct wire_req
 		retag(l, r);
 		return true;
 	case WIRE_UPGRADE:
-		/* Safe: does nothing; this launcher cannot replace itself. */
-		log_warning("an upgrade of the launcher was asked for, which it cannot do");
+		/* Safe: which program is not the sender's to say; it is asked first, one at a time.
+		 */
+		upgrade_begin(l);
 		return true;
 	case WIRE_SPAWNED:
 	case WIRE_FAILED:

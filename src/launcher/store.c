@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int store_open(struct store *ret_store, struct err *err)
@@ -46,8 +47,9 @@ static int open_again(const struct store *s, int fd, int flags)
 	return openat(s->own, number, O_RDWR | O_CLOEXEC | flags);
 }
 
-static int make_one(const struct store *s, int *ret_end, int *ret_own)
+static int make_one(const struct store *s, int *ret_end, int *ret_own, uint64_t *ret_ino)
 {
+	struct stat st;
 	int fds[2];
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
@@ -56,7 +58,10 @@ static int make_one(const struct store *s, int *ret_end, int *ret_own)
 	_cleanup_close_ int writing = fds[1];
 	*ret_own = open_again(s, writing, 0);
 	*ret_end = *ret_own < 0 ? -1 : open_again(s, reading, O_NONBLOCK);
-	return *ret_end < 0 ? -errno : 0;
+	if (*ret_end < 0 || fstat(*ret_end, &st) < 0)
+		return -errno;
+	*ret_ino = st.st_ino;
+	return 0;
 }
 
 static int make_pair(const struct store *s, struct pipes *ret_pair)
@@ -65,7 +70,7 @@ static int make_pair(const struct store *s, struct pipes *ret_pair)
 	int r = 0;
 
 	for (int i = 0; i < 2 && r == 0; i++)
-		r = make_one(s, &pair.ends[i], &pair.own[i]);
+		r = make_one(s, &pair.ends[i], &pair.own[i], &pair.ino[i]);
 	if (r < 0) {
 		close_ends(&pair);
 		return r;

@@ -8,14 +8,17 @@
 
 #include "base/err.h"
 
+#include <stdint.h>
+
 /* One pair, for a child's standard output and error. All ends are close-on-exec.
  *
  * Every end is open for reading and writing. The child's, so that it never gets SIGPIPE; ours, so
  * that nobody ever sees a hang-up: the supervisor would be woken by each dyno that ends, twice,
  * just before the launcher tells it the same. */
 struct pipes {
-	int ends[2]; /* to read from, non-blocking */
-	int own[2];  /* for the child's 1 and 2 */
+	int ends[2];	 /* to read from, non-blocking */
+	int own[2];	 /* for the child's 1 and 2 */
+	uint64_t ino[2]; /* by which the pipes are known again */
 };
 
 #define STORE_SPARES 4

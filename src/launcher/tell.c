@@ -2,11 +2,10 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "launcher/procs.h"
 #include "wire/packet.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <unistd.h>
 
 void tell_connect(struct launcher *l, int socket)
@@ -59,21 +58,11 @@ static struct wire_child name_of(const struct child *c)
 	return (struct wire_child){.id = c->id, .generation = c->generation};
 }
 
-/* Field 22 of /proc/PID/stat, behind the program's name, which may hold anything; 0 = unknown. */
 static uint64_t start_time(int32_t pid)
 {
-	char path[32], text[1024];
+	struct proc p;
 
-	(void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	const char *p = strrchr(text, ')');
-	for (int field = 2; p && field < 22; field++)
-		p = strchr(p + 1, ' ');
-	return p ? strtoull(p + 1, NULL, 10) : 0;
+	return proc_read(pid, &p) ? p.ticks : 0;
 }
 
 static bool send_spawned(struct launcher *l, const struct child *c)
@@ -99,12 +88,12 @@ static bool send_entry(struct launcher *l, const struct child *c)
 		.output = c->output,
 		.start_time = c->state == CHILD_RUNNING ? start_time(c->pid) : 0,
 		.spawn_time = c->spawn_time,
-		.name_length = c->name_length,
-		.tag_length = c->tag_length,
+		.name_length = c->text.name_length,
+		.tag_length = c->text.tag_length,
 	};
 	const struct packet_part parts[] = {
 		{&body, sizeof body},
-		{text, (size_t)c->name_length + c->tag_length},
+		{text, (size_t)c->text.name_length + c->text.tag_length},
 	};
 
 	children_text(l->children, c, text);
@@ -200,7 +189,11 @@ static bool send_due(struct launcher *l, unsigned due)
 
 		return send_body(l, WIRE_SHUTDOWN, &body, sizeof body);
 	}
-	return send_parts(l, due & DUE_PING ? WIRE_PING : WIRE_LIST_END, NULL, 0, NULL);
+	enum wire_type type = due & DUE_PING	  ? WIRE_PING
+			      : due & DUE_RESTART ? WIRE_RESTART
+						  : WIRE_LIST_END;
+
+	return send_parts(l, type, NULL, 0, NULL);
 }
 
 void tell_flush(struct launcher *l)
@@ -210,7 +203,7 @@ void tell_flush(struct launcher *l)
 	ch->blocked = false;
 	if (ch->socket < 0 || ch->broken || !l->keeper.greeted)
 		return;
-	for (unsigned now; (now = ch->due & (DUE_HELLO | DUE_SHUTDOWN | DUE_PING));) {
+	for (unsigned now; (now = ch->due & (DUE_HELLO | DUE_SHUTDOWN | DUE_PING | DUE_RESTART));) {
 		if (!send_due(l, now))
 			return;
 		ch->due &= ~(now & -now);

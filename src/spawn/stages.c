@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
@@ -141,12 +142,19 @@ static int exec_search(const char *program)
 void stages_run(const struct birth *b)
 {
 	sigset_t none;
+	char mark[BIRTH_MARK_SIZE];
 
+	memcpy(mark, b->mark, sizeof mark);
 	read_spec(b);
+	spec.env[spec.n_env++] = mark;
+	spec.env[spec.n_env] = NULL;
 	make_session(b);
 	connect_output(b);
 	set_limits(b);
 	become_user(b);
+	/* After the ids: changing them forgets it. */
+	if (b->parent && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != b->parent))
+		_exit(127);
 	if (spec.has_umask)
 		(void)umask(spec.umask);
 	/* As the user, so that it is the user's rights that count. */

@@ -14,6 +14,8 @@ struct birth_failure {
 };
 
 /* All descriptors are close-on-exec and above 2; the child's own 0, 1 and 2 are replaced. */
+#define BIRTH_MARK_SIZE 80
+
 struct birth {
 	const struct policy *policy;
 	struct birth_failure *failure;
@@ -21,6 +23,9 @@ struct birth {
 	int stdio[3];
 	bool owns_output; /* stdio[1] and [2] are pipes made for this child: they become its user's
 			   */
+	/* A variable "NAME=value" for its environment, by which its process is known again. */
+	char mark[BIRTH_MARK_SIZE];
+	pid_t parent;	      /* when that dies, so does the child; 0: it lives on */
 	struct rlimit nofile; /* what the launcher itself was started with */
 };
 

@@ -43,7 +43,8 @@ struct spec {
 	uint64_t nofile; /* soft limit of open files; the hard one is kept */
 	/* Last, so that a parse need not clear them. */
 	char *argv[SPEC_MAX_ARGS + 1]; /* NULL-terminated, at least one */
-	char *env[SPEC_MAX_ENV + 1];   /* NULL-terminated "NAME=value" */
+	char *env[SPEC_MAX_ENV + 2];   /* NULL-terminated "NAME=value"; room for one of the
+					* launcher's */
 };
 
 /* Parses into *ret_spec without allocating or copying strings. 0 or -EBADMSG (then *ret_spec holds

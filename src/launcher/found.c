@@ -1,0 +1,254 @@
+#include "launcher/found.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "launcher/procs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* For the old supervisor, from the end of its wire to its own. */
+#define SUPERVISOR_LEAVES 1000 /* ms */
+#define SUPERVISOR_DIES	  5000
+
+void found_mark(const struct launcher *l, const struct child *c, char ret_mark[BIRTH_MARK_SIZE])
+{
+	(void)snprintf(ret_mark, BIRTH_MARK_SIZE, "HSUP_CHILD=%016llx.%llu.%u",
+		(unsigned long long)children_table(l->children)->table->key,
+		(unsigned long long)c->id, c->generation);
+}
+
+static void name_of(const struct launcher *l, const struct child *c, char ret_name[LIMIT_NAME + 1])
+{
+	char text[LIMIT_NAME + LIMIT_TAG];
+
+	children_text(l->children, c, text);
+	memcpy(ret_name, text, c->text.name_length);
+	ret_name[c->text.name_length] = '\0';
+}
+
+/* ---- groups ---- */
+
+struct search {
+	const char *mark;
+	int32_t group; /* 0 = any */
+	uint64_t not_before;
+	struct proc found;
+};
+
+/* A number of a group that has died out may be another's: the mark decides. */
+static bool is_member(const struct proc *p, void *userdata)
+{
+	struct search *s = userdata;
+
+	if ((s->group && p->group != s->group) || p->state == 'Z' || !proc_marked(p->pid, s->mark))
+		return true;
+	s->found = *p;
+	return false;
+}
+
+bool found_group_lives(const struct launcher *l, const struct child *c)
+{
+	char mark[BIRTH_MARK_SIZE];
+	struct search s = {.mark = mark, .group = c->pid};
+
+	found_mark(l, c, mark);
+	procs_each(is_member, &s);
+	return s.found.pid != 0;
+}
+
+/* ---- output ---- */
+
+/* The pipe of inode ino among the descriptors of pid, opened again; -1. */
+static int open_pipe_of(int32_t pid, uint64_t ino)
+{
+	char path[64];
+	int found = -1;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+	DIR *dir = opendir(path);
+	if (!dir)
+		return -1;
+	for (const struct dirent *e; found < 0 && (e = readdir(dir));) {
+		struct stat st;
+
+		if (fstatat(dirfd(dir), e->d_name, &st, 0) == 0 && S_ISFIFO(st.st_mode) &&
+			st.st_ino == ino)
+			found = openat(dirfd(dir), e->d_name, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	}
+	(void)closedir(dir);
+	return found;
+}
+
+struct output {
+	struct search search; /* first: is_member() */
+	const struct child *child;
+	int ends[2];
+};
+
+static void open_pipes_of(int32_t pid, struct output *o)
+{
+	for (int i = 0; i < 2; i++)
+		if (o->ends[i] < 0)
+			o->ends[i] = open_pipe_of(pid, o->child->pipe_ino[i]);
+}
+
+static bool try_member(const struct proc *p, void *userdata)
+{
+	struct output *o = userdata;
+
+	if (p->group == o->search.group && p->state != 'Z' && proc_marked(p->pid, o->search.mark))
+		open_pipes_of(p->pid, o);
+	return o->ends[0] < 0 || o->ends[1] < 0;
+}
+
+/* Whoever of the dyno still has its pipes. In place of one that nobody has there comes an empty
+ * one: what was in it is lost. */
+static void find_output(struct launcher *l, struct child *c)
+{
+	char mark[BIRTH_MARK_SIZE], name[LIMIT_NAME + 1];
+	struct output o = {.search = {.mark = mark, .group = c->pid}, .child = c, .ends = {-1, -1}};
+	struct pipes empty;
+
+	c->out = c->err = -1;
+	if (c->output == WIRE_OUTPUT_GIVEN)
+		return;
+	found_mark(l, c, mark);
+	if (c->state == CHILD_RUNNING)
+		open_pipes_of(c->pid, &o);
+	if (c->state != CHILD_ENDED && (o.ends[0] < 0 || o.ends[1] < 0))
+		procs_each(try_member, &o);
+	if (o.ends[0] < 0 || o.ends[1] < 0) {
+		name_of(l, c, name);
+		if (c->state != CHILD_ENDED)
+			log_warning("%s (pid %d): its output cannot be found again", name, c->pid);
+		if (store_make(&l->store, &empty) < 0)
+			goto incomplete;
+		for (int i = 0; i < 2; i++) {
+			if (o.ends[i] < 0)
+				o.ends[i] = TAKE_FD(empty.ends[i]);
+			(void)fd_close(empty.ends[i]);
+			(void)fd_close(empty.own[i]);
+		}
+	}
+	c->out = o.ends[0];
+	c->err = o.ends[1];
+	return;
+incomplete:
+	(void)fd_close(o.ends[0]);
+	(void)fd_close(o.ends[1]);
+}
+
+/* ---- who lives ---- */
+
+static void leader_gone(struct launcher *l, struct child *c)
+{
+	c->pidfd = fd_close(c->pidfd);
+	c->status = WIRE_STATUS_UNKNOWN;
+	c->exit_time = clock_now();
+	children_set_state(l->children, c, CHILD_LEFT);
+}
+
+static bool watch(struct launcher *l, struct child *c)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u64 = children_slot(l->children, c)};
+
+	c->pidfd = proc_open(c->pid, c->fork_begun, c->fork_took);
+	return c->pidfd >= 0 && epoll_ctl(l->watch, EPOLL_CTL_ADD, c->pidfd, &event) == 0;
+}
+
+static void take_one(struct launcher *l, struct child *c)
+{
+	children_set_found(l->children, c);
+	c->left_told = false;
+	if (c->state == CHILD_RUNNING && !watch(l, c))
+		leader_gone(l, c);
+	find_output(l, c);
+}
+
+/* Its launcher was killed around the fork: if there is a process, only the mark tells. */
+static void find_unborn(struct launcher *l, struct child *c)
+{
+	char mark[BIRTH_MARK_SIZE];
+	struct search s = {.mark = mark};
+
+	found_mark(l, c, mark);
+	procs_each(is_member, &s);
+	if (!s.found.pid) {
+		children_remove(l->children, c);
+		return;
+	}
+	/* Its leader, if it is one; the fork was in the middle of its tick at the earliest. */
+	c->fork_took = UINT32_MAX;
+	children_forked(l->children, c, s.found.group);
+	take_one(l, c);
+}
+
+static void end_old_supervisor(const struct table *t)
+{
+	_cleanup_close_ int fd =
+		proc_open(t->supervisor, t->supervisor_forked, (uint32_t)NSEC_PER_SEC);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	if (fd < 0 || poll(&p, 1, SUPERVISOR_LEAVES) == 1)
+		return;
+	log_warning(
+		"the supervisor (pid %d) of a launcher that is gone stays: killed", t->supervisor);
+	(void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+	(void)poll(&p, 1, SUPERVISOR_DIES);
+}
+
+void found_take(struct launcher *l)
+{
+	unsigned running = 0, ended = 0;
+
+	end_old_supervisor(children_table(l->children)->table);
+	for (struct child *c = NULL; (c = children_next(l->children, c));) {
+		if (c->state == CHILD_FORKING)
+			find_unborn(l, c);
+		else
+			take_one(l, c);
+	}
+	for (struct child *c = NULL; (c = children_next(l->children, c));) {
+		if (c->state == CHILD_LEFT && !found_group_lives(l, c))
+			children_set_state(l->children, c, CHILD_ENDED);
+		if (c->state == CHILD_ENDED)
+			ended++;
+		else
+			running++;
+	}
+	l->look_at = clock_now(); /* for what was left */
+	if (running + ended > 0)
+		log_info("found %u process%s of a launcher that was killed, and %u that ha%s ended",
+			running, running == 1 ? "" : "es", ended, ended == 1 ? "s" : "ve");
+}
+
+void found_watch(struct launcher *l)
+{
+	for (struct child *c = NULL; (c = children_next(l->children, c));)
+		if (c->found && c->state == CHILD_RUNNING && !watch(l, c))
+			leader_gone(l, c);
+}
+
+void found_serve(struct launcher *l)
+{
+	struct epoll_event events[32];
+	int n = epoll_wait(l->watch, events, ARRAY_SIZE(events), 0);
+
+	for (int i = 0; i < n; i++) {
+		struct child *c = children_at(l->children, (unsigned)events[i].data.u64);
+
+		/* The last of this batch may have ended the others. */
+		if (c->found && c->state == CHILD_RUNNING)
+			leader_gone(l, c);
+	}
+	reap_look(l);
+}

@@ -1,0 +1,24 @@
+/* Children that were found: their launcher was killed, and this one goes on with its table. They
+ * are not our children: their death is told by a pidfd, their exit status by nobody, and what is
+ * left of a group is looked for in /proc. */
+#pragma once
+
+#include "launcher/launcher.h"
+
+/* The environment variable that every child is started with, "HSUP_CHILD=<key>.<id>.<generation>":
+ * of those whose pid was not written down, and of groups whose leader is gone, it is what tells
+ * them from strangers. */
+void found_mark(const struct launcher *l, const struct child *c, char ret_mark[BIRTH_MARK_SIZE]);
+
+/* At the start: who of the table's children lives, and where their output is. Waits for the end of
+ * the old supervisor, which has lost its launcher; not for long. */
+void found_take(struct launcher *l);
+
+/* After an upgrade: pidfds anew. */
+void found_watch(struct launcher *l);
+
+/* l->watch is readable: some have ended. */
+void found_serve(struct launcher *l);
+
+/* Is anything of its group there? */
+bool found_group_lives(const struct launcher *l, const struct child *c);

@@ -1,0 +1,22 @@
+/* The launcher's command line. hsup composes it (src/main.c): names are resolved there. */
+#pragma once
+
+#include <stdbool.h>
+
+struct options {
+	char **argv;	/* all of it, for an upgrade */
+	char **command; /* of the supervisor; NULL-terminated */
+	bool verbose;
+	unsigned watchdog;    /* seconds, 0 = none */
+	const char *table;    /* NULL: in memory only */
+	const char *versions; /* folder of versions, or NULL */
+	bool die_with_launcher;
+	bool hup_stops;
+	/* What an earlier launcher hands over when it becomes this one; -1 = there was none. */
+	int resume_fd;
+	unsigned resume_count; /* upgrades so far */
+	bool check;	       /* only whether it could be taken over */
+};
+
+/* -1 to go on with *ret, or the exit code of a call that ends here. */
+int options_parse(int argc, char **argv, struct options *ret);
