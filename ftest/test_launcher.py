@@ -172,7 +172,7 @@ class Wire:
 
 
 class Launcher:
-    def __init__(self, folder, name="a", command=None, options=()):
+    def __init__(self, folder, name="a", command=None, options=(), wrap=()):
         self.path = folder / f"{name}.sock"
         self.log = folder / f"{name}.log"
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -180,7 +180,7 @@ class Launcher:
         self.listener.listen(8)
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [LAUNCHER, "--verbose", *options, "--"] +
+                [*wrap, LAUNCHER, "--verbose", *options, "--"] +
                 (command or [sys.executable, "-S", "-E", "-c", STUB, str(self.path)]),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
