@@ -398,7 +398,7 @@ def launch_badly(*args, hide=None):
     (["true"], "/proc", 1, "hsup-launcher: /proc/self/fd (is /proc mounted?): No such file or directory"),
     (["true"], "/dev", 1, "hsup-launcher: /dev/null: No such file or directory"),
     (["/no/such/hsup"], None, 1, "hsup-launcher: cannot run /no/such/hsup: No such file or directory"),
-    ([], None, 2, "Usage: hsup-launcher [--verbose] [--watchdog SECONDS] [--] SUPERVISOR [ARG...]"),
+    ([], None, 2, "Usage: hsup-launcher [OPTION]... [--] SUPERVISOR [ARG...]"),
     (["--no-such-option", "true"], None, 2, f"{LAUNCHER}: unrecognized option '--no-such-option'"),
 ], ids=["proc", "dev", "supervisor", "no command", "option"])
 def test_what_it_cannot_start_with(args, hide, code, said):

@@ -18,7 +18,6 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /tmp
-echo 0 >/proc/sys/kernel/ctrl-alt-del
 export PATH=/bin:/usr/bin ASAN_OPTIONS=detect_leaks=0
 exec hsup start -C /srv/app
 """
