@@ -17,6 +17,10 @@
 #define LIMIT_BINDS	     64
 #define LIMIT_ENV_FILES	     64
 
+/* Control directories that one daemon looks after; it says which it passes over. */
+#define LIMIT_APPS	   1000
+#define LIMIT_CONFIG_BYTES ((size_t)1 << 20) /* of hsup.json; refused above it */
+
 /* Dynos alive at once, the surge of a rollout included: the launcher refuses a spawn above it
  * (-EAGAIN). Each costs the launcher two descriptors. */
 #define LIMIT_DYNOS 6000

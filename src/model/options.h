@@ -5,13 +5,24 @@
 
 #include "model/formation.h"
 
+#include <limits.h>
+
 #define OPTIONS_START_NUMBER_MAX 1000000
+#define OPTIONS_TIMEOUT_MAX	 86400
+#define OPTIONS_NO_TIMEOUT	 UINT_MAX
 
 enum run_mode {
 	MODE_START, /* keep the formation running */
 	MODE_RUN,   /* one command with the app's environment */
 	MODE_BUILD, /* only make the release ready */
+	MODE_UP,    /* the daemon: `hsup start` for each app of a folder */
 };
+
+/* Runs until it is told to stop, and survives its own death. */
+static inline bool run_mode_lasts(enum run_mode mode)
+{
+	return mode == MODE_START || mode == MODE_UP;
+}
 
 enum color_mode {
 	COLOR_AUTO, /* on a terminal, unless NO_COLOR is set or TERM=dumb */
@@ -26,6 +37,12 @@ struct options {
 	char *control_dir;	    /* -C or HSUP_CONTROL_DIR; absolute, owned; NULL = none: for
 				     * commands that do not launch only */
 	char *state_dir;	    /* absolute, owned; NULL as above */
+	char *runtime_dir;	    /* locks and sockets of this boot; absolute, owned */
+	char *apps_dir;		    /* of `up`: the control directories; absolute, owned */
+	char *config;		    /* of `up`: hsup.json, which need not exist; absolute, owned */
+	char *log_file;		    /* of `up`; absolute, owned */
+	const char *log;	    /* "syslog", "syslog:SOCKET", or NULL = standard output */
+	const char *log_app;	    /* lines name this app too; NULL = no app */
 	const char *control_socket; /* -s; NULL = none */
 	const char *against;	    /* of `check`; NULL = none */
 	bool oneshot;
@@ -33,6 +50,13 @@ struct options {
 	unsigned watchdog; /* seconds that the launcher bears a silent supervisor; 0 = for ever */
 	enum color_mode color;
 	bool verbose;
+	bool foreground;	  /* of `up` */
+	bool force;		  /* of `up` */
+	bool kill;		  /* of `down` */
+	bool no_start;		  /* of `deploy` */
+	bool user;		  /* of `boot` */
+	const char *root;	  /* of `boot`: where / is; NULL = / */
+	unsigned timeout;	  /* seconds; OPTIONS_NO_TIMEOUT = none given */
 	struct bind_mount *binds; /* --bind host:container, any number; owned */
 	size_t n_binds;
 	struct quantity_override *overrides; /* `start web=2 worker`; owned */

@@ -16,6 +16,7 @@ struct reader {
 	char path[sizeof(((struct release_error *)NULL)->path)];
 	size_t path_len;
 
+	struct config *config;
 	struct release *release;
 	unsigned quantity; /* of all types so far */
 	bool type_fault;   /* a process type could not be read: names may be missing */
@@ -95,3 +96,6 @@ void check_process(struct reader *rd, uint32_t node, const struct process *p);
 
 /* The whole document into rd->release. */
 void read_release(struct reader *rd);
+
+/* The whole document into rd->config. */
+void read_config(struct reader *rd);

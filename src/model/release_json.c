@@ -1,4 +1,5 @@
-/* From the text of a release to a release. The JSON library is seen in this file only. */
+/* From the text of a document to what it says. The JSON library is seen in this file only. */
+#include "model/config.h"
 #include "model/reader.h"
 
 #include "base/str.h"
@@ -141,28 +142,28 @@ static void sort_errors(struct release_error *list, size_t from, size_t n)
 	}
 }
 
-static int read_tree(struct json_text *t, const json_t *root, struct release *release,
-	struct release_errors *errors)
+static int read_tree(struct reader *rd, const json_t *root, void (*read)(struct reader *rd))
 {
-	struct reader rd = {.text = t, .errors = errors, .release = release};
+	struct release_errors *errors = rd->errors;
 	size_t before = errors->n;
 	bool more_before = errors->more;
 
 	errors->more = false;
-	attach(t, 0, root);
-	read_release(&rd);
+	attach(rd->text, 0, root);
+	read(rd);
 	sort_errors(errors->list, before, errors->n);
 	bool refused = errors->n > before || errors->more;
 	errors->more = errors->more || more_before;
-	if (rd.fault)
-		return rd.fault;
+	if (rd->fault)
+		return rd->fault;
 	return refused ? -EINVAL : 0;
 }
 
-int release_parse(
-	const char *text, size_t len, struct release **ret_release, struct release_errors *errors)
+/* Checks a whole document and gives it to `read`, whose results are in *rd. */
+static int read_document(
+	const char *text, size_t len, struct reader *rd, void (*read)(struct reader *rd))
 {
-	HSUP_CLEANUP(release_unrefp) struct release *release = NULL;
+	struct release_errors *errors = rd->errors;
 	struct json_text t = {0};
 	json_error_t error;
 	size_t values;
@@ -173,15 +174,39 @@ int release_parse(
 	json_t *root = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
 	if (!root)
 		return refuse_syntax(errors, text, len, &error);
-	release = release_new();
-	r = release ? json_text_index(&t, text, len, values) : -ENOMEM;
+	rd->text = &t;
+	r = json_text_index(&t, text, len, values);
 	if (r == 0)
-		r = read_tree(&t, root, release, errors);
+		r = read_tree(rd, root, read);
 	else if (r == -EINVAL)
 		r = refuse(errors, text, len, 0, "is not JSON");
+	rd->text = NULL;
 	json_text_done(&t);
 	json_decref(root);
+	return r;
+}
+
+int release_parse(
+	const char *text, size_t len, struct release **ret_release, struct release_errors *errors)
+{
+	HSUP_CLEANUP(release_unrefp) struct release *release = release_new();
+	struct reader rd = {.errors = errors, .release = release};
+
+	int r = release ? read_document(text, len, &rd, read_release) : -ENOMEM;
 	if (r == 0)
 		*ret_release = TAKE_PTR(release);
+	return r;
+}
+
+int config_parse(const char *text, size_t len, struct config *ret, struct release_errors *errors)
+{
+	struct config found = {0};
+	struct reader rd = {.errors = errors, .config = &found};
+
+	int r = read_document(text, len, &rd, read_config);
+	if (r == 0)
+		*ret = found;
+	else
+		config_done(&found);
 	return r;
 }
