@@ -574,7 +574,7 @@ static void the_format(void **state)
 	(void)state;
 	make_pipe(p);
 	for (int color = 0; color < 2; color++) {
-		struct sink *s = sink_terminal_new(p[1], color);
+		struct sink *s = sink_terminal_new(p[1], color, NULL);
 		struct log_line line = sample("hi \033[1mthere");
 
 		assert_int_equal(s->ops->line(s, &line), 0);
@@ -601,7 +601,7 @@ static void note_writable(void *userdata)
 /* A blocking descriptor shared with others: never waited on, never changed; nothing lost. */
 static void check_stall(int out, int in)
 {
-	struct sink *s = sink_terminal_new(out, false);
+	struct sink *s = sink_terminal_new(out, false, NULL);
 	struct log_line line = sample("0123456789012345678901234567890123456789");
 	size_t sent = 0, got = 0;
 	unsigned called = 0;
@@ -687,7 +687,7 @@ static void a_pipe_gets_whole_lines(void **state)
 	(void)state;
 	make_pipe(p);
 	assert_true(fcntl(p[1], F_SETPIPE_SZ, sizeof got) > 0);
-	struct sink *s = sink_terminal_new(p[1], false);
+	struct sink *s = sink_terminal_new(p[1], false, NULL);
 	memset(text, 'x', sizeof text);
 	do {
 		line.len = (line.len + 37) % sizeof text;
@@ -720,7 +720,7 @@ static void a_pipe_gets_whole_lines(void **state)
 static void a_file_is_always_writable(void **state)
 {
 	FILE *f = tmpfile();
-	struct sink *s = sink_terminal_new(fileno(f), false);
+	struct sink *s = sink_terminal_new(fileno(f), false, NULL);
 	struct log_line line = sample("x");
 	sd_event *loop = NULL;
 	unsigned called = 0;
@@ -749,7 +749,7 @@ static void a_reader_that_is_gone_stalls_nobody(void **state)
 
 	(void)state;
 	make_pipe(p);
-	struct sink *s = sink_terminal_new(p[1], false);
+	struct sink *s = sink_terminal_new(p[1], false, NULL);
 	close(p[0]);
 	assert_int_equal(s->ops->line(s, &line), 0);
 	assert_int_equal(s->ops->flush(s), -EPIPE);

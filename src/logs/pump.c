@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 
-#define TURNS_BYTES ((size_t)1 << 20) /* of all pipes before the rest of the loop has its turn */
+#define WHOLE_PREFIX 256	       /* bytes at most of stamp and origin */
+#define TURNS_BYTES  ((size_t)1 << 20) /* of all pipes before the rest of the loop has its turn */
 
 /* ---- the sink ---- */
 
@@ -85,6 +86,20 @@ void router_over(struct router *r, struct tap *t)
 		done(userdata);
 }
 
+/* "2026-11-21T08:00:00.123456+00:00 app[shop/web.1]: text": a digit stands for any of them. */
+static bool is_whole(const char *text, size_t len)
+{
+	static const char stamp[] = "0000-00-00T00:00:00.000000+00:00 ";
+
+	if (len < sizeof stamp + 4)
+		return false;
+	for (size_t i = 0; i < sizeof stamp - 1; i++)
+		if (stamp[i] == '0' ? text[i] < '0' || text[i] > '9' : text[i] != stamp[i])
+			return false;
+	text += sizeof stamp - 1;
+	return memcmp(text, "app[", 4) == 0 || memcmp(text, "hsup[", 5) == 0;
+}
+
 /* Gives the sink the whole lines that a pipe holds; bytes looked at. */
 static size_t turn(struct router *r, struct tap *t)
 {
@@ -105,8 +120,10 @@ static size_t turn(struct router *r, struct tap *t)
 		.color = t->color,
 		.stream = t->stream,
 	};
+	size_t limit = r->pass_whole ? LIMIT_LINE + WHOLE_PREFIX : LIMIT_LINE;
+
 	while (used < len) {
-		size_t piece = line_next(r->data + used, len - used, LIMIT_LINE, end, &line.len);
+		size_t piece = line_next(r->data + used, len - used, limit, end, &line.len);
 
 		if (piece == 0 && used == 0 && (full || tap_may_be_full(t, len))) {
 			/* No room for the rest of the line: waiting would stall the dyno for good.
@@ -117,6 +134,7 @@ static size_t turn(struct router *r, struct tap *t)
 		if (piece == 0)
 			break;
 		line.text = r->data + used;
+		line.whole = r->pass_whole && is_whole(line.text, line.len);
 		if (!router_give(r, &line)) {
 			router_queue(r, t);
 			break;

@@ -89,6 +89,11 @@ struct router *router_free(struct router *r)
 	return NULL;
 }
 
+void router_pass_whole(struct router *r)
+{
+	r->pass_whole = true;
+}
+
 int router_tap(struct router *r, const char *name, unsigned color, enum log_stream stream, int fd,
 	struct tap **ret_tap)
 {

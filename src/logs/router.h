@@ -21,6 +21,10 @@ struct tap;
 struct router *router_new(sd_event *loop, struct sink *sink, struct err *err);
 struct router *router_free(struct router *r);
 
+/* What is followed writes lines like ours: those that begin with a stamp and an origin go out as
+ * they are, the others get a prefix as ever. */
+void router_pass_whole(struct router *r);
+
 /* Follows one pipe (takes fd, on failure too). name is copied. */
 int router_tap(struct router *r, const char *name, unsigned color, enum log_stream stream, int fd,
 	struct tap **ret_tap) HSUP_MUST_CHECK;

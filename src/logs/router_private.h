@@ -15,7 +15,8 @@ struct router {
 	struct tap_list taps;
 	struct tap_list ready;	/* may hold lines: an edge-triggered event is told once */
 	struct tap_list handed; /* the sink has their lines, not yet let go */
-	bool stalled;		/* waiting for the sink's `writable` */
+	bool pass_whole;
+	bool stalled; /* waiting for the sink's `writable` */
 	struct notes notes;
 	char data[LOOK_BYTES];
 };

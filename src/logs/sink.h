@@ -21,6 +21,7 @@ struct log_line {
 	enum log_stream stream;
 	const char *text; /* may hold any bytes but newline */
 	size_t len;
+	bool whole; /* text is such a line already, of another hsup: it goes out as it is */
 };
 
 struct sink {
@@ -47,6 +48,12 @@ struct sink_ops {
 };
 
 /* Heroku's format to a descriptor (the caller's; not closed, its flags not changed):
- * "2026-11-21T08:00:00.123456+00:00 app[web.1]: text". color: escape codes around the prefix; the
- * text is the app's own and never altered. The program ignores SIGPIPE. NULL = out of memory. */
-struct sink *sink_terminal_new(int fd, bool color);
+ * "2026-11-21T08:00:00.123456+00:00 app[web.1]: text"; with an app (not copied; NULL = none)
+ * "app[shop/web.1]: text". color: escape codes around the prefix; the text is the app's own and
+ * never altered. The program ignores SIGPIPE. NULL = out of memory. */
+struct sink *sink_terminal_new(int fd, bool color, const char *app);
+
+/* To the system's log over its datagram socket, one message per line: "<30>hsup[123]: app[web.1]:
+ * text" (the system's log has a time of its own). While nobody listens there lines are lost, and
+ * that is said when somebody does again. NULL = out of memory. */
+struct sink *sink_syslog_new(const char *socket_path);

@@ -32,6 +32,7 @@ struct sink_terminal {
 	enum way way;
 	size_t piece; /* bytes per write at most; PIPE_BUF: of a pipe */
 	bool color, broken;
+	const char *app; /* NULL = none */
 	sd_event_source *source;
 	void (*writable)(void *userdata);
 	void *userdata;
@@ -57,35 +58,47 @@ static char *put(char *to, const char *text, size_t len)
 	return to + len;
 }
 
-static int terminal_line(struct sink *s, const struct log_line *line)
+/* By hand: printf would cost more than all the rest of a line's way. */
+static char *put_prefix(struct sink_terminal *t, char *at, const struct log_line *line,
+	size_t source, size_t procid)
 {
-	struct sink_terminal *t = terminal(s);
-	size_t source = strlen(line->source), procid = strlen(line->procid);
-	size_t need =
-		CLOCK_STAMP_LEN + 1 + source + 1 + procid + 3 + 2 * COLOR_BYTES + line->len + 1;
-
-	if (t->broken)
-		return 0;
-	if (t->from > 0 || need > sizeof t->buffer - t->len)
-		return -EAGAIN;
 	if (line->wall_ns != t->stamp_ns || !t->stamp[0]) {
 		clock_stamp(line->wall_ns, t->stamp);
 		t->stamp_ns = line->wall_ns;
 	}
-
-	/* By hand: printf would cost more than all the rest of a line's way. */
-	char *at = t->buffer + t->len;
 	if (t->color)
 		at = put(at, palette[line->color % ARRAY_SIZE(palette)], COLOR_BYTES);
 	at = put(at, t->stamp, strlen(t->stamp));
 	*at++ = ' ';
 	at = put(at, line->source, source);
 	*at++ = '[';
+	if (t->app) {
+		at = put(at, t->app, strlen(t->app));
+		*at++ = '/';
+	}
 	at = put(at, line->procid, procid);
 	at = put(at, "]:", 2);
 	if (t->color)
 		at = put(at, COLOR_OFF, sizeof COLOR_OFF - 1);
 	*at++ = ' ';
+	return at;
+}
+
+static int terminal_line(struct sink *s, const struct log_line *line)
+{
+	struct sink_terminal *t = terminal(s);
+	size_t source = strlen(line->source), procid = strlen(line->procid);
+	size_t need = CLOCK_STAMP_LEN + 1 + source + 1 + procid + 3 + 2 * COLOR_BYTES + line->len +
+		      1 + (t->app ? strlen(t->app) + 1 : 0);
+
+	if (t->broken)
+		return 0;
+	if (t->from > 0 || need > sizeof t->buffer - t->len)
+		return -EAGAIN;
+
+	char *at = t->buffer + t->len;
+	if (!line->whole)
+		at = put_prefix(t, at, line, source, procid);
 	at = put(at, line->text, line->len);
 	*at++ = '\n';
 	t->len = (size_t)(at - t->buffer);
@@ -247,7 +260,7 @@ static void choose_way(struct sink_terminal *t, int fd)
 		t->piece = TERMINAL_PIECE;
 }
 
-struct sink *sink_terminal_new(int fd, bool color)
+struct sink *sink_terminal_new(int fd, bool color, const char *app)
 {
 	struct sink_terminal *t = calloc(1, sizeof *t);
 
@@ -255,6 +268,7 @@ struct sink *sink_terminal_new(int fd, bool color)
 		return NULL;
 	t->sink.ops = &terminal_ops;
 	t->color = color;
+	t->app = app;
 	t->fd = -1;
 	choose_way(t, fd);
 	if (t->fd < 0)
