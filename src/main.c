@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "config.h"
 #include "drivers/driver.h"
+#include "source/apps_dir.h"
 #include "source/control_dir.h"
 #include "supervisor/supervisor.h"
 
@@ -41,21 +42,34 @@ static int find_program(const char *name, char ret_path[PATH_MAX])
 	return -ENOENT;
 }
 
-static int become_launcher(const struct options *o, int argc, char **argv)
+/* This program; when it was replaced on disk meanwhile, the new one. */
+static int find_self(char ret_path[PATH_MAX])
 {
-	char launcher[PATH_MAX], slug[PATH_MAX], self[PATH_MAX], watchdog[32];
+	static const char deleted[] = " (deleted)";
+	ssize_t n = readlink("/proc/self/exe", ret_path, PATH_MAX - 1);
 
-	if (find_program("hsup-launcher", launcher) < 0 || find_program("hsup-slug", slug) < 0)
-		return EXIT_REFUSED;
-	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 	if (n < 0) {
 		log_error("/proc/self/exe: %s", err_name(errno));
-		return EXIT_REFUSED;
+		return -errno;
 	}
-	self[n] = '\0';
+	ret_path[n] = '\0';
+	char *tail = ret_path + n - (ssize_t)(sizeof deleted - 1);
+	if (tail > ret_path && strcmp(tail, deleted) == 0)
+		*tail = '\0';
+	return 0;
+}
 
-	const char **args = calloc((size_t)argc + 8, sizeof *args);
-	size_t at = 0;
+static int become_launcher(const struct options *o, char **words)
+{
+	char launcher[PATH_MAX], slug[PATH_MAX], self[PATH_MAX], watchdog[32];
+	size_t n = 0, at = 0;
+
+	if (find_program("hsup-launcher", launcher) < 0 || find_program("hsup-slug", slug) < 0 ||
+		find_self(self) < 0)
+		return EXIT_REFUSED;
+	while (words[n])
+		n++;
+	const char **args = calloc(n + 8, sizeof *args);
 	if (!args) {
 		log_error("out of memory");
 		return EXIT_REFUSED;
@@ -67,8 +81,8 @@ static int become_launcher(const struct options *o, int argc, char **argv)
 	args[at++] = watchdog;
 	args[at++] = "--";
 	args[at++] = self;
-	for (int i = 1; i < argc; i++)
-		args[at++] = argv[i];
+	for (size_t i = 1; i < n; i++)
+		args[at++] = words[i];
 
 	char **list;
 	memcpy(&list, &args, sizeof list);
@@ -87,6 +101,29 @@ static int open_control_dir(
 	if (r == 0)
 		*ret_holds = control_dir_held_by_us(*ret_state);
 	return r;
+}
+
+/* The program and the words of an app live as long as the source does: until the end. */
+static int open_apps_dir(
+	const struct options *o, void **ret_state, bool *ret_holds, struct err *err)
+{
+	static char **command;
+	char self[PATH_MAX];
+
+	if (find_self(self) < 0)
+		return err_errno(err, -ENOENT, "hsup");
+	command = cli_words(o, MODE_START, self);
+	if (!command)
+		return err_errno(err, -ENOMEM, "command of the apps");
+	struct apps_dir_setup setup = {
+		.folder = o->apps_dir,
+		.config = o->config,
+		.runtime_dir = o->runtime_dir,
+		.command = command,
+		.environment = environ,
+	};
+	*ret_holds = true;
+	return apps_dir_open(&setup, ret_state, err);
 }
 
 static int be_supervisor(const struct options *o, const char *fd_text)
@@ -108,15 +145,34 @@ static int be_supervisor(const struct options *o, const char *fd_text)
 	/* Looked for before anything was started; if it has gone since, the slug that needs it is
 	 * refused, and what runs runs on. */
 	(void)find_program("hsup-slug", slug_helper);
+	bool up = o->mode == MODE_UP;
 	struct supervisor_setup setup = {
 		.options = o,
-		.driver = driver_find(o->driver),
-		.source = &control_dir_ops,
-		.open_source = open_control_dir,
+		/* The daemon itself runs plain processes; the driver is for the apps. */
+		.driver = driver_find(up ? "simple" : o->driver),
+		.source = up ? &apps_dir_ops : &control_dir_ops,
+		.open_source = up ? open_apps_dir : open_control_dir,
 		.slug_helper = slug_helper,
 		.launcher_fd = (int)fd,
 	};
 	return supervisor_run(&setup);
+}
+
+/* The daemon leaves the directory it was started in: its words name places in full. */
+static int become_daemon(const struct options *o)
+{
+	int code;
+
+	if (!cli_up(o, &code))
+		return code;
+	char **words = cli_words(o, MODE_UP, "hsup");
+	if (!words) {
+		log_error("out of memory");
+		return EXIT_REFUSED;
+	}
+	code = become_launcher(o, words);
+	cli_words_free(words);
+	return code;
 }
 
 static void tell_drivers(void)
@@ -142,8 +198,9 @@ int main(int argc, char **argv)
 	if (r != EXIT_OK)
 		return r;
 	if (command->launches && code == EXIT_OK)
-		code = launcher ? be_supervisor(&options, launcher)
-				: become_launcher(&options, argc, argv);
+		code = launcher			 ? be_supervisor(&options, launcher)
+		       : options.mode == MODE_UP ? become_daemon(&options)
+						 : become_launcher(&options, argv);
 	cli_options_done(&options);
 	return code;
 }

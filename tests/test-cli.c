@@ -200,27 +200,47 @@ static void paths_become_absolute(void **state)
 	assert_string_equal(none.o.control_dir, expected);
 }
 
-static void expect_default(int r, char **path, const char *expected)
+static void expect_default(
+	enum path_kind kind, bool root, const char *expected, const char *expected_why)
 {
-	assert_int_equal(r, 0);
-	assert_string_equal(*path, expected);
-	free(*path);
+	_cleanup_free_ char *path = NULL;
+	const char *why = NULL;
+
+	assert_int_equal(path_default(kind, root, "/srv/state", &path, &why), 0);
+	assert_string_equal(path, expected);
+	assert_string_equal(why, expected_why);
 }
 
-static void default_folders(void **state)
+static void default_paths(void **state)
 {
 	(void)state;
 	char *path = NULL;
+	const char *why;
 
 	(void)setenv("XDG_STATE_HOME", "/home/u/state", 1);
+	(void)setenv("XDG_CONFIG_HOME", "/home/u/config", 1);
+	(void)setenv("XDG_RUNTIME_DIR", "/run/user/7", 1);
 	(void)setenv("HOME", "/home/u", 1);
-	expect_default(path_state_default(true, &path), &path, "/var/lib/hsup");
-	expect_default(path_state_default(false, &path), &path, "/home/u/state/hsup");
+	expect_default(PATH_STATE, true, "/var/lib/hsup", "of root");
+	expect_default(PATH_CONFIG, true, "/etc/hsup/hsup.json", "of root");
+	expect_default(PATH_RUNTIME, true, "/run/hsup", "of root");
+	expect_default(PATH_APPS, true, "/srv/state/control", "in the state directory");
+	expect_default(PATH_STATE, false, "/home/u/state/hsup", "XDG_STATE_HOME");
+	expect_default(PATH_CONFIG, false, "/home/u/config/hsup/hsup.json", "XDG_CONFIG_HOME");
+	expect_default(PATH_RUNTIME, false, "/run/user/7/hsup", "XDG_RUNTIME_DIR");
+	expect_default(PATH_LOG, false, "/srv/state/hsup.log", "in the state directory");
 
+	/* Relative ones do not count. */
 	(void)setenv("XDG_STATE_HOME", "relative", 1);
-	expect_default(path_state_default(false, &path), &path, "/home/u/.local/state/hsup");
+	(void)unsetenv("XDG_CONFIG_HOME");
+	(void)unsetenv("XDG_RUNTIME_DIR");
+	expect_default(PATH_STATE, false, "/home/u/.local/state/hsup", "HOME");
+	expect_default(PATH_CONFIG, false, "/home/u/.config/hsup/hsup.json", "HOME");
+	expect_default(PATH_RUNTIME, false, "/srv/state/run", "in the state directory");
 	(void)unsetenv("HOME");
-	assert_int_equal(path_state_default(false, &path), -ENOENT);
+	assert_int_equal(path_default(PATH_STATE, false, NULL, &path, &why), -ENOENT);
+	assert_int_equal(path_default(PATH_CONFIG, false, NULL, &path, &why), -ENOENT);
+	assert_null(path);
 }
 
 static void binds(void **state)
@@ -540,7 +560,7 @@ int main(void)
 		cmocka_unit_test_setup(options_of_both_sides_meet, set_up),
 		cmocka_unit_test_setup(defaults_come_from_the_environment, set_up),
 		cmocka_unit_test_setup(paths_become_absolute, set_up),
-		cmocka_unit_test_setup(default_folders, set_up),
+		cmocka_unit_test_setup(default_paths, set_up),
 		cmocka_unit_test_setup(binds, set_up),
 		cmocka_unit_test_setup(quantities, set_up),
 		cmocka_unit_test_setup(unknown_options, set_up),

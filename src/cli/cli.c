@@ -11,10 +11,10 @@
 struct call {
 	struct options *o;
 	const struct command *command;
-	unsigned given; /* a bit for each option id */
+	uint64_t given; /* a bit for each option id */
 };
 
-_Static_assert(OPT_MAX <= 32, "a bit of `given` for every option");
+_Static_assert(OPT_MAX <= 64, "a bit of `given` for every option");
 
 HSUP_PRINTF(2, 0)
 static void say(const struct command *c, const char *fmt, va_list ap, bool see_help)
@@ -75,7 +75,7 @@ int need_control_dir(const struct command *c, const struct options *o)
 
 static bool given(const struct call *c, enum option_id id)
 {
-	return c->given & 1u << id;
+	return c->given & UINT64_C(1) << id;
 }
 
 static int find_command(struct call *c, const char *name)
@@ -108,7 +108,8 @@ static int do_it(struct call *c, int n_operands, char **operands, int *ret_code)
 	if (c->command->launches) {
 		struct err err;
 
-		int r = options_complete(c->o, &err);
+		int r = c->o->mode == MODE_UP ? options_complete_paths(c->o, NULL, &err)
+					      : options_complete(c->o, &err);
 		if (r < 0)
 			return options_error(c->command, r, &err);
 		return c->command->run(c->o, n_operands, operands);
@@ -170,6 +171,7 @@ int cli_parse(
 		.driver = driver ? driver->name : NULL,
 		.start_number = 1,
 		.watchdog = LIMIT_SILENCE,
+		.timeout = OPTIONS_NO_TIMEOUT,
 		.words = calloc((size_t)argc + 1, sizeof *o->words),
 	};
 	if (!o->words)

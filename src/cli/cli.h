@@ -27,6 +27,18 @@ enum option_id {
 	OPT_COLOR,
 	OPT_VERBOSE,
 	OPT_AGAINST,
+	OPT_DIR,
+	OPT_CONFIG,
+	OPT_RUNTIME_DIR,
+	OPT_LOG,
+	OPT_LOG_APP,
+	OPT_FOREGROUND,
+	OPT_FORCE,
+	OPT_KILL,
+	OPT_NO_START,
+	OPT_TIMEOUT,
+	OPT_USER,
+	OPT_ROOT,
 	OPT_HELP,
 	OPT_VERSION,
 	OPT_MAX,
@@ -58,6 +70,20 @@ struct command {
 int cli_parse(int argc, char **argv, struct options *o, const struct command **ret_command,
 	int *ret_code) HSUP_MUST_CHECK;
 void cli_options_done(struct options *o);
+
+/* Of `up`, before this process becomes the launcher: takes the lock, and goes to the background
+ * unless it is to stay. True: go on, as the daemon. False: done, with the exit code. */
+bool cli_up(const struct options *o, int *ret_code);
+
+/* The words behind the program's name that run hsup with these options as a daemon (MODE_UP) or as
+ * one app of it (MODE_START, the app not yet named). NULL-terminated; NULL = out of memory; ends
+ * with cli_words_free(). */
+char **cli_words(const struct options *o, enum run_mode mode, const char *program);
+void cli_words_free(char **words);
+
+/* Makes the runtime directory, 0700, if it is not there; one that others may write to is refused.
+ * 0 or negative errno. */
+int cli_make_runtime_dir(const struct options *o, struct err *err) HSUP_MUST_CHECK;
 
 /* What main.c tells the command line, so that it reaches into no other room. Not copied; the first
  * driver is the default. */

@@ -6,6 +6,7 @@
 #include "model/validate.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -116,6 +117,50 @@ static int apply_app(struct options *o, const char *option, const char *value, s
 	return 0;
 }
 
+/* A log file's path, or the system's log, whose socket's address has little room. */
+static int apply_log(struct options *o, const char *option, const char *value, struct err *err)
+{
+	char shown[SHOWN];
+
+	if (strcmp(value, "syslog") != 0 && strncmp(value, "syslog:", 7) != 0)
+		return apply_path(&o->log_file, value, err);
+	if (value[6] && (value[7] != '/' || strlen(value + 7) >= 108))
+		return err_set(err, -EINVAL,
+			"option '%s' must be a file, syslog, or syslog:/path/of/socket, not '%s'",
+			option, show(value, shown));
+	o->log = value;
+	return 0;
+}
+
+static int apply_log_app(struct options *o, const char *option, const char *value, struct err *err)
+{
+	const char *wrong = rule_type(value);
+	char shown[SHOWN];
+
+	if (wrong)
+		return err_set(err, -EINVAL, "option '%s' %s, not '%s'", option, wrong,
+			show(value, shown));
+	o->log_app = value;
+	return 0;
+}
+
+static int apply_flag(struct options *o, enum option_id id)
+{
+	bool *const flags[OPT_MAX] = {
+		[OPT_ONESHOT] = &o->oneshot,
+		[OPT_VERBOSE] = &o->verbose,
+		[OPT_FOREGROUND] = &o->foreground,
+		[OPT_FORCE] = &o->force,
+		[OPT_KILL] = &o->kill,
+		[OPT_NO_START] = &o->no_start,
+		[OPT_USER] = &o->user,
+	};
+
+	if (flags[id])
+		*flags[id] = true;
+	return 0;
+}
+
 int options_apply(struct options *o, enum option_id id, const char *option, const char *given,
 	struct err *err)
 {
@@ -135,8 +180,20 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 		return 0;
 	case OPT_STATE_DIR:
 		return apply_path(&o->state_dir, value, err);
-	case OPT_ONESHOT:
-		o->oneshot = true;
+	case OPT_DIR:
+		return apply_path(&o->apps_dir, value, err);
+	case OPT_CONFIG:
+		return apply_path(&o->config, value, err);
+	case OPT_RUNTIME_DIR:
+		return apply_path(&o->runtime_dir, value, err);
+	case OPT_LOG:
+		return apply_log(o, option, value, err);
+	case OPT_LOG_APP:
+		return apply_log_app(o, option, value, err);
+	case OPT_TIMEOUT:
+		return apply_number(option, value, 0, OPTIONS_TIMEOUT_MAX, &o->timeout, err);
+	case OPT_ROOT:
+		o->root = value;
 		return 0;
 	case OPT_START_NUMBER:
 		return apply_number(
@@ -147,12 +204,17 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 		return apply_bind(o, option, value, err);
 	case OPT_COLOR:
 		return apply_color(o, option, value, err);
-	case OPT_VERBOSE:
-		o->verbose = true;
-		return 0;
 	case OPT_AGAINST:
 		o->against = value;
 		return 0;
+	case OPT_ONESHOT:
+	case OPT_VERBOSE:
+	case OPT_FOREGROUND:
+	case OPT_FORCE:
+	case OPT_KILL:
+	case OPT_NO_START:
+	case OPT_USER:
+		return apply_flag(o, id);
 	case OPT_HELP:
 	case OPT_VERSION:
 	case OPT_MAX:
@@ -174,20 +236,65 @@ static int from_env(char **path, const char *name, struct err *err)
 	return r < 0 ? err_wrap(err, "%s", name) : 0;
 }
 
+struct path_option {
+	const char *option, *variable;
+	size_t member; /* of struct options, a char * */
+};
+
+static const struct path_option path_options[PATH_KINDS] = {
+	[PATH_STATE] = {"--state-dir", "HSUP_STATE_DIR", offsetof(struct options, state_dir)},
+	[PATH_RUNTIME] = {"--runtime-dir", "HSUP_RUNTIME_DIR",
+		offsetof(struct options, runtime_dir)},
+	[PATH_APPS] = {"--dir", "HSUP_APPS_DIR", offsetof(struct options, apps_dir)},
+	[PATH_LOG] = {"--log", NULL, offsetof(struct options, log_file)},
+	[PATH_CONFIG] = {"--config", "HSUP_CONFIG", offsetof(struct options, config)},
+};
+
+static int choose_path(
+	struct options *o, enum path_kind kind, const char **ret_why, struct err *err)
+{
+	const struct path_option *p = &path_options[kind];
+	void *member = (char *)o + p->member;
+	char **path = member;
+
+	*ret_why = *path ? p->option : p->variable;
+	int r = *path ? 0 : p->variable ? from_env(path, p->variable, err) : 1;
+	if (r > 0) {
+		r = path_default(kind, geteuid() == 0, o->state_dir, path, ret_why);
+		if (r == -ENOENT)
+			return err_set(err, -EINVAL, "HOME is not set: say where %s is with %s%s%s",
+				kind == PATH_STATE ? "state" : path_names[kind], p->option,
+				p->variable ? " or " : "", p->variable ? p->variable : "");
+		if (r < 0)
+			return err_errno(err, r, "%s", path_names[kind]);
+	}
+	return r;
+}
+
 int options_complete(struct options *o, struct err *err)
 {
+	const char *why;
+
 	int r = from_env(&o->control_dir, "HSUP_CONTROL_DIR", err);
-	if (r < 0)
-		return r;
-	r = from_env(&o->state_dir, "HSUP_STATE_DIR", err);
-	if (r > 0)
-		r = path_state_default(geteuid() == 0, &o->state_dir);
-	if (r == -ENOENT)
-		return err_set(err, -EINVAL,
-			"HOME is not set: say where state is kept with --state-dir or "
-			"HSUP_STATE_DIR");
-	if (r == -ENOMEM)
-		return err_errno(err, r, "state directory");
+	if (r >= 0)
+		r = choose_path(o, PATH_STATE, &why, err);
+	if (r == 0)
+		r = choose_path(o, PATH_RUNTIME, &why, err);
+	return r;
+}
+
+int options_complete_paths(struct options *o, const char *ret_why[PATH_KINDS], struct err *err)
+{
+	const char *why[PATH_KINDS];
+	int r = 0;
+
+	for (int kind = 0; kind < PATH_KINDS && r == 0; kind++) {
+		/* In the foreground the log is standard output, unless told otherwise. */
+		if (kind == PATH_LOG && o->foreground && !o->log_file)
+			continue;
+		r = choose_path(
+			o, (enum path_kind)kind, ret_why ? &ret_why[kind] : &why[kind], err);
+	}
 	return r;
 }
 
@@ -201,6 +308,10 @@ void cli_options_done(struct options *o)
 	free(o->overrides);
 	free(o->control_dir);
 	free(o->state_dir);
+	free(o->runtime_dir);
+	free(o->apps_dir);
+	free(o->log_file);
+	free(o->config);
 	free(o->words);
 	*o = (struct options){0};
 }

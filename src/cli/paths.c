@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int path_absolute(const char *path, char **ret_path)
@@ -48,15 +49,93 @@ static int join(const char *folder, const char *name, char **ret_path)
 	return 0;
 }
 
-int path_state_default(bool root, char **ret_path)
-{
-	const char *folder;
+const char *const path_names[PATH_KINDS] = {
+	[PATH_STATE] = "state",
+	[PATH_RUNTIME] = "runtime",
+	[PATH_APPS] = "apps",
+	[PATH_LOG] = "log",
+	[PATH_CONFIG] = "config",
+};
 
-	if (root)
-		return join("/var/lib", "hsup", ret_path);
-	folder = env_path("XDG_STATE_HOME");
-	if (folder)
-		return join(folder, "hsup", ret_path);
+struct place {
+	const char *of_root;  /* NULL = of all: below the state directory */
+	const char *variable; /* NULL as well */
+	const char *in_home;  /* NULL = below the state directory */
+	const char *name;     /* in whichever folder it is */
+};
+
+static const struct place places[PATH_KINDS] = {
+	[PATH_STATE] = {"/var/lib", "XDG_STATE_HOME", ".local/state", "hsup"},
+	[PATH_RUNTIME] = {"/run", "XDG_RUNTIME_DIR", NULL, "hsup"},
+	[PATH_APPS] = {.name = "control"},
+	[PATH_LOG] = {.name = "hsup.log"},
+	[PATH_CONFIG] = {"/etc", "XDG_CONFIG_HOME", ".config", "hsup/hsup.json"},
+};
+
+int path_default(enum path_kind kind, bool root, const char *state_dir, char **ret_path,
+	const char **ret_why)
+{
+	const struct place *p = &places[kind];
+	const char *folder = p->variable ? env_path(p->variable) : NULL;
+	_cleanup_free_ char *below = NULL;
+
+	if (p->of_root && root) {
+		*ret_why = "of root";
+		return join(p->of_root, p->name, ret_path);
+	}
+	if (folder) {
+		*ret_why = p->variable;
+		return join(folder, p->name, ret_path);
+	}
+	if (!p->in_home) {
+		*ret_why = "in the state directory";
+		return join(state_dir, p->of_root ? "run" : p->name, ret_path);
+	}
 	folder = env_path("HOME");
-	return folder ? join(folder, ".local/state/hsup", ret_path) : -ENOENT;
+	if (!folder)
+		return -ENOENT;
+	*ret_why = "HOME";
+	int r = join(folder, p->in_home, &below);
+	return r < 0 ? r : join(below, p->name, ret_path);
+}
+
+int path_make(const char *path, mode_t mode, struct err *err)
+{
+	char part[PATH_MAX];
+	size_t len = strlen(path);
+
+	if (len >= sizeof part)
+		return err_errno(err, -ENAMETOOLONG, "%.300s", path);
+	memcpy(part, path, len + 1);
+	for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		/* What is wrong with it shows below. */
+		(void)mkdir(part, 0755);
+		*slash = '/';
+	}
+	if (mkdir(part, mode) == 0)
+		return 0;
+	int r = -errno;
+	struct stat st;
+	if (r == -EEXIST && stat(path, &st) == 0)
+		return S_ISDIR(st.st_mode) ? 0 : err_errno(err, -ENOTDIR, "%.300s", path);
+	return err_errno(err, r, "%.300s cannot be made", path);
+}
+
+int cli_make_runtime_dir(const struct options *o, struct err *err)
+{
+	struct stat st;
+	int r = path_make(o->runtime_dir, 0700, err);
+
+	if (r < 0)
+		return r;
+	if (stat(o->runtime_dir, &st) < 0)
+		return err_errno(err, -errno, "%.300s", o->runtime_dir);
+	/* Whoever may write there could put a lock or a socket of his own in the way. */
+	if (st.st_uid != geteuid() || (st.st_mode & 022))
+		return err_set(err, -EPERM,
+			"runtime directory %.300s belongs to others or can be written by them: "
+			"it must be yours, with mode 0700",
+			o->runtime_dir);
+	return 0;
 }

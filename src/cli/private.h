@@ -3,6 +3,9 @@
 
 #include "cli/cli.h"
 
+#include <stdint.h>
+#include <sys/types.h>
+
 enum complete_kind {
 	COMPLETE_NONE, /* the shell's own: file names */
 	COMPLETE_DRIVER,
@@ -19,8 +22,9 @@ struct option_record {
 };
 
 /* ---- commands.c ---- */
-extern const struct command command_start, command_run, command_build, command_check,
-	command_version, command_help, command_complete;
+extern const struct command command_start, command_run, command_build, command_check, command_up,
+	command_down, command_deploy, command_upgrade, command_paths, command_boot, command_version,
+	command_help, command_complete;
 
 const struct command *command_at(size_t index); /* NULL behind the last; hidden ones too */
 const struct command *command_find(const char *name);
@@ -35,14 +39,41 @@ const struct option_record *option_by_id(enum option_id id);
 
 const struct cli_driver_name *driver_name_at(size_t index);
 
+/* ---- paths.c: where everything is ---- */
+enum path_kind {
+	PATH_STATE,   /* unpacked slugs; the others may lie below it */
+	PATH_RUNTIME, /* locks and sockets of this boot */
+	PATH_APPS,    /* the daemon's control directories */
+	PATH_LOG,     /* of the daemon in the background */
+	PATH_CONFIG,  /* hsup.json */
+	PATH_KINDS,
+};
+extern const char *const path_names[PATH_KINDS];
+
+/* An absolute form of path (it need not exist); the caller frees it. 0, or negative errno. */
+int path_absolute(const char *path, char **ret_path) HSUP_MUST_CHECK;
+
+/* Where it is when nobody says: of root, else of the user; *ret_why: what says so, static.
+ * state_dir: what was chosen for that. 0, -ENOENT when the environment does not say where the
+ * user's home is, or -ENOMEM. */
+int path_default(enum path_kind kind, bool root, const char *state_dir, char **ret_path,
+	const char **ret_why) HSUP_MUST_CHECK;
+
+/* Makes a folder and those above it; one that is there is fine. */
+int path_make(const char *path, mode_t mode, struct err *err) HSUP_MUST_CHECK;
+
 /* ---- options.c ---- */
 /* Checks the value (NULL: it takes none) of an option and notes it. `shown` is the option as it was
  * written. -EINVAL and err (a usage error), or -ENOMEM and err. */
 int options_apply(struct options *o, enum option_id id, const char *shown, const char *value,
 	struct err *err) HSUP_MUST_CHECK;
 
-/* What was not given, from the environment and the defaults, for a command that launches. */
+/* What was not given, from the environment and the defaults: for a command that launches an app. */
 int options_complete(struct options *o, struct err *err) HSUP_MUST_CHECK;
+
+/* The same for the daemon and its clients: every path. ret_why: NULL, or room for what says so. */
+int options_complete_paths(
+	struct options *o, const char *ret_why[PATH_KINDS], struct err *err) HSUP_MUST_CHECK;
 
 extern const char *const color_names[]; /* in the order of enum color_mode, NULL-terminated */
 
@@ -51,15 +82,7 @@ extern const char *const color_names[]; /* in the order of enum color_mode, NULL
  * NULL, else those of c. Notes them in *o and a bit for each in *given; *ret_at is the first
  * operand. EXIT_OK, or another exit code after a line on standard error. */
 int parse_options(struct options *o, const struct command *c, int argc, char **argv,
-	unsigned *given, int *ret_at) HSUP_MUST_CHECK;
-
-/* ---- paths.c ---- */
-/* An absolute form of path (it need not exist); the caller frees it. 0, or negative errno. */
-int path_absolute(const char *path, char **ret_path) HSUP_MUST_CHECK;
-
-/* Where state and sockets live when nobody says: of root, else of the user. 0, -ENOENT when the
- * environment does not say where the user's home is, or -ENOMEM. */
-int path_state_default(bool root, char **ret_path) HSUP_MUST_CHECK;
+	uint64_t *given, int *ret_at) HSUP_MUST_CHECK;
 
 /* ---- cli.c ---- */
 /* One line on standard error: "hsup start: text; see 'hsup help start'". c NULL: no command yet.

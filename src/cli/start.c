@@ -3,7 +3,7 @@
 #include <errno.h>
 
 static const enum option_id takes[] = {OPT_CONTROL_DIR, OPT_DRIVER, OPT_APP, OPT_ONESHOT,
-	OPT_START_NUMBER, OPT_WATCHDOG, OPT_BIND, OPT_STATE_DIR, OPT_CONTROL_SOCKET, OPT_COLOR,
+	OPT_START_NUMBER, OPT_WATCHDOG, OPT_BIND, OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_LOG_APP, OPT_CONTROL_SOCKET, OPT_COLOR,
 	OPT_VERBOSE, 0};
 
 static int add_override(struct options *o, const char *text)

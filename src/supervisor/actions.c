@@ -99,6 +99,7 @@ static void changed(struct supervisor *s, const struct engine_action *a)
 {
 	char name[LIMIT_NAME + 1];
 
+	tell_changed(s);
 	/* `run` is silent: its output is the command's. */
 	if (s->options->mode == MODE_RUN && !s->options->verbose)
 		return;
@@ -186,7 +187,9 @@ void act(struct supervisor *s, const struct engine_action *a)
 		deliver_signal(s, a, a->signo);
 		break;
 	case ACTION_KILL:
-		deliver_signal(s, a, SIGKILL);
+		/* An app's launcher that is killed ends none of its dynos; told twice to end, it
+		 * kills them. */
+		deliver_signal(s, a, s->options->mode == MODE_UP ? SIGTERM : SIGKILL);
 		break;
 	case ACTION_FORGET:
 		break;

@@ -36,7 +36,7 @@ static int on_acknowledge(sd_event_source *source, uint64_t usec, void *userdata
 static void released(struct supervisor *s, struct life *l)
 {
 	/* With --oneshot an end that a later supervisor has not seen would be run again. */
-	if (s->setup->driver->release && !s->options->oneshot && s->options->mode == MODE_START) {
+	if (s->setup->driver->release && !s->options->oneshot && run_mode_lasts(s->options->mode)) {
 		if (s->n_over == OVER_MAX)
 			(void)on_acknowledge(NULL, 0, s);
 		if (s->n_over == 0) {

@@ -124,8 +124,8 @@ int feed_start_engine(struct supervisor *s, struct err *err)
 		.stage_text = wire_stage_text,
 		.oneshot = o->oneshot || o->mode == MODE_RUN,
 		.start_number = o->start_number,
-		.overrides = o->mode == MODE_START ? o->overrides : NULL,
-		.n_overrides = o->mode == MODE_START ? o->n_overrides : 0,
+		.overrides = run_mode_lasts(o->mode) ? o->overrides : NULL,
+		.n_overrides = run_mode_lasts(o->mode) ? o->n_overrides : 0,
 	};
 
 	int r = sd_event_add_time(s->loop, &s->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, s);

@@ -2,6 +2,7 @@
 #include "supervisor/private.h"
 
 #include "base/clock.h"
+#include "supervisor/notify.h"
 
 #define PROGRESS_FIRST (NSEC_PER_SEC)
 #define PROGRESS_EVERY (5 * NSEC_PER_SEC)
@@ -10,6 +11,8 @@
 
 void supervisor_exit(struct supervisor *s, int exit_code)
 {
+	if (exit_code == SUPERVISOR_EXIT_RESTART && run_mode_lasts(s->options->mode))
+		notify_reloading();
 	s->exit_code = exit_code;
 	(void)sd_event_exit(s->loop, 0);
 }
@@ -92,6 +95,8 @@ void supervisor_shutdown(struct supervisor *s, unsigned urgency)
 		router_note(s->router, NULL,
 			urgency > 1 ? "killing all dynos" : "stopping; once more kills at once");
 	if (first) {
+		if (run_mode_lasts(s->options->mode))
+			notify_stopping();
 		if (s->source_state)
 			s->setup->source->quiet(s->source_state);
 		s->stop_begun = clock_now();
@@ -103,7 +108,7 @@ void supervisor_shutdown(struct supervisor *s, unsigned urgency)
 		if (s->slugs)
 			slugs_cancel(s->slugs);
 		/* A `run` or `build` that did not come to its work has not done it. */
-		s->leave_code = s->options->mode == MODE_START ? 0 : 1;
+		s->leave_code = run_mode_lasts(s->options->mode) ? 0 : 1;
 		leave_now(s);
 		return;
 	}

@@ -29,7 +29,7 @@ static void submission_failed(struct supervisor *s, struct known_release *k, con
 static void prepare_failed(struct supervisor *s, struct known_release *k, const char *why)
 {
 	s->preparing = 0;
-	if (s->options->mode != MODE_START) {
+	if (!run_mode_lasts(s->options->mode)) {
 		release_end_submission(s, k, why);
 		one_off_failed(s, why);
 	} else if (k->submission) {
@@ -55,10 +55,18 @@ static void warn_of_unknown_types(struct supervisor *s, const struct release *r)
 				(long long)r->version, s->options->overrides[i].type);
 }
 
+/* An app is what its folder is, and runs on whatever the daemon's own environment, options and
+ * program are by now: they are for its next start. */
+static void forget_how(struct formation *f)
+{
+	for (unsigned i = 0; i < f->n_types; i++)
+		f->types[i].fingerprint = 1;
+}
+
 static void prepared(struct supervisor *s, struct known_release *k)
 {
 	s->preparing = 0;
-	if (s->options->mode != MODE_START) {
+	if (!run_mode_lasts(s->options->mode)) {
 		one_off_ready(s, k);
 		return;
 	}
@@ -67,6 +75,8 @@ static void prepared(struct supervisor *s, struct known_release *k)
 		prepare_failed(s, k, "out of memory");
 		return;
 	}
+	if (s->options->mode == MODE_UP)
+		forget_how(k->formation);
 	warn_of_unknown_types(s, k->release);
 	if (!s->caught_up)
 		release_restored(s, k);

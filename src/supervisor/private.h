@@ -3,6 +3,7 @@
 
 #include "core/engine.h"
 #include "logs/router.h"
+#include "supervisor/answer.h"
 #include "supervisor/slugs.h"
 #include "supervisor/supervisor.h"
 
@@ -73,6 +74,10 @@ struct supervisor {
 	struct engine_adopted *adopted; /* found running, until the engine knows of them */
 	size_t n_adopted, cap_adopted;
 
+	struct answer *answer;
+	sd_event_source *tell;
+	char told[60]; /* how we are, as told last; "" = not ready yet */
+
 	unsigned stopping; /* urgency, 0 = no */
 	uint64_t stop_begun;
 	bool leaving;
@@ -140,6 +145,11 @@ void one_off_failed(struct supervisor *s, const char *why);
 void supervisor_adopted(struct supervisor *s, int r);
 void supervisor_begin_source(struct supervisor *s);			 /* once */
 void supervisor_restored(struct supervisor *s, struct known_release *k); /* NULL: there is none */
+
+/* ---- tell.c: how we are, to who started us and to who asks ---- */
+int tell_begin(struct supervisor *s) HSUP_MUST_CHECK;
+void tell_ready(struct supervisor *s);	 /* all is under control: what runs is known */
+void tell_changed(struct supervisor *s); /* a dyno has */
 
 /* ---- leave.c ---- */
 void supervisor_leave(struct supervisor *s, int code); /* when the last output is out */

@@ -114,7 +114,7 @@ int release_restore(struct supervisor *s, struct err *err)
 	if (found <= 0)
 		return found;
 	/* `run` takes what is in force, settled or not. */
-	if (s->options->mode != MODE_START)
+	if (!run_mode_lasts(s->options->mode))
 		settled = release_unref(settled);
 	struct known_release *before = settled ? release_learn(s, settled, NULL) : NULL;
 	struct known_release *k = release_learn(s, r, NULL);
@@ -217,14 +217,16 @@ static void on_submitted(void *userdata, struct submission *submission, struct r
 
 	if (!k)
 		return;
-	if (s->options->mode != MODE_START) {
+	if (!run_mode_lasts(s->options->mode)) {
 		/* The newest wins here too. */
 		if (s->one_off)
 			release_forget(s, s->one_off);
 		s->one_off = k;
 		return;
 	}
-	router_note(s->router, NULL, "release v%lld submitted", (long long)release->version);
+	if (s->options->mode == MODE_START)
+		router_note(
+			s->router, NULL, "release v%lld submitted", (long long)release->version);
 	if (!s->caught_up) {
 		/* The newest wins, over the one that waits to be made ready as well. */
 		struct known_release *earlier = release_known(s, s->preparing);
@@ -254,7 +256,7 @@ static void on_notice(void *userdata, enum notice_level level, const char *text)
 		: level == NOTICE_WARNING ? "warning: "
 					  : "",
 		text);
-	if (level == NOTICE_REFUSED && s->options->mode == MODE_START)
+	if (level == NOTICE_REFUSED && run_mode_lasts(s->options->mode))
 		release_refused(s);
 }
 

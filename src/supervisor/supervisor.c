@@ -1,6 +1,8 @@
 /* The supervisor's life: wake up, find what runs, catch up, go on until all is done. */
 #include "supervisor/private.h"
 
+#include "supervisor/notify.h"
+
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -31,8 +33,11 @@ void supervisor_begin_source(struct supervisor *s)
 	if (s->setup->source->start(s->source_state, s->loop, &supervisor_source_events, s, &err) <
 		0) {
 		router_note(s->router, NULL, "error: %s", err.text);
+		notify_failed(&err);
 		supervisor_leave(s, 1);
+		return;
 	}
+	tell_ready(s);
 }
 
 void supervisor_restored(struct supervisor *s, struct known_release *k)
@@ -57,6 +62,7 @@ void supervisor_restored(struct supervisor *s, struct known_release *k)
 static void cannot_begin(struct supervisor *s, const struct err *err)
 {
 	router_note(s->router, NULL, "error: %s", err->text);
+	notify_failed(err);
 	if (s->n_adopted)
 		supervisor_exit(s, 1);
 	else
@@ -69,7 +75,7 @@ static int open_house(struct supervisor *s, struct err *err)
 
 	if (r < 0)
 		return r;
-	if (s->setup->driver->caps & DRIVER_DRY)
+	if ((s->setup->driver->caps & DRIVER_DRY) || s->options->mode == MODE_UP)
 		return 0;
 	s->slugs = slugs_open(s->loop, s->options->state_dir, s->options->control_dir,
 		s->setup->slug_helper, isatty(STDERR_FILENO), err);
@@ -91,7 +97,7 @@ void supervisor_adopted(struct supervisor *s, int r)
 		cannot_begin(s, &err);
 		return;
 	}
-	if (s->options->mode != MODE_START) {
+	if (!run_mode_lasts(s->options->mode)) {
 		if (one_off_begin(s, &err) < 0)
 			cannot_begin(s, &err);
 		return;
@@ -123,17 +129,28 @@ static bool use_color(const struct options *o, int fd)
 	return isatty(fd) && !(no && *no) && !(term && strcmp(term, "dumb") == 0);
 }
 
-static int open_logs(struct supervisor *s, struct err *err)
+static struct sink *open_sink(const struct options *o)
 {
 	/* The output of `run` is the command's own: what hsup says goes to standard error. */
-	int fd = s->options->mode == MODE_START ? STDOUT_FILENO : STDERR_FILENO;
-	struct sink *sink = sink_terminal_new(fd, use_color(s->options, fd));
+	int fd = run_mode_lasts(o->mode) ? STDOUT_FILENO : STDERR_FILENO;
+
+	if (!o->log)
+		return sink_terminal_new(fd, use_color(o, fd), o->log_app);
+	const char *colon = strchr(o->log, ':');
+	return sink_syslog_new(colon ? colon + 1 : "/dev/log");
+}
+
+static int open_logs(struct supervisor *s, struct err *err)
+{
+	struct sink *sink = open_sink(s->options);
 
 	if (!sink)
 		return err_errno(err, -ENOMEM, "log");
 	s->router = router_new(s->loop, sink, err);
 	if (!s->router)
 		return -ENOMEM;
+	if (s->options->mode == MODE_UP)
+		router_pass_whole(s->router);
 	log_set_sink(log_to_router, s);
 	return 0;
 }
@@ -153,6 +170,9 @@ static int begin(struct supervisor *s, struct err *err)
 	r = feed_start_engine(s, err);
 	if (r < 0)
 		return r;
+	r = run_mode_lasts(s->options->mode) ? tell_begin(s) : 0;
+	if (r < 0)
+		return err_errno(err, r, "event loop");
 
 	r = launch_open(
 		s->loop, s->setup->launcher_fd, &supervisor_launch_events, s, &s->launch, err);
@@ -198,6 +218,8 @@ static void end(struct supervisor *s)
 	lives_free(s);
 	log_set_sink(NULL, NULL);
 	router_free(s->router);
+	answer_close(s->answer);
+	sd_event_source_disable_unref(s->tell);
 	sd_event_source_disable_unref(s->timer);
 	sd_event_source_disable_unref(s->acknowledge);
 	sd_event_source_disable_unref(s->retry);
@@ -228,7 +250,7 @@ int supervisor_run(const struct supervisor_setup *setup)
 
 	int r = begin(s, &err);
 	if (r < 0)
-		log_error("%s", err.text);
+		log_error("%s", err.text), notify_failed(&err);
 	else
 		(void)sd_event_loop(s->loop);
 

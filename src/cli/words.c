@@ -1,0 +1,94 @@
+/* Options back into words: for the daemon, which starts itself again, and for its apps. */
+#include "cli/private.h"
+
+#include <stdio.h>
+
+struct words {
+	char **list;
+	size_t n, cap;
+	bool failed;
+};
+
+void cli_words_free(char **words)
+{
+	for (size_t i = 0; words && words[i]; i++)
+		free(words[i]);
+	free(words);
+}
+
+static void add_taken(struct words *w, char *word)
+{
+	if (!word || mem_grow(&w->list, &w->cap, w->n + 2, 1024, sizeof *w->list) < 0) {
+		w->failed = true;
+		free(word);
+		return;
+	}
+	w->list[w->n++] = word;
+}
+
+static void add(struct words *w, const char *word)
+{
+	add_taken(w, strdup(word));
+}
+
+static void add_option(struct words *w, enum option_id id, const char *value)
+{
+	char *word = NULL;
+
+	if (!value)
+		return;
+	if (asprintf(&word, "--%s=%s", option_by_id(id)->name, value) < 0)
+		word = NULL;
+	add_taken(w, word);
+}
+
+static void add_flag(struct words *w, enum option_id id, bool on)
+{
+	char name[40];
+
+	(void)snprintf(name, sizeof name, "--%s", option_by_id(id)->name);
+	if (on)
+		add(w, name);
+}
+
+static void add_up(struct words *w, const struct options *o)
+{
+	static const char *const when[] = {"auto", "always", "never"};
+
+	add_flag(w, OPT_FOREGROUND, true);
+	add_option(w, OPT_DIR, o->apps_dir);
+	add_option(w, OPT_CONFIG, o->config);
+	add_option(w, OPT_LOG, o->log);
+	add_option(w, OPT_COLOR, when[o->color]);
+}
+
+char **cli_words(const struct options *o, enum run_mode mode, const char *program)
+{
+	struct words w = {0};
+	char number[16];
+
+	(void)snprintf(number, sizeof number, "%u", o->watchdog);
+	add(&w, program);
+	add(&w, mode == MODE_UP ? "up" : "start");
+	add_option(&w, OPT_DRIVER, o->driver);
+	add_option(&w, OPT_STATE_DIR, o->state_dir);
+	add_option(&w, OPT_RUNTIME_DIR, o->runtime_dir);
+	add_option(&w, OPT_WATCHDOG, number);
+	add_flag(&w, OPT_VERBOSE, o->verbose);
+	for (size_t i = 0; i < o->n_binds; i++) {
+		char *bind = NULL;
+
+		if (asprintf(&bind, "--bind=%s:%s", o->binds[i].host, o->binds[i].container) < 0)
+			bind = NULL;
+		add_taken(&w, bind);
+	}
+	if (mode == MODE_UP)
+		add_up(&w, o);
+	else
+		add_option(&w, OPT_COLOR, "never"); /* its output is a pipe of the daemon's */
+	if (w.failed) {
+		cli_words_free(w.list);
+		return NULL;
+	}
+	return w.list;
+}
