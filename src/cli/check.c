@@ -1,57 +1,14 @@
 /* What a release would do, or all that is wrong with it. Touches nothing. */
 #include "cli/private.h"
 
-#include "base/file.h"
 #include "base/str.h"
 #include "model/diff.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 
 #define SHOWN 400
 
 static const enum option_id takes[] = {OPT_AGAINST, 0};
-
-static void print_errors(const char *file, const struct release_errors *errors)
-{
-	for (size_t i = 0; i < errors->n; i++) {
-		const struct release_error *e = &errors->list[i];
-
-		(void)printf("%s:%u:%u: %s%s%s\n", file, e->line, e->column, e->path,
-			e->path[0] ? ": " : "", e->text);
-	}
-	if (errors->more)
-		(void)printf("%s: and more: these are the first %zu errors\n", file, errors->n);
-}
-
-/* NULL after saying why. */
-static struct release *load(const char *file)
-{
-	struct release_errors HSUP_CLEANUP(release_errors_done) errors = {0};
-	struct release *release = NULL;
-	_cleanup_free_ char *text = NULL;
-	size_t len;
-
-	int r = file_read(AT_FDCWD, file, LIMIT_RELEASE_BYTES, &text, &len);
-	if (r == -EFBIG)
-		(void)command_error(&command_check,
-			"%s: has more than the %zu bytes a release may have", file,
-			LIMIT_RELEASE_BYTES);
-	else if (r == -EINVAL)
-		(void)command_error(&command_check, "%s: is no regular file", file);
-	else if (r < 0)
-		(void)command_error(&command_check, "%s: %s", file, err_name(r));
-	if (r < 0)
-		return NULL;
-
-	r = release_parse(text, len, &release, &errors);
-	if (r == -EINVAL)
-		print_errors(file, &errors);
-	else if (r < 0)
-		(void)command_error(&command_check, "%s: %s", file, err_name(r));
-	return r < 0 ? NULL : release;
-}
 
 static bool is_plain(const char *word)
 {
@@ -143,7 +100,7 @@ static int print_diffs(const struct release *before, const struct release *now)
 
 static int check_one(const char *file, const struct release *old)
 {
-	struct release *r = load(file);
+	struct release *r = load_release(&command_check, file);
 
 	if (!r)
 		return EXIT_REFUSED;
@@ -161,7 +118,7 @@ static int run(struct options *o, int n_operands, char **operands)
 		return usage_error(&command_check, "no FILE given");
 	if (o->against && n_operands > 1)
 		return usage_error(&command_check, "one FILE only with --against");
-	if (o->against && !(old = load(o->against)))
+	if (o->against && !(old = load_release(&command_check, o->against)))
 		code = EXIT_REFUSED;
 	for (int i = 0; i < n_operands; i++) {
 		if (n_operands > 1)

@@ -8,6 +8,7 @@ static const struct command *const commands[] = {
 	&command_check,
 	&command_up,
 	&command_down,
+	&command_deploy,
 	&command_paths,
 	&command_version,
 	&command_help,

@@ -84,6 +84,16 @@ extern const char *const color_names[]; /* in the order of enum color_mode, NULL
 int parse_options(struct options *o, const struct command *c, int argc, char **argv,
 	uint64_t *given, int *ret_at) HSUP_MUST_CHECK;
 
+/* ---- load.c ---- */
+/* The bytes of a file, "-" = standard input; the caller's. Negative errno after a line on standard
+ * error. */
+int load_text(const struct command *c, const char *file, char **ret_text,
+	size_t *ret_len) HSUP_MUST_CHECK;
+/* NULL after its errors on standard output, one a line: "FILE:LINE:COLUMN: path: text". */
+struct release *parse_release(
+	const struct command *c, const char *file, const char *text, size_t len);
+struct release *load_release(const struct command *c, const char *file); /* both */
+
 /* ---- cli.c ---- */
 /* One line on standard error: "hsup start: text; see 'hsup help start'". c NULL: no command yet.
  * Returns EXIT_USAGE. */

@@ -1,8 +1,8 @@
 #include "cli/private.h"
 
 static const enum option_id takes[] = {OPT_CONTROL_DIR, OPT_DRIVER, OPT_APP, OPT_ONESHOT,
-	OPT_START_NUMBER, OPT_WATCHDOG, OPT_BIND, OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_CONTROL_SOCKET, OPT_COLOR,
-	OPT_VERBOSE, 0};
+	OPT_START_NUMBER, OPT_WATCHDOG, OPT_BIND, OPT_STATE_DIR, OPT_RUNTIME_DIR,
+	OPT_CONTROL_SOCKET, OPT_COLOR, OPT_VERBOSE, 0};
 
 static int run(struct options *o, int n_operands, char **operands)
 {

@@ -69,7 +69,8 @@ static int check_config(const struct options *o)
 	return r < 0 ? EXIT_REFUSED : EXIT_OK;
 }
 
-/* Where hsup itself makes a folder for each app, which would be taken for another app, and so on. */
+/* Where hsup itself makes a folder for each app, which would be taken for another app, and so on.
+ */
 static bool is_own_folder(const struct options *o)
 {
 	size_t len = strlen(o->state_dir);
