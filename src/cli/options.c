@@ -6,9 +6,7 @@
 #include "model/validate.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <unistd.h>
 
 const char *const color_names[] = {"auto", "always", "never", NULL};
 
@@ -17,19 +15,6 @@ const char *const color_names[] = {"auto", "always", "never", NULL};
 static const char *show(const char *value, char ret_text[SHOWN])
 {
 	return str_printable(value, strlen(value), ret_text, SHOWN);
-}
-
-static int apply_path(char **path, const char *value, struct err *err)
-{
-	char *absolute;
-	char shown[SHOWN];
-
-	int r = path_absolute(value, &absolute);
-	if (r < 0)
-		return err_errno(err, r, "%s", show(value, shown));
-	free(*path);
-	*path = absolute;
-	return 0;
 }
 
 static int apply_driver(struct options *o, const char *value, struct err *err)
@@ -123,7 +108,7 @@ static int apply_log(struct options *o, const char *option, const char *value, s
 	char shown[SHOWN];
 
 	if (strcmp(value, "syslog") != 0 && strncmp(value, "syslog:", 7) != 0)
-		return apply_path(&o->log_file, value, err);
+		return options_path(&o->log_file, value, err);
 	if (value[6] && (value[7] != '/' || strlen(value + 7) >= 108))
 		return err_set(err, -EINVAL,
 			"option '%s' must be a file, syslog, or syslog:/path/of/socket, not '%s'",
@@ -174,18 +159,18 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 	case OPT_DRIVER:
 		return apply_driver(o, value, err);
 	case OPT_CONTROL_DIR:
-		return apply_path(&o->control_dir, value, err);
+		return options_path(&o->control_dir, value, err);
 	case OPT_CONTROL_SOCKET:
 		o->control_socket = value;
 		return 0;
 	case OPT_STATE_DIR:
-		return apply_path(&o->state_dir, value, err);
+		return options_path(&o->state_dir, value, err);
 	case OPT_DIR:
-		return apply_path(&o->apps_dir, value, err);
+		return options_path(&o->apps_dir, value, err);
 	case OPT_CONFIG:
-		return apply_path(&o->config, value, err);
+		return options_path(&o->config, value, err);
 	case OPT_RUNTIME_DIR:
-		return apply_path(&o->runtime_dir, value, err);
+		return options_path(&o->runtime_dir, value, err);
 	case OPT_LOG:
 		return apply_log(o, option, value, err);
 	case OPT_LOG_APP:
@@ -221,81 +206,6 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 		return 0;
 	}
 	return 0;
-}
-
-/* A path that was not given: from the environment, where "" counts as unset. 1 = neither. */
-static int from_env(char **path, const char *name, struct err *err)
-{
-	const char *value = getenv(name);
-
-	if (*path)
-		return 0;
-	if (!value || !*value)
-		return 1;
-	int r = apply_path(path, value, err);
-	return r < 0 ? err_wrap(err, "%s", name) : 0;
-}
-
-struct path_option {
-	const char *option, *variable;
-	size_t member; /* of struct options, a char * */
-};
-
-static const struct path_option path_options[PATH_KINDS] = {
-	[PATH_STATE] = {"--state-dir", "HSUP_STATE_DIR", offsetof(struct options, state_dir)},
-	[PATH_RUNTIME] = {"--runtime-dir", "HSUP_RUNTIME_DIR",
-		offsetof(struct options, runtime_dir)},
-	[PATH_APPS] = {"--dir", "HSUP_APPS_DIR", offsetof(struct options, apps_dir)},
-	[PATH_LOG] = {"--log", NULL, offsetof(struct options, log_file)},
-	[PATH_CONFIG] = {"--config", "HSUP_CONFIG", offsetof(struct options, config)},
-};
-
-static int choose_path(
-	struct options *o, enum path_kind kind, const char **ret_why, struct err *err)
-{
-	const struct path_option *p = &path_options[kind];
-	void *member = (char *)o + p->member;
-	char **path = member;
-
-	*ret_why = *path ? p->option : p->variable;
-	int r = *path ? 0 : p->variable ? from_env(path, p->variable, err) : 1;
-	if (r > 0) {
-		r = path_default(kind, geteuid() == 0, o->state_dir, path, ret_why);
-		if (r == -ENOENT)
-			return err_set(err, -EINVAL, "HOME is not set: say where %s is with %s%s%s",
-				kind == PATH_STATE ? "state" : path_names[kind], p->option,
-				p->variable ? " or " : "", p->variable ? p->variable : "");
-		if (r < 0)
-			return err_errno(err, r, "%s", path_names[kind]);
-	}
-	return r;
-}
-
-int options_complete(struct options *o, struct err *err)
-{
-	const char *why;
-
-	int r = from_env(&o->control_dir, "HSUP_CONTROL_DIR", err);
-	if (r >= 0)
-		r = choose_path(o, PATH_STATE, &why, err);
-	if (r == 0)
-		r = choose_path(o, PATH_RUNTIME, &why, err);
-	return r;
-}
-
-int options_complete_paths(struct options *o, const char *ret_why[PATH_KINDS], struct err *err)
-{
-	const char *why[PATH_KINDS];
-	int r = 0;
-
-	for (int kind = 0; kind < PATH_KINDS && r == 0; kind++) {
-		/* In the foreground the log is standard output, unless told otherwise. */
-		if (kind == PATH_LOG && o->foreground && !o->log_file)
-			continue;
-		r = choose_path(
-			o, (enum path_kind)kind, ret_why ? &ret_why[kind] : &why[kind], err);
-	}
-	return r;
 }
 
 void cli_options_done(struct options *o)

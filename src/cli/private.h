@@ -68,14 +68,18 @@ int path_make(const char *path, mode_t mode, struct err *err) HSUP_MUST_CHECK;
 int options_apply(struct options *o, enum option_id id, const char *shown, const char *value,
 	struct err *err) HSUP_MUST_CHECK;
 
+extern const char *const color_names[]; /* in the order of enum color_mode, NULL-terminated */
+
+/* ---- options_paths.c ---- */
+/* Puts the absolute form of value in the place of *path. */
+int options_path(char **path, const char *value, struct err *err) HSUP_MUST_CHECK;
+
 /* What was not given, from the environment and the defaults: for a command that launches an app. */
 int options_complete(struct options *o, struct err *err) HSUP_MUST_CHECK;
 
 /* The same for the daemon and its clients: every path. ret_why: NULL, or room for what says so. */
 int options_complete_paths(
 	struct options *o, const char *ret_why[PATH_KINDS], struct err *err) HSUP_MUST_CHECK;
-
-extern const char *const color_names[]; /* in the order of enum color_mode, NULL-terminated */
 
 /* ---- parse.c ---- */
 /* Takes the options of argv (argv[0] is skipped): those in front of the command's name when c is

@@ -1,5 +1,6 @@
-/* The folder of apps from inside: apps_dir.c is the source, apps_scan.c reads the folder,
- * apps_release.c makes a release of what it found. */
+/* The folder of apps from inside: apps_dir.c is the source, apps_watch.c watches, apps_scan.c reads
+ * the folder, apps_launched.c knows what is launched, apps_release.c makes a release of what it
+ * found. */
 #pragma once
 
 #include "source/apps_dir.h"
@@ -23,6 +24,10 @@ struct name_list {
 	size_t n, cap;
 };
 
+struct submission { /* what there is to know is in the folder */
+	char nothing;
+};
+
 struct apps_dir {
 	struct apps_dir_setup setup;
 	struct config config;
@@ -44,17 +49,31 @@ struct apps_dir {
 /* ---- apps_dir.c ---- */
 void apps_notice(struct apps_dir *a, enum notice_level level, const char *fmt, ...)
 	HSUP_PRINTF(3, 4);
+
+/* ---- apps_watch.c ---- */
+int apps_watch_begin(struct apps_dir *a, sd_event *loop) HSUP_MUST_CHECK;
+void apps_watch_end(struct apps_dir *a);
+/* Looks for everything, and delivers a release when something has changed. */
+void apps_look(struct apps_dir *a);
+void apps_look_again(struct apps_dir *a); /* a moment later */
 void apps_watch_app(struct apps_dir *a, struct app *app);
 void apps_unwatch_app(struct apps_dir *a, struct app *app);
 
-/* ---- apps_scan.c ---- */
+/* ---- apps_launched.c ---- */
+bool names_have(const struct name_list *names, const char *name);
+int names_add(struct name_list *names, const char *name);
+void names_remove(struct name_list *names, size_t at);
+void names_free(struct name_list *names);
+
 /* Reads hsup.json and what was launched. -EINVAL when the file is wrong and nothing was launched
  * yet; else a fault is kept to be told, and nothing new is launched. */
 int apps_read_config(struct apps_dir *a, struct err *err) HSUP_MUST_CHECK;
+void apps_write_launched(struct apps_dir *a);
+void apps_forget_launched(struct apps_dir *a); /* the daemon stops */
+
+/* ---- apps_scan.c ---- */
 /* Looks what apps there are. On failure all is as it was. */
 int apps_scan(struct apps_dir *a, struct err *err) HSUP_MUST_CHECK;
-void apps_forget_launched(struct apps_dir *a); /* the daemon stops */
-void names_free(struct name_list *names);
 
 /* ---- apps_release.c ---- */
 /* Of the apps that are launched. NULL = out of memory. */
