@@ -62,6 +62,7 @@ class App:
         self.mark = uuid.uuid4().hex
         self.user = user
         self.env = dict(os.environ, HSUP_TEST_MARK=self.mark, HSUP_STATE_DIR=str(self.folder / "state"),
+                        HSUP_RUNTIME_DIR=str(self.folder / "run"),
                         **(env or {}))
         self.env.pop("HSUP_CONTROL_DIR", None)
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -73,7 +73,8 @@ static bool is_alive(const struct daemon *d)
 {
 	struct proc p;
 
-	return d->pid > 0 && proc_look(d->pid, &p) == 0 && p.start == d->start;
+	/* A dead one whose parent does not care may stand there for long. */
+	return d->pid > 0 && proc_look(d->pid, &p) == 0 && p.start == d->start && p.state != 'Z';
 }
 
 /* Who only looks holds it for an instant, and who has it writes his name a moment later: what is
@@ -174,11 +175,11 @@ int daemon_ask(const struct options *o, const struct daemon *d, int timeout_ms, 
 	size_t size)
 {
 	uint64_t end = clock_now() + (uint64_t)timeout_ms * NSEC_PER_MSEC;
-	struct proc p;
+	struct proc p = {0};
 
 	/* It may be about to start, or its supervisor may. */
 	for (uint64_t now; (now = clock_now()) < end; (void)poll(NULL, 0, MOMENT)) {
-		if (proc_look(d->pid, &p) < 0 || p.start != d->start) {
+		if (!is_alive(d) || proc_look(d->pid, &p) < 0) {
 			(void)snprintf(ret_text, size, "its launcher is dead");
 			return -ETIMEDOUT;
 		}

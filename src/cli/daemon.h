@@ -32,8 +32,8 @@ int daemon_find(const struct options *o, struct daemon *d, struct err *err) HSUP
 /* Says in the file that this process is the daemon. */
 int daemon_sign(const struct options *o, int lock, struct err *err) HSUP_MUST_CHECK;
 
-/* Asks it for a sign of life: 0 with what it says ("3 apps"), or -ETIMEDOUT with why it is taken
- * for dead. Waits at most timeout_ms. */
+/* Asks it for a sign of life: 0 with what it says ("3 apps", "stopping, 2 apps"), or -ETIMEDOUT
+ * with why it is taken for dead. Waits at most timeout_ms. */
 int daemon_ask(const struct options *o, const struct daemon *d, int timeout_ms, char *ret_text,
 	size_t size) HSUP_MUST_CHECK;
 

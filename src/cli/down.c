@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 #define PATIENCE   120 /* seconds, unless told otherwise */
-#define HURRY	   10  /* seconds that a daemon told twice has */
+#define ANSWER_MS  500
+#define HURRY	   10 /* seconds that a daemon told twice has */
 #define SAY_FIRST  1000
 #define SAY_EVERY  5000 /* ms */
 #define APPS_SHOWN 5
@@ -81,10 +82,19 @@ static int escalate(const struct daemon *d, int pidfd)
 	return command_error(&command_down, "pid %d cannot be killed", (int)d->pid);
 }
 
+/* Told a second time it would kill. */
+static bool is_stopping(const struct options *o, const struct daemon *d)
+{
+	char said[200];
+
+	return daemon_ask(o, d, ANSWER_MS, said, sizeof said) == 0 &&
+	       strncmp(said, "stopping", 8) == 0;
+}
+
 static int stop(const struct options *o, const struct daemon *d, int pidfd)
 {
 	unsigned seconds = o->timeout == OPTIONS_NO_TIMEOUT ? PATIENCE : o->timeout;
-	int r = proc_signal(pidfd, SIGTERM);
+	int r = is_stopping(o, d) ? 0 : proc_signal(pidfd, SIGTERM);
 	int code = EXIT_OK;
 
 	if (r < 0)

@@ -13,7 +13,9 @@ static void say(void *userdata, char *ret_line, size_t size)
 
 	for (size_t i = 0; i < n; i++)
 		up += dyno_ready(engine_dyno(s->engine, i));
-	if (up == n)
+	if (s->stopping)
+		(void)snprintf(ret_line, size, "stopping, %zu %s%s", n, what, n == 1 ? "" : "s");
+	else if (up == n)
 		(void)snprintf(ret_line, size, "%zu %s%s", n, what, n == 1 ? "" : "s");
 	else
 		(void)snprintf(ret_line, size, "%zu of %zu %ss up", up, n, what);
