@@ -89,6 +89,8 @@ static int set_up(void **state)
 	cli_set_drivers(drivers, ARRAY_SIZE(drivers));
 	(void)setenv("HSUP_CONTROL_DIR", "/srv/from-env", 1);
 	(void)setenv("HSUP_STATE_DIR", "/srv/state", 1);
+	(void)setenv("HSUP_RUNTIME_DIR", "/srv/run", 1);
+	(void)setenv("HOME", "/home/u", 1);
 	return 0;
 }
 
@@ -241,6 +243,78 @@ static void default_paths(void **state)
 	assert_int_equal(path_default(PATH_STATE, false, NULL, &path, &why), -ENOENT);
 	assert_int_equal(path_default(PATH_CONFIG, false, NULL, &path, &why), -ENOENT);
 	assert_null(path);
+}
+
+/* What a daemon and its apps are told comes out of the parser as it went in. */
+static void words_and_back(void **state)
+{
+	(void)state;
+	struct outcome _done_ c = call("up", "--dir", "/srv/a b", "--config=/c.json", "-d", "dry",
+		"--bind", "/a:/b", "--watchdog", "7", "--log", "syslog:/dev/x", "-v",
+		"--runtime-dir", "/run/x");
+	assert_int_equal(c.r, EXIT_OK);
+	assert_int_equal(c.o.mode, MODE_UP);
+	char **words = cli_words(&c.o, MODE_UP, "hsup"), **start;
+	int n = 0;
+	while (words[n])
+		n++;
+	struct outcome _done_ up = call_argv(n, words);
+	assert_int_equal(up.r, EXIT_OK);
+	assert_true(up.o.foreground);
+	assert_string_equal(up.o.apps_dir, "/srv/a b");
+	assert_string_equal(up.o.config, "/c.json");
+	assert_string_equal(up.o.driver, "null");
+	assert_string_equal(up.o.binds[0].container, "/b");
+	assert_int_equal(up.o.watchdog, 7);
+	assert_string_equal(up.o.log, "syslog:/dev/x");
+	assert_string_equal(up.o.state_dir, c.o.state_dir);
+	assert_string_equal(up.o.runtime_dir, "/run/x");
+	assert_true(up.o.verbose);
+
+	/* Of an app: that is named behind. */
+	start = cli_words(&c.o, MODE_START, "/bin/hsup");
+	assert_string_equal(start[0], "/bin/hsup");
+	n = 0;
+	while (start[n])
+		n++;
+	struct outcome _done_ app = call_argv(n, start);
+	assert_int_equal(app.r, EXIT_OK);
+	assert_int_equal(app.o.mode, MODE_START);
+	assert_int_equal(app.o.color, COLOR_NEVER);
+	assert_string_equal(app.o.runtime_dir, "/run/x");
+	assert_int_equal(app.o.n_binds, 1);
+	assert_null(app.o.log);
+	cli_words_free(words);
+	cli_words_free(start);
+}
+
+static void the_daemon_s_options(void **state)
+{
+	(void)state;
+	expect_usage(call("up", "now"), "hsup up: takes no operands; see 'hsup help up'\n");
+	expect_usage(call("up", "--log", "syslog:dev/log"),
+		"hsup up: option '--log' must be a file, syslog, or syslog:/path/of/socket, not "
+		"'syslog:dev/log'; see 'hsup help up'\n");
+	expect_usage(call("start", "--log-app", "a.b"),
+		"hsup start: option '--log-app' must be 1 to 63 letters, digits, \"-\" or \"_\", "
+		"not 'a.b'; see 'hsup help start'\n");
+	expect_usage(call("down", "--timeout", "x"), "hsup down: option '--timeout' must be a "
+						     "whole number from 0 to 86400, not 'x'; see "
+						     "'hsup help down'\n");
+	expect_usage(call("start", "--force"), "hsup start: '--force' is not an option of this "
+					       "command; see 'hsup help start'\n");
+	expect_usage(call("boot"),
+		"hsup boot: takes one of install, remove, show; see 'hsup help boot'\n");
+	expect_usage(call("boot", "instal"),
+		"hsup boot: takes install, remove or show, not 'instal'; see 'hsup help boot'\n");
+
+	/* In the foreground the log is standard output, unless told otherwise. */
+	struct outcome _done_ back = call("up"), front = call("up", "--foreground"),
+			      file = call("up", "--foreground", "--log", "/x.log");
+	assert_string_equal(back.o.log_file, "/srv/state/hsup.log");
+	assert_null(front.o.log_file);
+	assert_string_equal(file.o.log_file, "/x.log");
+	assert_int_equal(back.o.timeout, OPTIONS_NO_TIMEOUT);
 }
 
 static void binds(void **state)
@@ -561,6 +635,8 @@ int main(void)
 		cmocka_unit_test_setup(defaults_come_from_the_environment, set_up),
 		cmocka_unit_test_setup(paths_become_absolute, set_up),
 		cmocka_unit_test_setup(default_paths, set_up),
+		cmocka_unit_test_setup(words_and_back, set_up),
+		cmocka_unit_test_setup(the_daemon_s_options, set_up),
 		cmocka_unit_test_setup(binds, set_up),
 		cmocka_unit_test_setup(quantities, set_up),
 		cmocka_unit_test_setup(unknown_options, set_up),

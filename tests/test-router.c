@@ -24,6 +24,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -31,7 +32,8 @@
 
 struct fake {
 	struct sink sink;
-	struct strbuf *out; /* "procid:text\n" of what was flushed; outlives the router */
+	struct strbuf *out; /* "procid:text\n", or "whole:text\n", of what was flushed; outlives the
+			       router */
 	struct strbuf held;
 	size_t room; /* lines it takes before it is full */
 	size_t n_held;
@@ -56,7 +58,7 @@ static int fake_line(struct sink *s, const struct log_line *line)
 	f->n_held++;
 	assert_true(line->wall_ns > 0);
 	assert_string_equal(line->source, line->stream == STREAM_SYSTEM ? "hsup" : "app");
-	(void)strbuf_printf(&f->held, "%s:", line->procid);
+	(void)strbuf_printf(&f->held, "%s:", line->whole ? "whole" : line->procid);
 	(void)strbuf_add(&f->held, line->text, line->len);
 	return strbuf_puts(&f->held, "\n");
 }
@@ -553,6 +555,46 @@ static void done_may_come_back_in(void **state)
 
 /* ---- the terminal sink ---- */
 
+#define STAMP "2026-11-21T08:00:00.123456+00:00 "
+
+static void whole_lines_pass_as_they_are(void **state)
+{
+	struct world *w = *state;
+	struct strbuf HSUP_CLEANUP(strbuf_done) longest = STRBUF(0);
+	int p[2];
+
+	make_pipe(p);
+	follow(w, "shop.1", p[0]);
+	say(p[1], STAMP "app[a/web.1]: before anybody said so\n");
+	(void)settle(w);
+	expect_out(w, "shop.1:" STAMP "app[a/web.1]: before anybody said so\n");
+
+	strbuf_reset(&w->out);
+	router_pass_whole(w->router);
+	say(p[1], STAMP "app[a/web.1]: hi\n" STAMP "hsup[a/web.1]: \n");
+	say(p[1], "hsup-launcher: a word\n" STAMP "other[a]: hi\n\n");
+	say(p[1], "2026-11-21 08:00:00.123456+00:00 app[a/web.1]: hi\n" STAMP "app[\n");
+	(void)settle(w);
+	expect_out(w, "whole:" STAMP "app[a/web.1]: hi\n"
+		      "whole:" STAMP "hsup[a/web.1]: \n"
+		      "shop.1:hsup-launcher: a word\n"
+		      "shop.1:" STAMP "other[a]: hi\n"
+		      "shop.1:\n"
+		      "shop.1:2026-11-21 08:00:00.123456+00:00 app[a/web.1]: hi\n"
+		      "shop.1:" STAMP "app[\n");
+
+	/* The longest that another hsup writes is not cut once more. */
+	strbuf_reset(&w->out);
+	(void)strbuf_puts(&longest, STAMP "app[a/web.1]: ");
+	for (int i = 0; i < LIMIT_LINE; i++)
+		(void)strbuf_puts(&longest, "x");
+	(void)strbuf_puts(&longest, "\n");
+	say(p[1], longest.data);
+	(void)settle(w);
+	assert_int_equal(w->out.len, strlen("whole:") + longest.len);
+	close(p[1]);
+}
+
 static struct log_line sample(const char *text)
 {
 	return (struct log_line){
@@ -596,6 +638,104 @@ static void the_format(void **state)
 static void note_writable(void *userdata)
 {
 	++*(unsigned *)userdata;
+}
+
+static void the_format_with_an_app(void **state)
+{
+	struct log_line line = sample("hi"),
+			whole = sample("hsup[blog/web.1]: own stamp, own name");
+	int p[2];
+	char got[200] = {0};
+
+	(void)state;
+	make_pipe(p);
+	struct sink *s = sink_terminal_new(p[1], false, "shop");
+	whole.whole = true;
+	assert_int_equal(s->ops->line(s, &line), 0);
+	assert_int_equal(s->ops->line(s, &whole), 0);
+	assert_int_equal(s->ops->flush(s), 0);
+	assert_true(read(p[0], got, sizeof got - 1) > 0);
+	assert_string_equal(got, "2026-11-21T08:00:00.123456+00:00 app[shop/web.1]: hi\n"
+				 "hsup[blog/web.1]: own stamp, own name\n");
+	s->ops->free(s);
+	close(p[0]);
+	close(p[1]);
+}
+
+static void expect_message(int log, const char *expected)
+{
+	char got[300] = {0}, whole[300];
+	ssize_t n = recv(log, got, sizeof got - 1, MSG_DONTWAIT);
+
+	(void)snprintf(whole, sizeof whole, "<30>hsup[%d]: %s", (int)getpid(), expected);
+	assert_true(n > 0);
+	assert_string_equal(got, whole);
+}
+
+static int listen_at(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (const struct sockaddr *)address, sizeof *address), 0);
+	return fd;
+}
+
+static int send_line(struct sink *s, const char *text, bool whole)
+{
+	struct log_line line = sample(text);
+
+	line.whole = whole;
+	assert_int_equal(s->ops->line(s, &line), 0);
+	return s->ops->flush(s);
+}
+
+static void the_system_s_log(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	(void)state;
+	(void)snprintf(
+		address.sun_path, sizeof address.sun_path, "/tmp/hsup-test-%d.sock", (int)getpid());
+	struct sink *s = sink_syslog_new(address.sun_path);
+
+	/* Nobody listens: nobody waits. */
+	assert_int_equal(send_line(s, "one", false), 0);
+	assert_int_equal(send_line(s, "two", false), 0);
+	int log = listen_at(&address);
+	assert_int_equal(send_line(s, "three", false), 0);
+	expect_message(log, "2 lines were lost while the system's log could not be reached");
+	expect_message(log, "app[web.1]: three");
+	(void)send_line(s, "2026-11-21T08:00:00.123456+00:00 app[shop/web.1]: four", true);
+	expect_message(log, "app[shop/web.1]: four");
+
+	/* It was started again: another socket of the same name. */
+	close(log);
+	(void)unlink(address.sun_path);
+	log = listen_at(&address);
+	assert_int_equal(send_line(s, "five", false), 0);
+	expect_message(log, "app[web.1]: five");
+
+	/* It does not read: then it is told when it does. */
+	unsigned sent = 0, called = 0;
+	sd_event *loop = NULL;
+	while (send_line(s, "six", false) == 0)
+		assert_true(++sent < 100000);
+	struct log_line line = sample("seven");
+	assert_int_equal(s->ops->line(s, &line), -EAGAIN);
+	assert_int_equal(s->ops->wait(s, NSEC_PER_MSEC), -ETIMEDOUT);
+	assert_int_equal(sd_event_new(&loop), 0);
+	assert_int_equal(s->ops->when_writable(s, loop, note_writable, &called), 0);
+	assert_int_equal(sd_event_run(loop, 0), 0);
+	for (unsigned i = 0; i < sent; i++)
+		expect_message(log, "app[web.1]: six");
+	assert_true(sd_event_run(loop, NSEC_PER_SEC / 1000) > 0);
+	assert_int_equal(called, 1);
+	assert_int_equal(s->ops->flush(s), 0);
+	expect_message(log, "app[web.1]: six");
+	s->ops->free(s);
+	sd_event_unref(loop);
+	close(log);
+	(void)unlink(address.sun_path);
 }
 
 /* A blocking descriptor shared with others: never waited on, never changed; nothing lost. */
@@ -777,7 +917,10 @@ int main(void)
 		ROUTER(two_taps_are_fair),
 		ROUTER(notes_wait_and_are_counted),
 		ROUTER(done_may_come_back_in),
+		ROUTER(whole_lines_pass_as_they_are),
 		cmocka_unit_test(the_format),
+		cmocka_unit_test(the_format_with_an_app),
+		cmocka_unit_test(the_system_s_log),
 		cmocka_unit_test(a_full_pipe_does_not_block),
 		cmocka_unit_test(a_full_socket_does_not_block),
 		cmocka_unit_test(a_stopped_terminal_does_not_block),
