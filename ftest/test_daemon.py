@@ -622,7 +622,7 @@ def test_boot_installs_a_unit_and_removes_it(daemon):
         done = daemon.hsup("boot", verb, "--root", root)
         assert done.returncode == 1 and "left alone" in done.stderr
     assert unit.exists()
-    assert daemon.hsup("boot", "instal").returncode == 2
+    assert daemon.hsup("boot", "insert").returncode == 2
 
 
 def test_the_unit_is_one_that_systemd_takes(daemon):

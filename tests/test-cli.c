@@ -305,8 +305,8 @@ static void the_daemon_s_options(void **state)
 					       "command; see 'hsup help start'\n");
 	expect_usage(call("boot"),
 		"hsup boot: takes one of install, remove, show; see 'hsup help boot'\n");
-	expect_usage(call("boot", "instal"),
-		"hsup boot: takes install, remove or show, not 'instal'; see 'hsup help boot'\n");
+	expect_usage(call("boot", "insert"),
+		"hsup boot: takes install, remove or show, not 'insert'; see 'hsup help boot'\n");
 
 	/* In the foreground the log is standard output, unless told otherwise. */
 	struct outcome _done_ back = call("up"), front = call("up", "--foreground"),
