@@ -10,7 +10,6 @@ import pytest
 
 from vm import Initrd, Machine
 
-# Without the 0 the kernel itself boots again on Ctrl-Alt-Del, at once; with it, it tells PID 1 by INT.
 INIT = """#!/bin/sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
