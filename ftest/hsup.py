@@ -225,6 +225,10 @@ class App:
         return sorted(pid for pid in children_of(self.launcher) if pid in set(marked_processes(self.mark))
                       and command_line(pid).split("\0")[0] != str(self.build / "hsup"))
 
+    def marked(self):
+        """Everything of this app that lives, whoever its parent is."""
+        return marked_processes(self.mark)
+
     def wait_dynos(self, n):
         return wait_until(lambda: (lambda d: d if len(d) == n else None)(self.dynos()) if n else
                           (not self.dynos()), f"{n} dynos; there are {self.dynos()}")

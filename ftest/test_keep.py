@@ -233,7 +233,7 @@ def test_one_launcher_to_a_table(keep, folder):
     done = subprocess.run([LAUNCHER, "--table", folder / "table", "--", "true"], capture_output=True, text=True,
                           timeout=20)
     assert done.returncode == 1
-    assert f"it runs already: hsup-launcher {first.process.pid} holds {folder / 'table'}\n" in done.stderr
+    assert f"it runs already, as pid {first.process.pid}, which holds {folder / 'table'}\n" in done.stderr
 
 
 def test_stop_ends_what_was_found(keep):
@@ -555,3 +555,90 @@ def test_a_tag_can_be_replaced(keep):
     assert w.list()[1]["tag"] == b"new"
     w.send(TAG, w.child(1) + struct.pack("=II", 4, 0) + b"abc")  # the length lies
     assert w.receive() is None
+
+
+# ---- hsup itself ----
+
+COUNTER = ["sh", "-c", "n=0; while :; do n=$((n+1)); echo count $n; sleep 0.01; done"]
+
+
+def counts(app, dyno):
+    return [int(text.split()[1]) for _, text in app.app_lines(dyno) if text.startswith("count ")]
+
+
+def killed(app):
+    """The launcher and its supervisor, at once; the output that was read stays with the app."""
+    pids = [app.supervisor(), app.launcher]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    app.process.wait()
+    for reader in app.readers:
+        reader.join(5)
+
+
+def test_hsup_start_finds_what_a_killed_one_left(app):
+    app.submit(app.release(("web", COUNTER, 2), ("once", ["sleep", "1000"], 1)))
+    app.start()
+    app.wait_up("web.1", "web.2", "once.1")
+    before = app.dynos()
+    assert len(before) == 3
+    for _ in range(3):
+        killed(app)
+        assert all(alive(pid) for pid in before)
+        mark = len(app.lines)
+        app.start()
+        app.wait_line("found 3 dynos running", since=mark)
+        app.wait_line(r"app\[web.1\]: count", since=mark)
+    # Not started twice, and nothing is missing or comes twice.
+    assert sorted(p for p in app.marked() if command_line(p).startswith(("sh\0", "sleep\0001000"))) == before
+    for dyno in ("web.1", "web.2"):
+        seen = counts(app, dyno)
+        assert seen == list(range(1, len(seen) + 1))
+    # One that dies: nobody knows how; it is restarted all the same, as an own child this time.
+    os.kill(before[-1], signal.SIGKILL)
+    app.wait_line(r"hsup\[(web|once)\.\d\]: process ended, nobody knows how")
+    assert len(app.wait_dynos(1)) == 1
+    assert app.stop() == 0
+    assert not any(alive(pid) for pid in before)
+
+
+def test_hup_restarts_the_supervisor_and_nothing_else(app):
+    app.submit(app.release(("web", COUNTER, 3)))
+    app.start()
+    app.wait_up("web.1", "web.2", "web.3")
+    dynos, supervisor = app.dynos(), app.supervisor()
+    for _ in range(3):
+        mark = len(app.lines)
+        app.process.send_signal(signal.SIGHUP)
+        app.wait_line("found 3 dynos running", since=mark)
+    assert app.dynos() == dynos and app.supervisor() != supervisor
+    app.wait_line(r"app\[web.1\]: count", since=len(app.lines))
+    for dyno in ("web.1", "web.2", "web.3"):
+        seen = counts(app, dyno)
+        assert seen == list(range(1, len(seen) + 1))
+
+
+def test_hsup_upgrade(app):
+    app.submit(app.release(("web", COUNTER, 3)))
+    app.start()
+    app.wait_up("web.1", "web.2", "web.3")
+    dynos, supervisor = app.dynos(), app.supervisor()
+    for round in (1, 2):
+        done = app.hsup("upgrade", "-C", app.control)
+        assert (done.returncode, done.stderr) == (0, "")
+        app.wait_line("found 3 dynos running", count=round)
+    assert app.dynos() == dynos and app.supervisor() != supervisor
+    app.wait_line(r"app\[web.1\]: count", since=len(app.lines))
+    for dyno in ("web.1", "web.2", "web.3"):
+        seen = counts(app, dyno)
+        assert seen == list(range(1, len(seen) + 1))
+    assert app.stop() == 0
+
+
+def test_dynos_die_with_the_launcher_when_told(app):
+    app.submit(app.release(("web", ["sleep", "1000"], 2)))
+    app.start("--die-with-launcher")
+    app.wait_up("web.1", "web.2")
+    dynos = app.dynos()
+    killed(app)
+    wait_until(lambda: not any(alive(pid) for pid in dynos), "the dynos to die")

@@ -125,7 +125,7 @@ def test_what_a_dyno_gets(app):
     assert re.fullmatch(r"[0-9a-f-]{36}", environ["HEROKU_DYNO_ID"])
     assert 5001 <= int(environ["PORT"]) < 65536
     assert environ["PATH"] and environ["HOME"]
-    assert not [name for name in environ if name.startswith("HSUP_") and name != "HSUP_TEST_MARK"]
+    assert not [name for name in environ if name.startswith("HSUP_") and name not in ("HSUP_TEST_MARK", "HSUP_CHILD")]
 
 
 def test_ports_are_each_dyno_s_own_and_busy_ones_are_skipped(app):
@@ -258,6 +258,10 @@ def test_a_control_directory_has_one_holder(app, make_app, build):
     app.submit(app.release(("web", SLEEP, 1), Env={"WHO": "holder"}))
     app.wait_up("web.1")
     second = app.hsup("start", "-C", app.control)
+    assert second.returncode == 1
+    assert f"it runs already, as pid {app.launcher}, which holds" in second.stderr
+    # Also when it knows nothing of the other's table.
+    second = app.hsup("start", "-C", app.control, "--runtime-dir", app.folder / "other")
     assert second.returncode == 1
     assert f"pid {app.supervisor()}" in second.stderr + second.stdout
     # run uses what is loaded, and leaves `new` to the holder

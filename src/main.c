@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "config.h"
 #include "drivers/driver.h"
+#include "keep.h"
 #include "source/apps_dir.h"
 #include "source/control_dir.h"
 #include "supervisor/supervisor.h"
@@ -20,7 +21,7 @@
 #include <unistd.h>
 
 /* A program of ours: beside this one (a build tree), or where it was installed. */
-static int find_program(const char *name, char ret_path[PATH_MAX])
+static int find_program(const char *name, char ret_path[PATH_MAX], bool *ret_beside)
 {
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -30,9 +31,12 @@ static int find_program(const char *name, char ret_path[PATH_MAX])
 		char *slash = strrchr(self, '/');
 		if ((size_t)snprintf(ret_path, PATH_MAX, "%.*s/%s", (int)(slash - self), self,
 			    name) < PATH_MAX &&
-			access(ret_path, X_OK) == 0)
+			access(ret_path, X_OK) == 0) {
+			*ret_beside = true;
 			return 0;
+		}
 	}
+	*ret_beside = false;
 	const char *libexec = getenv("HSUP_LIBEXEC_DIR");
 	if ((size_t)snprintf(ret_path, PATH_MAX, "%s/%s",
 		    libexec && *libexec ? libexec : HSUP_LIBEXEC_DIR, name) < PATH_MAX &&
@@ -61,24 +65,25 @@ static int find_self(char ret_path[PATH_MAX])
 
 static int become_launcher(const struct options *o, char **words)
 {
-	char launcher[PATH_MAX], slug[PATH_MAX], self[PATH_MAX], watchdog[32];
+	char launcher[PATH_MAX], slug[PATH_MAX], self[PATH_MAX];
 	size_t n = 0, at = 0;
+	struct keep keep;
+	bool beside;
 
-	if (find_program("hsup-launcher", launcher) < 0 || find_program("hsup-slug", slug) < 0 ||
-		find_self(self) < 0)
+	if (find_program("hsup-slug", slug, &beside) < 0 ||
+		find_program("hsup-launcher", launcher, &beside) < 0 || find_self(self) < 0)
 		return EXIT_REFUSED;
+	keep_options(o, beside, &keep);
 	while (words[n])
 		n++;
-	const char **args = calloc(n + 8, sizeof *args);
+	const char **args = calloc(n + KEEP_ARGS + 4, sizeof *args);
 	if (!args) {
 		log_error("out of memory");
 		return EXIT_REFUSED;
 	}
 	args[at++] = launcher;
-	if (o->verbose)
-		args[at++] = "--verbose";
-	(void)snprintf(watchdog, sizeof watchdog, "--watchdog=%u", o->watchdog);
-	args[at++] = watchdog;
+	for (unsigned i = 0; i < keep.n_args; i++)
+		args[at++] = keep.args[i];
 	args[at++] = "--";
 	args[at++] = self;
 	for (size_t i = 1; i < n; i++)
@@ -129,6 +134,7 @@ static int open_apps_dir(
 static int be_supervisor(const struct options *o, const char *fd_text)
 {
 	char slug_helper[PATH_MAX];
+	bool beside;
 	unsigned fd;
 
 	if (parse_uint(fd_text, INT_MAX, &fd) < 0) {
@@ -144,7 +150,7 @@ static int be_supervisor(const struct options *o, const char *fd_text)
 	}
 	/* Looked for before anything was started; if it has gone since, the slug that needs it is
 	 * refused, and what runs runs on. */
-	(void)find_program("hsup-slug", slug_helper);
+	(void)find_program("hsup-slug", slug_helper, &beside);
 	bool up = o->mode == MODE_UP;
 	struct supervisor_setup setup = {
 		.options = o,

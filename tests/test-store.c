@@ -299,7 +299,7 @@ static void test_tables_of_others(void **state)
 	if (child == 0) {
 		char pid[24];
 
-		(void)snprintf(pid, sizeof pid, "hsup-launcher %d ", (int)getppid());
+		(void)snprintf(pid, sizeof pid, "as pid %d, ", (int)getppid());
 		_exit(table_open(path, &second, &old, &err) == -EBUSY && strstr(err.text, pid) ? 0
 											       : 1);
 	}

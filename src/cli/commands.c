@@ -33,6 +33,8 @@ static const struct option_record options[] = {
 		"number of the first dyno of a type (default: 1)"},
 	{OPT_WATCHDOG, 0, "watchdog", "SECONDS",
 		"replace a supervisor that hangs for so long; 0: never (default: 30)"},
+	{OPT_DIE_WITH_LAUNCHER, 0, "die-with-launcher", NULL,
+		"kill the dynos when the launcher is killed; else the next start finds them"},
 	{OPT_BIND, 0, "bind", "HOST:CONTAINER",
 		"a path of the host for dynos with files of their own (not simple)"},
 	{OPT_COLOR, 0, "color", "WHEN", "auto, always or never (default: auto)", COMPLETE_COLOR},

@@ -134,6 +134,7 @@ static int apply_flag(struct options *o, enum option_id id)
 	bool *const flags[OPT_MAX] = {
 		[OPT_ONESHOT] = &o->oneshot,
 		[OPT_VERBOSE] = &o->verbose,
+		[OPT_DIE_WITH_LAUNCHER] = &o->die_with_launcher,
 		[OPT_FOREGROUND] = &o->foreground,
 		[OPT_FORCE] = &o->force,
 		[OPT_KILL] = &o->kill,
@@ -194,6 +195,7 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 		return 0;
 	case OPT_ONESHOT:
 	case OPT_VERBOSE:
+	case OPT_DIE_WITH_LAUNCHER:
 	case OPT_FOREGROUND:
 	case OPT_FORCE:
 	case OPT_KILL:

@@ -111,7 +111,7 @@ static int lock(struct table_file *f, const char *path, struct err *err)
 	if (fcntl(f->fd, F_GETLK, &other) < 0 || other.l_type == F_UNLCK)
 		other.l_pid = 0;
 	return err_set(
-		err, -EBUSY, "it runs already: hsup-launcher %d holds %s", (int)other.l_pid, path);
+		err, -EBUSY, "it runs already, as pid %d, which holds %s", (int)other.l_pid, path);
 }
 
 static int make_new(struct table_file *f, const char *boot)

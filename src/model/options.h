@@ -48,6 +48,7 @@ struct options {
 	bool oneshot;
 	unsigned start_number; /* from 1 */
 	unsigned watchdog; /* seconds that the launcher bears a silent supervisor; 0 = for ever */
+	bool die_with_launcher; /* dynos do */
 	enum color_mode color;
 	bool verbose;
 	bool foreground;	  /* of `up` */
