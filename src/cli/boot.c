@@ -65,23 +65,24 @@ static int prepare(struct boot *b)
 
 /* ---- a file ---- */
 
-/* 1 and its text, 0 = it is not there, or an exit code (negated) after saying that it is not ours.
- */
+/* EXIT_OK and its text, NULL = it is not there; or another exit code after saying that it is not
+ * ours. */
 static int read_ours(const struct boot *b, char **ret_text)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t len;
 	int r = file_read(AT_FDCWD, b->path, BOOT_FILE_BYTES, &text, &len);
 
+	*ret_text = NULL;
 	if (r == -ENOENT)
-		return 0;
+		return EXIT_OK;
 	if (r < 0)
-		return -command_error(&command_boot, "%s: %s", b->path, err_name(r));
+		return command_error(&command_boot, "%s: %s", b->path, err_name(r));
 	if (!strstr(text, BOOT_MARK))
-		return -command_error(&command_boot,
+		return command_error(&command_boot,
 			"%s was not installed by 'hsup boot': it is left alone", b->path);
 	*ret_text = TAKE_PTR(text);
-	return 1;
+	return EXIT_OK;
 }
 
 static int systemctl(const struct boot *b, const char *verb, const char *unit)
@@ -121,10 +122,11 @@ static int install_file(struct boot *b)
 	_cleanup_free_ char *there = NULL, *folder = strdup(b->path);
 	struct err err;
 
-	int r = read_ours(b, &there);
-	if (r < 0)
-		return -r;
-	if (r > 0 && strcmp(there, b->text.data) == 0) {
+	int code = read_ours(b, &there);
+	if (code != EXIT_OK)
+		return code;
+	const char *wanted = b->text.data ? b->text.data : "";
+	if (there && strcmp(there, wanted) == 0) {
 		(void)printf("%s is installed already\n", b->path);
 	} else {
 		char *slash = folder ? strrchr(folder, '/') : NULL;
@@ -133,12 +135,11 @@ static int install_file(struct boot *b)
 		*slash = '\0';
 		if (path_make(folder, 0755, &err) < 0)
 			return command_error(&command_boot, "%s", err.text);
-		r = file_replace(AT_FDCWD, b->path, b->text.data, b->text.len, 0644);
+		int r = file_replace(AT_FDCWD, b->path, wanted, b->text.len, 0644);
 		if (r < 0)
 			return command_error(&command_boot, "%s: %s", b->path, err_name(r));
 		(void)printf("installed %s\n", b->path);
 	}
-	int code = EXIT_OK;
 	if (b->way == BOOT_SYSTEMD && b->runs) {
 		code = systemctl(b, "daemon-reload", NULL);
 		if (code == EXIT_OK)
@@ -152,11 +153,11 @@ static int install_file(struct boot *b)
 static int remove_file(struct boot *b)
 {
 	_cleanup_free_ char *there = NULL;
-	int code = EXIT_OK, r = read_ours(b, &there);
+	int code = read_ours(b, &there);
 
-	if (r < 0)
-		return -r;
-	if (r == 0) {
+	if (code != EXIT_OK)
+		return code;
+	if (!there) {
 		(void)printf("%s is not installed\n", b->path);
 		return EXIT_OK;
 	}

@@ -44,15 +44,15 @@ int boot_run(const char *const *words, const char *input, struct strbuf *output)
 	pid_t pid = fork();
 	if (pid == 0)
 		become(words, in_read, out_write);
-	in_read = fd_close(in_read);
-	out_write = fd_close(out_write);
+	fd_close(TAKE_FD(in_read));
+	fd_close(TAKE_FD(out_write));
 	if (pid < 0)
 		return 127;
 	/* One that does not read all must not end us. */
 	void (*before)(int) = signal(SIGPIPE, SIG_IGN);
 	if (input && fd_write_all(in_write, input, strlen(input)) < 0)
 		errno = 0;
-	in_write = fd_close(in_write);
+	fd_close(TAKE_FD(in_write));
 	(void)signal(SIGPIPE, before);
 	if (output)
 		read_all(out_read, output);

@@ -240,7 +240,7 @@ bool daemonise(const struct options *o, int log, int *ret_code)
 		go_back(tell_pid);
 		return true;
 	}
-	tell_pid = fd_close(tell_pid);
+	fd_close(TAKE_FD(tell_pid));
 	struct waiter w = {
 		.o = o, .socket = socket, .log = log, .pidfd = -1, .log_begin = st.st_size};
 	*ret_code = wait_child(&w, child, hear_pid);

@@ -75,7 +75,7 @@ struct release *parse_release(
 struct release *load_release(const struct command *c, const char *file)
 {
 	_cleanup_free_ char *text = NULL;
-	size_t len;
+	size_t len = 0;
 
 	return load_text(c, file, &text, &len) < 0 ? NULL : parse_release(c, file, text, len);
 }

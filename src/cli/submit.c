@@ -50,7 +50,7 @@ static int write_new(struct submit *s, struct err *err)
 	int r = fd < 0 ? -errno : fd_write_all(fd, s->text, s->len);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
-	fd = fd_close(fd); /* nobody may have it open when it gets its name */
+	fd_close(TAKE_FD(fd)); /* nobody may have it open when it gets its name */
 	if (r == 0 && renameat(s->dir, beside, s->dir, "new") < 0)
 		r = -errno;
 	if (r < 0)

@@ -11,14 +11,13 @@ void apps_notice(struct apps_dir *a, enum notice_level level, const char *fmt, .
 	char text[1200];
 	va_list ap;
 
-	/* What is found before start() was found by an earlier supervisor too, or is what is told
-	 * to run anyway. */
-	if (!a->events)
-		return;
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	a->events->notice(a->userdata, level, text);
+	/* What is found before start() was found by an earlier supervisor too, or is what is told
+	 * to run anyway. */
+	if (a->events)
+		a->events->notice(a->userdata, level, text);
 }
 
 static int apps_restore(

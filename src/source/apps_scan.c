@@ -48,7 +48,7 @@ static int by_name(const void *left, const void *right)
 
 static struct app *find(const struct app_list *apps, const char *name)
 {
-	struct app key;
+	struct app key = {.wd = -1};
 
 	(void)snprintf(key.name, sizeof key.name, "%s", name);
 	return apps->n ? bsearch(&key, apps->list, apps->n, sizeof key, by_name) : NULL;
@@ -102,11 +102,8 @@ static void tell_change(struct apps_dir *a, const struct app *before, const stru
 			"app %s is there: hsup.json does not launch it; a release submitted to it "
 			"does",
 			now->name);
-	else if (now && now->launched && !before->launched)
+	else if (now->launched && !before->launched)
 		apps_notice(a, NOTICE_INFO, "app %s has a release submitted: launched", now->name);
-	else if (!now)
-		apps_notice(a, NOTICE_INFO, "app %s is gone%s", before->name,
-			before->launched ? ": it is stopped" : "");
 }
 
 /* One that is there again after it was removed begins anew. */
@@ -144,7 +141,8 @@ static void take(struct apps_dir *a, struct app_list *now)
 	}
 	for (size_t i = 0; i < before.n; i++) {
 		if (!find(now, before.list[i].name))
-			tell_change(a, &before.list[i], NULL);
+			apps_notice(a, NOTICE_INFO, "app %s is gone%s", before.list[i].name,
+				before.list[i].launched ? ": it is stopped" : "");
 		apps_unwatch_app(a, &before.list[i]);
 	}
 	free(before.list);
