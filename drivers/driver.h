@@ -39,10 +39,11 @@ struct driver_start {
 
 struct driver_exit {
 	struct dyno_exit exit;
+	uint64_t at; /* CLOCK_MONOTONIC ns; 0 = not known: it is told at once, or failed to start */
 	uint64_t user_usec, system_usec, max_rss_kb;
 };
 
-struct driver_entry { /* what still runs after a supervisor restart */
+struct driver_entry { /* what is there after a supervisor restart: alive, or not released yet */
 	uint64_t id;
 	uint32_t generation;
 	const unsigned char *tag;
@@ -101,10 +102,11 @@ struct driver {
 	int (*retag)(
 		void *state, uint64_t id, uint32_t generation, const void *tag, size_t tag_len);
 
-	/* The end of this life was seen and everything of it may be released. NULL: nothing. */
+	/* This life has ended and everything of it may be released; until then adopt gives it back.
+	 * NULL: nothing. */
 	int (*release)(void *state, uint64_t id, uint32_t generation);
 
-	/* Reports what still runs by `adopted` for each, then `adopt_done`. NULL: nothing ever
+	/* Reports what is there by `adopted` for each, then `adopt_done`. NULL: nothing ever
 	 * does. */
 	int (*adopt)(void *state);
 

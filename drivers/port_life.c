@@ -35,6 +35,16 @@ int port_life_add(struct port_lives *t, uint64_t id, uint32_t generation, unsign
 	return 0;
 }
 
+int port_life_adopt(
+	struct port_lives *t, uint64_t id, uint32_t generation, unsigned port, bool ended)
+{
+	int r = port_life_add(t, id, generation, port);
+
+	if (r == 0)
+		t->lives[slot_of(t, id, generation)].ended = ended;
+	return r;
+}
+
 struct port_life *port_life_find(const struct port_lives *t, uint64_t id, uint32_t generation)
 {
 	struct port_life *l = t->cap ? &t->lives[slot_of(t, id, generation)] : NULL;

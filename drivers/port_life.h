@@ -23,6 +23,11 @@ struct port_lives {
 int port_life_add(
 	struct port_lives *t, uint64_t id, uint32_t generation, unsigned port) HSUP_MUST_CHECK;
 
+/* The same, of a life that an earlier supervisor began. The port of one that has ended may have
+ * been given to another since. */
+int port_life_adopt(struct port_lives *t, uint64_t id, uint32_t generation, unsigned port,
+	bool ended) HSUP_MUST_CHECK;
+
 /* NULL when there is none; valid until the next call that changes the table. */
 struct port_life *port_life_find(const struct port_lives *t, uint64_t id, uint32_t generation);
 

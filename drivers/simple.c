@@ -70,6 +70,7 @@ static void on_exited(void *userdata, const struct wire_exited *x)
 	struct driver_context *context = s->context;
 	struct driver_exit exit = {
 		.exit = exit_of(x->status),
+		.at = x->exit_time,
 		.user_usec = x->user_usec,
 		.system_usec = x->system_usec,
 		.max_rss_kb = x->max_rss_kb,
@@ -99,9 +100,9 @@ static void on_entry(void *userdata, struct launch_entry *entry)
 		found.tag = entry->tag + sizeof tag;
 		found.tag_len = entry->tag_len - sizeof tag;
 	}
-	port_mark(&s->lives.ports, tag.port);
-	if (port_life_add(&s->lives, found.id, found.generation, tag.port) < 0)
-		port_give_back(&s->lives.ports, tag.port);
+	if (port_life_adopt(&s->lives, found.id, found.generation, tag.port, found.ended) == 0 &&
+		!found.ended)
+		port_mark(&s->lives.ports, tag.port);
 	s->context->events->adopted(s->context->userdata, &found);
 }
 

@@ -2,7 +2,7 @@
 #include "drivers/account.h"
 #include "drivers/driver.h"
 #include "drivers/environment.h"
-#include "drivers/port.h"
+#include "drivers/port_life.h"
 #include "wire/spec.h"
 
 #include <arpa/inet.h>
@@ -271,12 +271,38 @@ static void the_null_driver_answers_from_the_loop(void **state)
 	sd_event_unref(seen.loop);
 }
 
+/* An ended life, found by a later supervisor: its port may be another's by now. */
+static void the_port_of_an_ended_life_is_not_its_own(void **state)
+{
+	struct port_lives *t = calloc(1, sizeof *t);
+
+	(void)state;
+	assert_non_null(t);
+	for (unsigned before = 0; before < 2; before++) {
+		if (before)
+			assert_int_equal(port_life_adopt(t, 1, 1, 7001, true), 0);
+		assert_int_equal(port_life_adopt(t, 2, 1, 7001, false), 0);
+		port_mark(&t->ports, 7001);
+		if (!before)
+			assert_int_equal(port_life_adopt(t, 1, 1, 7001, true), 0);
+		port_life_ended(t, 1, 1);
+		port_life_remove(t, 1, 1);
+		assert_false(port_take_again(&t->ports, 7001));
+		port_life_remove(t, 2, 1);
+		assert_true(port_take_again(&t->ports, 7001));
+		port_give_back(&t->ports, 7001);
+	}
+	free(t->lives);
+	free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_table_finds_by_name_only),
 		cmocka_unit_test(every_life_wishes_a_port_of_its_own),
 		cmocka_unit_test(busy_and_given_ports_are_skipped),
+		cmocka_unit_test(the_port_of_an_ended_life_is_not_its_own),
 		cmocka_unit_test(users_by_name_and_number),
 		cmocka_unit_test(a_dyno_knows_who_it_is),
 		cmocka_unit_test(the_operator_s_port_stands_when_none_is_given),

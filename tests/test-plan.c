@@ -163,6 +163,15 @@ static void of_doubles_the_better_stays(void **state)
 	assert_plan(&rolling, 2, "n1+ n1+ n2+", "-n1", true);
 }
 
+/* One that runs may stand in for a number that is missing, one without a process for none. */
+static void a_double_without_process_goes_at_once(void **state)
+{
+	(void)state;
+	assert_plan(&rolling, 4, "n1+ n1+ n2+ n3+", "+4", false);
+	assert_plan(&rolling, 4, "n1+ n1* n2+ n3+", "-n1 +4", true);
+	assert_plan(&rolling, 4, "n1+ n1. n2+ n3+", "-n1 +4", true);
+}
+
 static void the_numbers(void **state)
 {
 	(void)state;
@@ -187,6 +196,7 @@ int main(void)
 		cmocka_unit_test(what_still_stops_counts_as_live),
 		cmocka_unit_test(recreate_step_by_step),
 		cmocka_unit_test(of_doubles_the_better_stays),
+		cmocka_unit_test(a_double_without_process_goes_at_once),
 		cmocka_unit_test(the_numbers),
 	};
 

@@ -5,8 +5,9 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/private.h"
 #include "wire/packet.h"
 
 #include <errno.h>
@@ -33,6 +34,9 @@ static struct house {
 	unsigned turns;
 	char log[1000];
 	int launcher; /* its end of the wire */
+	uint64_t id;  /* of the last start */
+	uint32_t generation;
+	struct engine_adopted kept[2]; /* what the launcher has, id 0 = nothing */
 } house;
 
 static void note(const char *text)
@@ -87,7 +91,27 @@ static int driver_start(void *state, const struct driver_start *start, struct er
 
 	(void)snprintf(text, sizeof text, "start v%lld", (long long)start->release->version);
 	note(text);
+	house.id = start->id;
+	house.generation = start->generation;
 	return driver_null.start(state, start, err);
+}
+
+static int driver_release(void *state, uint64_t id, uint32_t generation)
+{
+	char text[40];
+
+	(void)state;
+	(void)id;
+	(void)snprintf(text, sizeof text, "release %u", generation);
+	note(text);
+	return 0;
+}
+
+static void ends(uint64_t id, uint32_t generation, int code, uint64_t when)
+{
+	struct driver_exit exit = {.exit = {.kind = EXIT_CODE, .value = code}, .at = when};
+
+	house.context->events->exited(house.context->userdata, id, generation, &exit);
 }
 
 static void answer(uint64_t handle, int r)
@@ -235,6 +259,25 @@ static int driver_adopt(void *state)
 	assert_true(sd_event_add_defer(house.context->loop, &house.turn, on_turn, NULL) >= 0);
 	assert_true(sd_event_source_set_enabled(house.turn, SD_EVENT_ON) >= 0);
 	assert_true(sd_event_source_set_priority(house.turn, 100) >= 0);
+	for (size_t i = 0; i < ARRAY_SIZE(house.kept) && house.kept[i].id; i++) {
+		const struct engine_adopted *k = &house.kept[i];
+		struct dyno d = {.type = "web", .instance = 1, .fingerprint = k->fingerprint};
+		unsigned char tag[LIMIT_TAG];
+		struct driver_entry entry = {
+			.id = k->id,
+			.generation = k->generation,
+			.tag = tag,
+			.tag_len = tag_write(&d, &k->kept, tag),
+			.started = k->started,
+			.ended = k->ended,
+			.out = -1,
+			.err = -1,
+		};
+
+		house.context->events->adopted(house.context->userdata, &entry);
+		if (k->ended)
+			ends(k->id, k->generation, k->exit.value, k->at);
+	}
 	house.context->events->adopt_done(house.context->userdata, 0);
 	return 0;
 }
@@ -252,6 +295,7 @@ static int set_up(void **state)
 	house.driver.open = driver_open;
 	house.driver.prepare = driver_prepare;
 	house.driver.start = driver_start;
+	house.driver.release = driver_release;
 	house.driver.adopt = driver_adopt;
 	house.driver.close = driver_close;
 	return 0;
@@ -368,6 +412,110 @@ static void test_a_stop_does_not_wait_for_it(void **state)
 	assert_string_equal(house.log, "source;prepare v2;");
 }
 
+/* ---- what the launcher keeps ---- */
+
+static void wait_for_acknowledgement(void)
+{
+	(void)usleep(15000); /* it comes 10 ms late, on purpose */
+}
+
+static void crash(unsigned turn)
+{
+	if (turn == 5)
+		ends(house.id, 1, 1, clock_now());
+	if (turn == 10)
+		wait_for_acknowledgement();
+	if (turn == 15)
+		ends(house.id, 2, 1, clock_now()); /* now it waits for a second */
+	if (turn == 20)
+		wait_for_acknowledgement();
+	if (turn == 25)
+		stop();
+}
+
+static void test_an_end_is_let_go_of_when_the_next_life_has_started(void **state)
+{
+	(void)state;
+	house.in_force = release_of(1);
+	run(crash);
+	/* The second life is kept: it waits. */
+	assert_string_equal(house.log, "prepare v1;start v1;source;start v1;release 1;");
+}
+
+static uint64_t fingerprint_of(int64_t version)
+{
+	struct release *r = release_of(version);
+	struct formation *f = formation_new(r);
+	uint64_t fingerprint = f->types[0].fingerprint;
+
+	free(f);
+	release_unref(r);
+	return fingerprint;
+}
+
+static void rest(unsigned turn)
+{
+	if (turn == 5)
+		wait_for_acknowledgement();
+	if (turn == 10)
+		stop();
+}
+
+static void test_one_that_waits_is_found_waiting(void **state)
+{
+	(void)state;
+	house.in_force = release_of(1);
+	house.kept[0] = (struct engine_adopted){
+		.id = 5,
+		.generation = 3,
+		.fingerprint = fingerprint_of(1),
+		.kept = {.restarts = 2, .failures = 9, .bad_starts = 0},
+		.started = clock_now() - 10 * NSEC_PER_SEC,
+		.ended = true,
+		.exit = {.value = 1},
+		.at = clock_now() - NSEC_PER_SEC,
+	};
+	run(rest);
+	assert_string_equal(house.log, "prepare v1;source;");
+}
+
+static void test_of_two_lives_the_last_counts(void **state)
+{
+	(void)state;
+	house.in_force = release_of(1);
+	/* Killed before it could let go of the first. */
+	for (unsigned i = 0; i < 2; i++)
+		house.kept[i] = (struct engine_adopted){
+			.id = 5,
+			.generation = 2 - i,
+			.fingerprint = fingerprint_of(1),
+			.kept = {.failures = 9},
+			.started = clock_now() - 10 * NSEC_PER_SEC,
+			.ended = true,
+			.exit = {.value = 1},
+			.at = clock_now() - NSEC_PER_SEC,
+		};
+	run(rest);
+	assert_string_equal(house.log, "prepare v1;source;release 1;");
+}
+
+static void test_one_of_no_release_is_let_go_of(void **state)
+{
+	(void)state;
+	house.in_force = release_of(1);
+	house.kept[0] = (struct engine_adopted){
+		.id = 5,
+		.generation = 2,
+		.fingerprint = 77,
+		.kept = {.failures = 9},
+		.ended = true,
+		.exit = {.value = 1},
+		.at = clock_now() - NSEC_PER_SEC,
+	};
+	run(rest);
+	assert_string_equal(house.log, "prepare v1;start v1;source;release 2;");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -378,6 +526,11 @@ int main(void)
 		cmocka_unit_test_setup(test_the_release_in_force_is_prepared_too, set_up),
 		cmocka_unit_test_setup(test_a_late_answer_for_one_that_was_overtaken, set_up),
 		cmocka_unit_test_setup(test_a_stop_does_not_wait_for_it, set_up),
+		cmocka_unit_test_setup(
+			test_an_end_is_let_go_of_when_the_next_life_has_started, set_up),
+		cmocka_unit_test_setup(test_one_that_waits_is_found_waiting, set_up),
+		cmocka_unit_test_setup(test_of_two_lives_the_last_counts, set_up),
+		cmocka_unit_test_setup(test_one_of_no_release_is_let_go_of, set_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -160,10 +160,8 @@ static void enter(
 {
 	d->state = state;
 	d->since = now;
-	if (state == DYNO_UP) {
+	if (state == DYNO_UP)
 		d->was_up = true;
-		d->bad_starts = 0;
-	}
 	arm_timer(d, type, now);
 }
 
@@ -201,11 +199,27 @@ void dyno_adopt(struct dyno *d, const struct formation_type *type, uint64_t star
 	d->started = true;
 	if (started > now)
 		started = now;
-	if (now - started < type->start_time) {
+	if (d->last_exit.kind == EXIT_STAGE || d->bad)
 		enter(d, type, DYNO_STARTING, started);
-		return;
-	}
-	enter(d, type, DYNO_UP, started + type->start_time);
+	else if (!d->asked && now - started >= type->start_time)
+		enter(d, type, DYNO_UP, started + type->start_time);
+	else if (d->was_up)
+		enter(d, type, DYNO_UP, now);
+	else
+		enter(d, type, DYNO_STARTING, started);
+}
+
+struct dyno_kept dyno_kept(const struct dyno *d)
+{
+	return (struct dyno_kept){
+		.restarts = d->restarts,
+		.failures = d->failures,
+		.bad_starts = d->bad_starts,
+		.resting = d->desired == DESIRED_REST && !d->gave_up,
+		.asked = d->asked,
+		.was_up = d->was_up,
+		.bad = d->bad,
+	};
 }
 
 const char *dyno_state_text(enum dyno_state s)

@@ -63,6 +63,14 @@ enum dyno_desired {
 	DESIRED_RETIRE, /* stop it, then forget it */
 };
 
+/* What is written down of a life beside its age and its end, for a supervisor that comes after this
+ * one: the rest follows from these. */
+struct dyno_kept {
+	unsigned restarts, failures, bad_starts;
+	bool resting; /* stopped by the operator */
+	bool asked, was_up, bad;
+};
+
 struct dyno {
 	uint64_t id;	     /* unique in time, never 0 */
 	uint32_t generation; /* of the current or last life; 0 = never started */
@@ -75,7 +83,7 @@ struct dyno {
 	enum dyno_desired desired;
 	struct dyno_exit last_exit;
 	unsigned failures;	/* failed starts and crashes in a row, see backoff.h */
-	unsigned bad_starts;	/* failed starts in a row: what StartRetries counts */
+	unsigned bad_starts;	/* failed starts in a row, as of the last end: StartRetries */
 	unsigned restarts;	/* lives after the first, in all */
 	bool asked;		/* this life's end was asked for: not a crash */
 	bool gave_up;		/* desired is REST because StartRetries was reached, or because the
@@ -131,9 +139,12 @@ struct dyno_timer dyno_state_timer(
 unsigned dyno_step(const dyno_grid *grid, struct dyno *d, const struct formation_type *type,
 	enum dyno_event event, uint64_t now);
 
-/* Puts a new *d into the state of a process that has run since `started`: up when it has lived for
- * StartSeconds, else starting. */
+/* Puts a new *d into the state of a process that has run from `started` until now: up when it has
+ * lived for StartSeconds without being asked to end, or is known to have been up (was_up), else
+ * starting; also when it never was the program (last_exit) or was a bad start. */
 void dyno_adopt(struct dyno *d, const struct formation_type *type, uint64_t started, uint64_t now);
+
+struct dyno_kept dyno_kept(const struct dyno *d);
 
 /* Has a process, or has ordered one: starting, up, stopping, killing. */
 static inline bool dyno_live(const struct dyno *d)

@@ -22,7 +22,6 @@ struct engine *engine_new(const struct engine_options *o)
 	e = calloc(1, sizeof *e);
 	if (!e)
 		return NULL;
-	e->seed = o->seed;
 	e->next_id = o->first_id;
 	e->oneshot = o->oneshot;
 	e->start_number = o->start_number;
@@ -94,6 +93,7 @@ struct engine_action *action_dyno(
 	a->id = s->dyno.id;
 	a->generation = s->dyno.generation;
 	a->release = s->era ? s->era->handle : 0;
+	a->kept = dyno_kept(&s->dyno);
 	return a;
 }
 

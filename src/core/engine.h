@@ -1,5 +1,6 @@
 /* The mind: events in, actions out. Pure: no system call, no clock, no I/O; time is an argument
- * (CLOCK_MONOTONIC, ns), randomness a seed. Memory is bounded by limits.h.
+ * (CLOCK_MONOTONIC, ns), the jitter of a back-off follows from the dyno's id and generation. Memory
+ * is bounded by limits.h.
  *
  * One engine runs one app (one control directory). The supervisor turns what happens into events,
  * calls engine_handle(), carries out the actions in their order, and arms one timer for
@@ -11,7 +12,6 @@
 struct engine;
 
 struct engine_options {
-	uint64_t seed;	   /* of the jitter */
 	uint64_t first_id; /* ids of new dynos count up from here (never 0); after a restart of the
 			    * supervisor it must be above every id still alive */
 	bool oneshot;	   /* no restarts; when all have ended: ACTION_LEAVE */
@@ -34,11 +34,12 @@ enum engine_event_type {
 	ENGINE_COMMIT_FAILED,  /* .release: stay with what runs */
 	ENGINE_RESTORED,       /* .release, .formation (copied): the release in force at start,
 				* committed already. .settled, .settled_formation (copied; NULL = none):
-				* the one to roll back to, when it had not settled yet */
+				* the one to roll back to, when it had not settled yet; .settled ==
+				* .release: it had */
 
-	/* What ran before this supervisor did: once per dyno, after ENGINE_RESTORED and before
+	/* What was there before this supervisor: once per dyno, after ENGINE_RESTORED and before
 	 * ENGINE_CAUGHT_UP. */
-	ENGINE_ADOPTED,	  /* .adopted: running */
+	ENGINE_ADOPTED,	  /* .adopted: its last life */
 	ENGINE_CAUGHT_UP, /* all was adopted: now act on differences. Until then no timer runs
 			   * and nothing is planned; must follow ENGINE_RESTORED */
 
@@ -46,8 +47,8 @@ enum engine_event_type {
 	ENGINE_STARTED, /* .id .generation */
 	ENGINE_READY,	/* .id .generation: a readiness check holds */
 	ENGINE_LEFT,	/* .id .generation */
-	ENGINE_EXITED,	/* .id .generation .exit */
-	ENGINE_FAILED,	/* .id .generation .exit (EXIT_STAGE) */
+	ENGINE_EXITED,	/* .id .generation .exit .at */
+	ENGINE_FAILED,	/* .id .generation .exit (EXIT_STAGE) .at */
 
 	/* From the operator. */
 	ENGINE_SCALE,	     /* .overrides: types named get theirs, the others stay */
@@ -66,9 +67,12 @@ struct engine_adopted {
 	char type[LIMIT_TYPE_NAME + 1];
 	unsigned instance;
 	uint64_t fingerprint;
-	unsigned restarts, failures;
-	uint64_t started; /* CLOCK_MONOTONIC ns of this life's spawn */
-	bool left;	  /* its leader is gone */
+	struct dyno_kept kept; /* as ACTION_START or the last ACTION_RETAG of this life had it */
+	uint64_t started;      /* CLOCK_MONOTONIC ns of this life's spawn */
+	bool left;	       /* its leader is gone */
+	bool ended;	       /* nothing of it is left: exit, at as in ENGINE_EXITED */
+	struct dyno_exit exit;
+	uint64_t at;
 };
 
 struct engine_event {
@@ -80,6 +84,7 @@ struct engine_event {
 	uint64_t id;
 	uint32_t generation;
 	struct dyno_exit exit;
+	uint64_t at; /* when it ended; 0 = now */
 	const struct engine_adopted *adopted;
 	const struct quantity_override *overrides;
 	size_t n_overrides;
@@ -89,16 +94,18 @@ struct engine_event {
 /* ---- actions ---- */
 
 enum engine_action_type {
-	ACTION_PREPARE,	      /* .release: fetch and unpack, then PREPARED or PREPARE_FAILED */
-	ACTION_DROP,	      /* .release: overtaken by a newer one or refused; stop preparing it */
-	ACTION_COMMIT,	      /* .release: make it the release in force, durably */
-	ACTION_START,	      /* .dyno (state already `starting`), .release: of which release */
-	ACTION_SIGNAL,	      /* .dyno .generation .signo: to every process of it */
-	ACTION_KILL,	      /* .dyno .generation: KILL to every process of it */
-	ACTION_FORGET,	      /* .id: a retired dyno is gone (its struct is about to be) */
-	ACTION_CHANGED,	      /* .dyno .from .to .event: a state changed; for log and status (the
-			       * dyno itself may be in a later state already) */
-	ACTION_REPORT,	      /* .dyno .text: R10, R12, gave up ... one line under hsup[dyno] */
+	ACTION_PREPARE, /* .release: fetch and unpack, then PREPARED or PREPARE_FAILED */
+	ACTION_DROP,	/* .release: overtaken by a newer one or refused; stop preparing it */
+	ACTION_COMMIT,	/* .release: make it the release in force, durably */
+	ACTION_START,	/* .dyno (state already `starting`), .release: of which release, .kept */
+	ACTION_RETAG,	/* .dyno .generation .kept: what a later supervisor is to be told of
+			 * this life, alive or the last one, is another than it was */
+	ACTION_SIGNAL,	/* .dyno .generation .signo: to every process of it */
+	ACTION_KILL,	/* .dyno .generation: KILL to every process of it */
+	ACTION_FORGET,	/* .id: a retired dyno is gone (its struct is about to be) */
+	ACTION_CHANGED, /* .dyno .from .to .event: a state changed; for log and status (the
+			 * dyno itself may be in a later state already) */
+	ACTION_REPORT,	/* .dyno .text: R10, R12, gave up ... one line under hsup[dyno] */
 	ACTION_ROLLOUT_BEGUN, /* .release */
 	ACTION_SETTLED,	      /* .release: all of it runs as wanted; the previous may be removed */
 	ACTION_ROLL_BACK,     /* .release failed, .previous is in force again, .text says why:
@@ -117,6 +124,7 @@ struct engine_action {
 	enum dyno_state from, to;
 	enum dyno_event event;
 	int code;
+	struct dyno_kept kept;
 	char text[240];
 };
 

@@ -1,6 +1,7 @@
 #include "core/engine_private.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/parse.h"
 
 #include <signal.h>
@@ -102,12 +103,13 @@ static void give_up(struct engine *e, struct slot *s)
 		d->bad_starts, d->bad_starts == 1 ? "" : "s", how);
 }
 
-static void count_bad_start(struct dyno *d)
+static void count_start(struct dyno *d)
 {
-	if (d->was_up || d->bad)
-		return;
-	d->bad = true;
-	d->bad_starts++;
+	if (d->was_up)
+		d->bad_starts = 0;
+	else if (!d->bad)
+		d->bad_starts++;
+	d->bad = !d->was_up;
 }
 
 /* Its life ended by itself: was that its job done? */
@@ -124,27 +126,39 @@ static bool job_done(const struct engine *e, const struct slot *s)
 	return s->type->restart == RESTART_ON_FAILURE && expected;
 }
 
-static void crashed(struct engine *e, struct slot *s, uint64_t now)
+static void back_off(struct engine *e, struct slot *s, uint64_t delay, uint64_t at)
+{
+	s->dyno.backoff_delay = delay;
+	if (dyno_step(e->grid, &s->dyno, s->type, DYNO_EV_CRASHED, at) & FX_WRONG)
+		e->wrong++;
+}
+
+/* The jitter is the same for every supervisor that comes to this life's end. */
+static uint64_t wait_after(const struct dyno *d)
+{
+	uint64_t seed = hash_u64(hash_u64(HASH_INIT, d->id), d->generation);
+
+	return backoff_delay(&backoff_default, d->failures, &seed);
+}
+
+static void crashed(struct engine *e, struct slot *s, uint64_t at)
 {
 	struct dyno *d = &s->dyno;
 	const struct formation_type *t = s->type;
 
 	d->failures++;
-	count_bad_start(d);
+	count_start(d);
 	if (t->restart == RESTART_NEVER ||
-		(t->start_retries >= 0 && d->bad_starts > (unsigned)t->start_retries)) {
+		(t->start_retries >= 0 && d->bad_starts > (unsigned)t->start_retries))
 		give_up(e, s);
-	} else {
-		d->backoff_delay = backoff_delay(&backoff_default, d->failures, &e->seed);
-		if (dyno_step(e->grid, d, t, DYNO_EV_CRASHED, now) & FX_WRONG)
-			e->wrong++;
-	}
+	else
+		back_off(e, s, wait_after(d), at);
 	if (d->gave_up || d->bad_starts >= ROLLOUT_BAD_STARTS)
 		rollout_watch(e, s);
 }
 
 /* A life has ended: what becomes of the dyno? Returns the effects of what it goes on with. */
-static unsigned decide(struct engine *e, struct slot *s, uint64_t now)
+static unsigned decide(struct engine *e, struct slot *s, uint64_t at, uint64_t now)
 {
 	struct dyno *d = &s->dyno;
 	int code = dyno_exit_code(&d->last_exit);
@@ -161,9 +175,12 @@ static unsigned decide(struct engine *e, struct slot *s, uint64_t now)
 		d->desired = DESIRED_RETIRE;
 		return 0;
 	}
-	if (d->asked)
+	if (d->asked && !e->holding)
 		return dyno_step(e->grid, d, s->type, DYNO_EV_WANTED, now);
-	crashed(e, s, now);
+	if (d->asked)
+		back_off(e, s, 0, at);
+	else
+		crashed(e, s, at);
 	return 0;
 }
 
@@ -198,23 +215,53 @@ static void carry_out(struct engine *e, struct slot *s, unsigned effects)
 	report(e, s, effects);
 }
 
-void slot_apply(struct engine *e, struct slot *s, enum dyno_event event, uint64_t now)
+static bool kept_differs(const struct dyno_kept *a, const struct dyno_kept *b)
+{
+	return a->failures != b->failures || a->bad_starts != b->bad_starts ||
+	       a->resting != b->resting || a->asked != b->asked || a->was_up != b->was_up ||
+	       a->bad != b->bad;
+}
+
+void slot_retag(struct engine *e, const struct slot *s, const struct dyno_kept *before)
+{
+	struct dyno_kept after = dyno_kept(&s->dyno);
+
+	/* A new life was ordered with all of it. */
+	if (after.restarts == before->restarts && kept_differs(before, &after))
+		action_dyno(e, ACTION_RETAG, s);
+}
+
+/* The end of a life is kept as such, and decided on again by whoever finds it: of what it has
+ * changed nothing is written down. */
+static void retag_alive(struct engine *e, const struct slot *s, struct dyno_kept before, bool clock)
+{
+	/* Nor that it came up by its age. */
+	if (clock)
+		before.was_up = s->dyno.was_up;
+	if (dyno_live(&s->dyno))
+		slot_retag(e, s, &before);
+}
+
+static void apply(
+	struct engine *e, struct slot *s, enum dyno_event event, uint64_t when, uint64_t now)
 {
 	struct dyno *d = &s->dyno;
+	struct dyno_kept before = dyno_kept(d);
 	enum dyno_state from = d->state;
-	unsigned effects = dyno_step(e->grid, d, s->type, event, now);
+	bool clock = event == d->timer && d->deadline <= when;
+	unsigned effects = dyno_step(e->grid, d, s->type, event, when);
 	size_t at = e->n_actions;
 
 	if (effects & FX_WRONG)
 		e->wrong++;
 	if (effects & FX_BAD_START)
-		count_bad_start(d);
+		count_start(d);
 	if (effects & FX_FORGIVE)
 		d->failures = 0;
 
 	struct engine_action *changed = action_add(e, ACTION_CHANGED);
 	if (effects & FX_DECIDE)
-		effects |= decide(e, s, now);
+		effects |= decide(e, s, when, now);
 	changed->dyno = d;
 	changed->id = d->id;
 	changed->generation = d->generation;
@@ -225,11 +272,33 @@ void slot_apply(struct engine *e, struct slot *s, enum dyno_event event, uint64_
 		memmove(changed, changed + 1, (--e->n_actions - at) * sizeof *changed);
 
 	carry_out(e, s, effects);
+	retag_alive(e, s, before, clock);
 	heap_sync(&e->heap, s);
 	if (d->desired == DESIRED_RETIRE && d->state == DYNO_STOPPED)
 		forget(e, s, now);
 	else
 		slot_count(e, s, now);
+}
+
+/* Its timer stands for an age it reaches, whether anybody looks then or later. */
+static bool is_age(const struct dyno *d)
+{
+	return d->deadline && (d->timer == DYNO_EV_READY || d->timer == DYNO_EV_STABLE);
+}
+
+void slot_apply(struct engine *e, struct slot *s, enum dyno_event event, uint64_t now)
+{
+	apply(e, s, event, now, now);
+}
+
+void slot_end(struct engine *e, struct slot *s, enum dyno_event event, uint64_t at, uint64_t now)
+{
+	const struct dyno *d = &s->dyno;
+
+	/* It may have come up, and have been up for long, before anybody looked. */
+	while (event == DYNO_EV_EXITED && !d->bad && !d->asked && is_age(d) && d->deadline <= at)
+		apply(e, s, d->timer, d->deadline, now);
+	apply(e, s, event, at, now);
 }
 
 void slot_retire(struct engine *e, struct slot *s, enum dyno_event how, uint64_t now)
@@ -257,7 +326,7 @@ bool timers_run(struct engine *e, uint64_t now)
 			slot_retire(
 				e, s, DYNO_EV_UNWANTED, now); /* never again of an old release */
 		else
-			slot_apply(e, s, s->dyno.timer, now);
+			apply(e, s, s->dyno.timer, is_age(&s->dyno) ? s->dyno.deadline : now, now);
 	}
 	return true;
 }

@@ -18,6 +18,19 @@ static enum dyno_event process_event(enum engine_event_type type)
 	}
 }
 
+static uint64_t ended_at(uint64_t at, uint64_t now)
+{
+	return at && at < now ? at : now;
+}
+
+static void note_exit(struct dyno *d, const struct dyno_exit *exit)
+{
+	d->last_exit = *exit;
+	/* Without StartSeconds it was taken for up at once, but never became the program. */
+	if (exit->kind == EXIT_STAGE)
+		d->was_up = false;
+}
+
 void handle_process(struct engine *e, const struct engine_event *event, uint64_t now)
 {
 	struct slot *s = table_find(e, event->id);
@@ -26,9 +39,12 @@ void handle_process(struct engine *e, const struct engine_event *event, uint64_t
 		e->stale++;
 		return;
 	}
-	if (event->type == ENGINE_EXITED || event->type == ENGINE_FAILED)
-		s->dyno.last_exit = event->exit;
-	slot_apply(e, s, process_event(event->type), now);
+	if (event->type != ENGINE_EXITED && event->type != ENGINE_FAILED) {
+		slot_apply(e, s, process_event(event->type), now);
+		return;
+	}
+	note_exit(&s->dyno, &event->exit);
+	slot_end(e, s, process_event(event->type), ended_at(event->at, now), now);
 }
 
 static void wish(struct engine *e, struct slot *s, enum engine_event_type type, uint64_t now)
@@ -63,7 +79,64 @@ void handle_operator(struct engine *e, const struct engine_event *event, uint64_
 		e->stale++;
 		return;
 	}
+	struct dyno_kept before = dyno_kept(&s->dyno);
 	wish(e, s, event->type, now);
+	slot_retag(e, s, &before);
+}
+
+/* The policy that a dyno of an earlier engine lives by. False: a guess. */
+static bool bind_adopted(struct engine *e, struct slot *s, uint64_t fingerprint)
+{
+	const struct group *g = s->group;
+	const struct formation_type *before =
+		e->settled ? formation_find(e->settled->formation, g->name) : NULL;
+
+	s->current = g->wanted && g->wanted->fingerprint == fingerprint;
+	if (!s->current && before && before->fingerprint == fingerprint) {
+		slot_bind(s, e->settled, before);
+		return true;
+	}
+	/* Made of a release this engine has not seen: the policy of its type today is the best
+	 * guess. */
+	slot_bind(s, g->wanted ? e->wanted : NULL, g->wanted);
+	return s->current;
+}
+
+/* What it was about when its engine went. */
+static void take_up(struct engine *e, struct slot *s, const struct engine_adopted *a, uint64_t now)
+{
+	struct dyno *d = &s->dyno;
+
+	if (e->stopping) {
+		d->desired = DESIRED_RETIRE;
+		d->asked = d->asked || !a->ended;
+	}
+	if (a->ended)
+		slot_end(e, s, a->exit.kind == EXIT_STAGE ? DYNO_EV_FAILED : DYNO_EV_EXITED,
+			ended_at(a->at, now), now);
+	else if (a->left)
+		slot_apply(e, s, DYNO_EV_LEFT, now);
+	else if (d->bad) /* the KILL may not have been sent any more, nor the signal */
+		slot_apply(e, s, DYNO_EV_KILL_NOW, now);
+	else if (d->asked)
+		slot_apply(e, s, DYNO_EV_UNWANTED, now);
+}
+
+static void restore_dyno(struct dyno *d, const struct engine_adopted *a)
+{
+	const struct dyno_kept *k = &a->kept;
+
+	d->generation = a->generation;
+	d->fingerprint = a->fingerprint;
+	d->restarts = k->restarts;
+	d->failures = k->failures;
+	d->bad_starts = k->bad_starts;
+	d->desired = k->resting ? DESIRED_REST : DESIRED_RUN;
+	d->asked = k->asked;
+	d->was_up = k->was_up;
+	d->bad = k->bad;
+	if (a->ended)
+		note_exit(d, &a->exit);
 }
 
 int handle_adopted(struct engine *e, const struct engine_adopted *a, uint64_t now)
@@ -83,37 +156,22 @@ int handle_adopted(struct engine *e, const struct engine_adopted *a, uint64_t no
 	if (r < 0)
 		return r;
 
-	s->current = g->wanted && g->wanted->fingerprint == a->fingerprint;
-	const struct formation_type *before =
-		e->settled ? formation_find(e->settled->formation, a->type) : NULL;
-	bool known = s->current;
-	if (!s->current && before && before->fingerprint == a->fingerprint) {
-		slot_bind(s, e->settled, before);
-		known = true;
-	} else {
-		/* Made of a release this engine has not seen: the policy of its type today is the
-		 * best guess. */
-		slot_bind(s, g->wanted ? e->wanted : NULL, g->wanted);
-	}
-	s->born = e->rollout;
-	s->dyno.generation = a->generation;
-	s->dyno.fingerprint = a->fingerprint;
-	s->dyno.restarts = a->restarts;
-	s->dyno.failures = a->failures;
 	if (a->id >= e->next_id)
 		e->next_id = a->id + 1;
 	e->holding = e->holding || !e->caught_up;
+	restore_dyno(&s->dyno, a);
+	bool known = bind_adopted(e, s, a->fingerprint);
+	rollout_adopt(e, s);
 
-	/* By that policy a good one might not be up yet, and then it would be the first to go. */
-	dyno_adopt(&s->dyno, s->type, known ? a->started : 0, now);
+	/* By a guessed policy a good one might not be up yet, and then it would be the first to go.
+	 */
+	dyno_adopt(
+		&s->dyno, s->type, known ? a->started : 0, a->ended ? ended_at(a->at, now) : now);
 	heap_sync(&e->heap, s);
 	g->busy = true;
 	g->ceiling = g->tally.held + 1 > g->ceiling ? g->tally.held + 1 : g->ceiling;
 	slot_count(e, s, now);
-	if (a->left)
-		slot_apply(e, s, DYNO_EV_LEFT, now);
-	if (e->stopping)
-		slot_retire(e, s, DYNO_EV_UNWANTED, now);
+	take_up(e, s, a, now);
 	return 0;
 }
 

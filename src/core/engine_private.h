@@ -69,7 +69,7 @@ struct heap {
 };
 
 struct engine {
-	uint64_t seed, next_id, seq;
+	uint64_t next_id, seq;
 	bool oneshot;
 	unsigned start_number;
 	const dyno_grid *grid;
@@ -147,7 +147,10 @@ extern const struct formation_type unknown_type; /* the policy of one nobody kno
 void slot_bind(struct slot *s, struct era *era, const struct formation_type *type);
 void slot_count(struct engine *e, struct slot *s, uint64_t now); /* after any change of it */
 void slot_apply(struct engine *e, struct slot *s, enum dyno_event event, uint64_t now);
+/* The same, of a life that ended at `at`. */
+void slot_end(struct engine *e, struct slot *s, enum dyno_event event, uint64_t at, uint64_t now);
 void slot_retire(struct engine *e, struct slot *s, enum dyno_event how, uint64_t now);
+void slot_retag(struct engine *e, const struct slot *s, const struct dyno_kept *before);
 bool timers_run(struct engine *e, uint64_t now); /* false: some are left, for want of memory */
 bool timers_due(const struct engine *e, uint64_t now);
 
@@ -187,3 +190,5 @@ void rollout_watch(struct engine *e, const struct slot *s); /* after a life of s
 void rollout_check_failed(struct engine *e, uint64_t now);
 bool rollout_check_done(struct engine *e, uint64_t now); /* true: there is more to plan */
 uint64_t rollout_deadline(const struct engine *e);	 /* UINT64_MAX = none */
+/* s was made by an earlier engine, under the release in force or an older one. */
+void rollout_adopt(struct engine *e, struct slot *s);

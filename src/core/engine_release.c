@@ -123,7 +123,9 @@ static int restored(struct engine *e, const struct engine_event *event, uint64_t
 		return 0;
 	}
 	r = era_new(e, event->release, event->formation, &era);
-	if (r == 0 && event->settled_formation)
+	if (r == 0 && event->settled == event->release)
+		settled = era_ref(era);
+	else if (r == 0 && event->settled_formation)
 		r = era_new(e, event->settled, event->settled_formation, &settled);
 	if (r < 0)
 		return r;

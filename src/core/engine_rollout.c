@@ -58,6 +58,11 @@ int rollout_begin(struct engine *e, struct era *era, uint64_t now)
 	if (e->n_groups)
 		qsort(e->groups, e->n_groups, sizeof *e->groups, compare_groups);
 
+	/* One that had settled before this engine came may still wait for some of its dynos, which
+	 * are not the next one's to wait for. */
+	if (e->wanted && e->wanted == e->settled)
+		e->settled_rollout = e->rollout;
+
 	struct era *old = e->wanted;
 	e->wanted = era_ref(era);
 	era_unref(old);
@@ -75,6 +80,23 @@ int rollout_begin(struct engine *e, struct era *era, uint64_t now)
 		group_want(g, quantity);
 	}
 	return 0;
+}
+
+/* Of a rollout that was under way what counts is in the dynos: who is up, who has failed how often.
+ * Only its clock starts anew: for how long nothing came up is not known, and nothing can hang for
+ * ever by it, as a start that does not come up is counted by its own time-out. */
+void rollout_adopt(struct engine *e, struct slot *s)
+{
+	struct group *g = s->group;
+	const struct formation_type *before =
+		protected(e) ? formation_find(e->settled->formation, g->name) : NULL;
+
+	s->born = e->rollout;
+	/* Of a type that the release in force has taken over as it was. */
+	if (before && before->fingerprint == s->dyno.fingerprint)
+		s->born = e->settled_rollout;
+	if (!e->caught_up)
+		g->last = protected(e) && !g->quantity;
 }
 
 void rollout_watch(struct engine *e, const struct slot *s)

@@ -161,16 +161,32 @@ static void let_go(struct view *v, const struct plan_step *ret, size_t n)
 	v->others -= n;
 }
 
+/* Puts those of the list that have no process first; how many they are. */
+static size_t without_process(const struct view *v, struct plan_step *list, size_t n)
+{
+	size_t dead = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct plan_step step = list[i];
+
+		if (v->dynos[step.index].live)
+			continue;
+		list[i] = list[dead];
+		list[dead++] = step;
+	}
+	return dead;
+}
+
 /* Writes the dynos to retire into ret. */
 static size_t retire(struct view *v, struct plan_step *ret)
 {
-	size_t n = list_others(v, true, ret, 0);
+	size_t n = list_others(v, true, ret, 0), dead = without_process(v, ret, n);
 
 	/* A smaller quantity is carried out at once: no number is missing that a spare one could
 	 * stand in for until it is made. */
-	size_t spare = less(n, v->quantity - v->n_keep);
+	size_t spare = dead + less(n - dead, v->quantity - v->n_keep);
 
-	sort_leaving(v, ret, n);
+	sort_leaving(v, ret + dead, n - dead);
 	let_go(v, ret, spare);
 
 	/* Those that are not up are missed by nobody. */

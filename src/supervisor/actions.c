@@ -8,6 +8,8 @@
 #include <signal.h>
 #include <stdio.h>
 
+#define STARTING_MAX 16
+
 static void name_dyno(const struct dyno *d, char ret_name[LIMIT_NAME + 1])
 {
 	(void)snprintf(ret_name, LIMIT_NAME + 1, "%s.%u", d->type, d->instance);
@@ -65,7 +67,7 @@ static void start(struct supervisor *s, const struct engine_action *a)
 		.release = k->release,
 		.app = supervisor_app(s, k->release),
 		.tag = tag,
-		.tag_len = tag_write(d, tag),
+		.tag_len = tag_write(d, &a->kept, tag),
 		.stdio = s->options->mode == MODE_RUN ? terminal : NULL,
 	};
 	char name[LIMIT_NAME + 1];
@@ -79,6 +81,28 @@ static void start(struct supervisor *s, const struct engine_action *a)
 		if (l)
 			life_drop(s, l);
 		start_failed(s, d, r, &err);
+		return;
+	}
+	/* What went before is kept until this one is known to have started; of many at once, as
+	 * when all crash together, not for all: that much room there may not be. */
+	if (s->n_starting > STARTING_MAX)
+		lives_supersede(s, d->id, d->generation);
+}
+
+static void retag(struct supervisor *s, const struct engine_action *a)
+{
+	const struct driver *driver = s->setup->driver;
+	unsigned char tag[LIMIT_TAG];
+	char name[LIMIT_NAME + 1];
+
+	if (!driver->retag)
+		return;
+	size_t len = tag_write(a->dyno, &a->kept, tag);
+	int r = driver->retag(s->driver_state, a->id, a->generation, tag, len);
+	if (r < 0) {
+		name_dyno(a->dyno, name);
+		router_note(s->router, name, "what it is about could not be written down: %s",
+			err_name(r));
 	}
 }
 
@@ -183,6 +207,9 @@ void act(struct supervisor *s, const struct engine_action *a)
 	case ACTION_START:
 		start(s, a);
 		break;
+	case ACTION_RETAG:
+		retag(s, a);
+		break;
 	case ACTION_SIGNAL:
 		deliver_signal(s, a, a->signo);
 		break;
@@ -192,6 +219,7 @@ void act(struct supervisor *s, const struct engine_action *a)
 		deliver_signal(s, a, s->options->mode == MODE_UP ? SIGTERM : SIGKILL);
 		break;
 	case ACTION_FORGET:
+		lives_supersede(s, a->id, UINT32_MAX);
 		break;
 	case ACTION_CHANGED:
 		changed(s, a);

@@ -31,12 +31,11 @@ static int on_acknowledge(sd_event_source *source, uint64_t usec, void *userdata
 	return 0;
 }
 
-/* All it wrote has gone to the sink: only now may the launcher close its pipes. It is told a moment
- * later: its replacement comes first. */
-static void released(struct supervisor *s, struct life *l)
+/* All it wrote has gone to the sink, and nobody will ask how it ended: the launcher may close its
+ * pipes. It is told a moment later: replacements come first. */
+void life_release(struct supervisor *s, struct life *l)
 {
-	/* With --oneshot an end that a later supervisor has not seen would be run again. */
-	if (s->setup->driver->release && !s->options->oneshot && run_mode_lasts(s->options->mode)) {
+	if (s->setup->driver->release) {
 		if (s->n_over == OVER_MAX)
 			(void)on_acknowledge(NULL, 0, s);
 		if (s->n_over == 0) {
@@ -47,6 +46,14 @@ static void released(struct supervisor *s, struct life *l)
 		s->over[s->n_over++] = (struct launch_child){l->id, l->generation};
 	}
 	life_drop(s, l);
+}
+
+static void drained(struct supervisor *s, struct life *l)
+{
+	l->drained = true;
+	s->n_lives--;
+	if (l->superseded)
+		life_release(s, l);
 	supervisor_maybe_leave(s);
 }
 
@@ -63,7 +70,7 @@ static void tap_done(void *userdata)
 	struct life *l = userdata;
 
 	if (--l->draining == 0)
-		released(l->owner, l);
+		drained(l->owner, l);
 }
 
 static void drain_output(struct supervisor *s, struct life *l)
@@ -79,22 +86,42 @@ static void drain_output(struct supervisor *s, struct life *l)
 	tap_done(l);
 }
 
-void life_over(struct supervisor *s, struct life *l)
+static void say_end(struct supervisor *s, const struct life *l, const char *when)
 {
-	bool failed = l->exit.kind == EXIT_STAGE;
 	char text[200];
 
 	if (s->options->mode == MODE_RUN)
 		s->run_code = dyno_exit_code(&l->exit);
+	if (s->options->mode != MODE_RUN || l->exit.kind == EXIT_STAGE)
+		router_note(s->router, l->name, "process %s%s",
+			dyno_exit_text(&l->exit, wire_stage_text, text, sizeof text), when);
+}
 
-	if (s->options->mode != MODE_RUN || failed)
-		router_note(s->router, l->name, "process %s",
-			dyno_exit_text(&l->exit, wire_stage_text, text, sizeof text));
+/* An earlier supervisor may have said it, or died before it could. */
+void life_found_over(struct supervisor *s, struct life *l)
+{
+	uint64_t now = clock_now();
+	char when[60] = ", before now";
+
+	if (l->ended_at && l->ended_at < now)
+		(void)snprintf(when, sizeof when, ", %.1f s ago",
+			(double)(now - l->ended_at) / (double)NSEC_PER_SEC);
+	if (!l->superseded || s->options->mode == MODE_RUN)
+		say_end(s, l, when);
+	drain_output(s, l);
+}
+
+void life_over(struct supervisor *s, struct life *l)
+{
+	bool failed = l->exit.kind == EXIT_STAGE;
+
+	say_end(s, l, "");
 	feed(s, &(struct engine_event){
 			.type = failed ? ENGINE_FAILED : ENGINE_EXITED,
 			.id = l->id,
 			.generation = l->generation,
 			.exit = l->exit,
+			.at = l->ended_at,
 		});
 	drain_output(s, l);
 }
@@ -130,7 +157,11 @@ static void on_started(void *userdata, uint64_t id, uint32_t generation, int pid
 		return;
 	}
 	l->pid = pid;
+	if (!l->started)
+		s->n_starting--;
+	l->started = true;
 	follow(s, l, out, err);
+	lives_supersede(s, id, generation);
 	feed(s, &(struct engine_event){.type = ENGINE_STARTED, .id = id, .generation = generation});
 }
 
@@ -155,9 +186,14 @@ static void on_exited(
 	if (!l)
 		return;
 	l->exit = exit->exit;
+	l->ended_at = exit->at;
 	l->ended = true;
+	/* Refused before there was a process: of that nothing is kept, and a later supervisor goes
+	 * by the life before it. */
+	if (!l->started)
+		l->superseded = true;
 	/* Before that the engine does not know the dyno: it hears of it when it does. */
-	if (s->caught_up)
+	if (s->caught_up || l->superseded)
 		life_over(s, l);
 }
 
@@ -185,14 +221,18 @@ static void on_adopted(void *userdata, struct driver_entry *entry)
 		return;
 	}
 	l->pid = entry->pid;
+	l->started = true;
+	s->n_starting--;
 	follow(s, l, entry->out, entry->err);
 	if (r < 0) {
+		l->superseded = true;
 		router_note(s->router, l->name,
 			"process %d was started by another version of hsup: it is stopped",
 			entry->pid);
 		(void)s->setup->driver->signal(s->driver_state, l->id, l->generation, SIGTERM);
 		return;
 	}
+	s->n_found_running += !entry->ended;
 	s->adopted[s->n_adopted++] = found;
 }
 

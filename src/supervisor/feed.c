@@ -117,7 +117,6 @@ int feed_start_engine(struct supervisor *s, struct err *err)
 	const struct options *o = s->options;
 	uint64_t now = clock_now();
 	struct engine_options options = {
-		.seed = now,
 		/* Counts microseconds of this boot: above every id that an earlier supervisor gave,
 		 * as none makes a dyno each microsecond. */
 		.first_id = now / NSEC_PER_USEC,

@@ -1,4 +1,4 @@
-/* The processes of now. */
+/* The processes of now, and what is kept of those that were. */
 #include "supervisor/private.h"
 
 #include <stdio.h>
@@ -36,6 +36,7 @@ struct life *life_new(
 	l->next = *head;
 	*head = l;
 	s->n_lives++;
+	s->n_starting++;
 	return l;
 }
 
@@ -46,7 +47,8 @@ void life_drop(struct supervisor *s, struct life *l)
 	while (*at != l)
 		at = &(*at)->next;
 	*at = l->next;
-	s->n_lives--;
+	s->n_lives -= !l->drained;
+	s->n_starting -= !l->started;
 	free(l);
 }
 
@@ -85,28 +87,53 @@ static bool has_later_life(struct supervisor *s, uint64_t id, uint32_t generatio
 	return false;
 }
 
+void lives_supersede(struct supervisor *s, uint64_t id, uint32_t generation)
+{
+	for (struct life *l = *bucket(s, id), *next; l; l = next) {
+		next = l->next;
+		if (l->id != id || l->generation >= generation || l->superseded)
+			continue;
+		l->superseded = true;
+		if (l->drained)
+			life_release(s, l);
+	}
+}
+
+/* The engine hears of a dyno's last life, with what has become of it since it was listed. */
+static void tell_adopted(struct supervisor *s, struct engine_adopted *a)
+{
+	struct life *l = life_find(s, a->id, a->generation);
+
+	if (!l)
+		return;
+	/* One that has ended may not have been released yet when the next began. */
+	if (has_later_life(s, a->id, a->generation)) {
+		l->superseded = true;
+		return;
+	}
+	a->left = a->left || l->left;
+	a->ended = l->ended;
+	a->exit = l->exit;
+	/* A start that failed did so at once. */
+	a->at = l->ended_at ? l->ended_at : a->started;
+	feed(s, &(struct engine_event){.type = ENGINE_ADOPTED, .adopted = a});
+}
+
 void lives_tell_engine(struct supervisor *s)
 {
-	/* An ended life may still wait for its acknowledgement beside the one that followed it. */
-	for (size_t i = 0; i < s->n_adopted; i++) {
-		const struct life *l = life_find(s, s->adopted[i].id, s->adopted[i].generation);
-
-		/* Its leader may have gone since it was listed. */
-		s->adopted[i].left = s->adopted[i].left || (l && l->left);
-	}
 	for (size_t i = 0; i < s->n_adopted; i++)
-		if (!has_later_life(s, s->adopted[i].id, s->adopted[i].generation))
-			feed(s, &(struct engine_event){
-					.type = ENGINE_ADOPTED, .adopted = &s->adopted[i]});
+		tell_adopted(s, &s->adopted[i]);
 	feed(s, &(struct engine_event){.type = ENGINE_CAUGHT_UP});
 	s->caught_up = true;
 
 	for (size_t i = 0; i < s->n_adopted; i++) {
 		struct life *l = life_find(s, s->adopted[i].id, s->adopted[i].generation);
 
-		if (l && l->ended && !l->draining)
-			life_over(s, l);
+		if (l && l->ended)
+			life_found_over(s, l);
 	}
-	free(TAKE_PTR(s->adopted));
+	/* Events that could not be handled for want of memory still point there. */
+	if (s->n_queue == 0)
+		free(TAKE_PTR(s->adopted));
 	s->n_adopted = s->cap_adopted = 0;
 }

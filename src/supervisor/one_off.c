@@ -67,9 +67,9 @@ static struct release *command_release(const struct release *base, const struct 
 	return r;
 }
 
-static void run_command(struct supervisor *s, struct known_release *k)
+static void run_command(struct supervisor *s, const struct release *base)
 {
-	struct release *r = command_release(k->release, s->options);
+	struct release *r = command_release(base, s->options);
 	struct known_release *run = r ? release_learn(s, r, NULL) : NULL;
 
 	if (run)
@@ -78,6 +78,9 @@ static void run_command(struct supervisor *s, struct known_release *k)
 		one_off_failed(s, "out of memory");
 		return;
 	}
+	/* What runs already is the command, of whatever release it was started. */
+	for (size_t i = 0; i < s->n_adopted; i++)
+		s->adopted[i].fingerprint = run->formation->types[0].fingerprint;
 	feed(s, &(struct engine_event){.type = ENGINE_RESTORED,
 			.release = run->handle,
 			.formation = run->formation});
@@ -102,7 +105,7 @@ void one_off_ready(struct supervisor *s, struct known_release *k)
 	if (s->options->mode == MODE_BUILD)
 		supervisor_leave(s, 0);
 	else
-		run_command(s, k);
+		run_command(s, k->release);
 }
 
 /* All that the source had to deliver at its start has been delivered. */
@@ -124,8 +127,23 @@ static int on_idle(sd_event_source *source, void *userdata)
 	return 0;
 }
 
+/* An earlier supervisor has started the command: it is waited for, and needs no release for that.
+ */
+static int wait_for_command(struct supervisor *s, struct err *err)
+{
+	struct release *none = release_new();
+
+	if (!none)
+		return err_errno(err, -ENOMEM, "command");
+	run_command(s, none);
+	release_unref(none);
+	return 0;
+}
+
 int one_off_begin(struct supervisor *s, struct err *err)
 {
+	if (s->n_adopted)
+		return wait_for_command(s, err);
 	if (s->holds_source) {
 		int r = s->setup->source->start(
 			s->source_state, s->loop, &supervisor_source_events, s, err);

@@ -16,16 +16,22 @@ struct known_release {
 	struct known_release *next;
 };
 
-/* One life of a dyno, from its order until its output is out and the driver may forget it. */
+/* One life of a dyno, from its order until the driver may forget it. That is not when its output is
+ * out, but when its dyno lives again or is no more: until then what the launcher keeps of it is how
+ * a later supervisor knows that the dyno waits in back-off, has given up or has done its job. */
 struct life {
 	uint64_t id;
 	uint32_t generation;
 	int pid;
 	unsigned color;
 	bool left, ended;
+	bool started;	   /* the launcher has an entry of it, and keeps it until it is released */
+	bool drained;	   /* ended, and its output is out */
+	bool superseded;   /* a later life has started, or its dyno is forgotten: nobody will ask */
 	unsigned draining; /* taps that still empty their pipes */
 	struct tap *out, *err;
 	struct dyno_exit exit;
+	uint64_t ended_at; /* 0 = not known */
 	struct supervisor *owner;
 	struct life *next; /* in its bucket */
 	char name[LIMIT_NAME + 1];
@@ -58,6 +64,7 @@ struct supervisor {
 	uint64_t preparing; /* handle, 0 = nothing */
 	uint64_t restoring; /* handle of the release in force at start */
 	uint64_t fallback;  /* the one before it, when that one had not settled */
+	bool had_settled;   /* `restoring` */
 	bool source_begun;
 	sd_event_source *restore_again;
 	uint64_t restore_wait;	       /* ns */
@@ -67,12 +74,13 @@ struct supervisor {
 	sd_event_source *one_off_idle;
 
 	struct life *lives[LIFE_BUCKETS];
-	size_t n_lives;
-	struct launch_child over[OVER_MAX]; /* drained, to be acknowledged */
+	size_t n_lives;			    /* not drained */
+	size_t n_starting;		    /* ordered; neither started nor failed yet */
+	struct launch_child over[OVER_MAX]; /* to be acknowledged */
 	size_t n_over;
 	sd_event_source *acknowledge;
-	struct engine_adopted *adopted; /* found running, until the engine knows of them */
-	size_t n_adopted, cap_adopted;
+	struct engine_adopted *adopted; /* found, until the engine knows of them */
+	size_t n_adopted, cap_adopted, n_found_running;
 
 	struct answer *answer;
 	sd_event_source *tell;
@@ -103,16 +111,21 @@ struct life *life_find(struct supervisor *s, uint64_t id, uint32_t generation);
 void life_drop(struct supervisor *s, struct life *l); /* never started: forget it */
 void lives_free(struct supervisor *s);
 void lives_names(struct supervisor *s, char *ret_text, size_t size); /* "web.1 web.2 and 7 more" */
-void lives_tell_engine(struct supervisor *s); /* ADOPTED each, CAUGHT_UP, and the exits since */
+/* Those lives of the dyno before this generation are of no use any more. */
+void lives_supersede(struct supervisor *s, uint64_t id, uint32_t generation);
+void lives_tell_engine(struct supervisor *s); /* ADOPTED each, with the ends since; CAUGHT_UP */
 
 /* ---- events.c ---- */
 extern const struct driver_events supervisor_driver_events;
 extern const struct launch_events supervisor_launch_events;
 int events_begin(struct supervisor *s) HSUP_MUST_CHECK;
-void life_over(struct supervisor *s, struct life *l); /* tells the engine, drains, acknowledges */
+void life_over(struct supervisor *s, struct life *l); /* tells the engine, drains */
+void life_found_over(struct supervisor *s, struct life *l);
+void life_release(struct supervisor *s, struct life *l); /* it is freed */
 
-/* ---- tag.c: what a later supervisor must know of a dyno that runs ---- */
-size_t tag_write(const struct dyno *d, unsigned char ret_tag[LIMIT_TAG]);
+/* ---- tag.c: what a later supervisor must know of a dyno ---- */
+size_t tag_write(
+	const struct dyno *d, const struct dyno_kept *kept, unsigned char ret_tag[LIMIT_TAG]);
 int tag_read(const unsigned char *tag, size_t len, struct engine_adopted *ret) HSUP_MUST_CHECK;
 
 /* ---- releases.c ---- */

@@ -116,6 +116,7 @@ int release_restore(struct supervisor *s, struct err *err)
 	/* `run` takes what is in force, settled or not. */
 	if (!run_mode_lasts(s->options->mode))
 		settled = release_unref(settled);
+	s->had_settled = !settled;
 	struct known_release *before = settled ? release_learn(s, settled, NULL) : NULL;
 	struct known_release *k = release_learn(s, r, NULL);
 	if (!k)

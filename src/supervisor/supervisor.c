@@ -45,12 +45,16 @@ void supervisor_restored(struct supervisor *s, struct known_release *k)
 	const struct known_release *before = release_known(s, s->fallback);
 
 	if (k) {
+		bool had_settled = s->had_settled && k->handle == s->restoring;
+
 		s->restoring = 0;
 		s->in_force = k->handle;
 		feed(s, &(struct engine_event){.type = ENGINE_RESTORED,
 				.release = k->handle,
 				.formation = k->formation,
-				.settled = before ? before->handle : 0,
+				.settled = before	 ? before->handle
+					   : had_settled ? k->handle
+							 : 0,
 				.settled_formation = before ? before->formation : NULL});
 	}
 	lives_tell_engine(s);
@@ -92,7 +96,8 @@ void supervisor_adopted(struct supervisor *s, int r)
 		return;
 	}
 	if (s->n_adopted)
-		router_note(s->router, NULL, "found %zu dynos running", s->n_adopted);
+		router_note(s->router, NULL, "found %zu dynos running%s", s->n_found_running,
+			s->n_found_running < s->n_adopted ? ", and some that have ended" : "");
 	if (open_house(s, &err) < 0) {
 		cannot_begin(s, &err);
 		return;

@@ -3,8 +3,38 @@
 
 /* ---- of one action ---- */
 
+static bool asked_for(const struct world *w, uint64_t id)
+{
+	const struct engine_event *event = &w->step.event;
+
+	return event->id == id &&
+	       (event->type == ENGINE_START_DYNO || event->type == ENGINE_RESTART_DYNO);
+}
+
+/* Not before its time, and not when its job is done, it gave up or the operator stopped it; neither
+ * it nor another in its place. */
+static void check_rest(struct world *w, const struct engine_action *a)
+{
+	for (size_t i = 0; i < w->n_ended; i++) {
+		const struct ended *e = &w->ended[i];
+		const struct task *t = &e->task;
+
+		if (!e->judged || t->fingerprint != a->dyno->fingerprint ||
+			t->instance != a->dyno->instance || asked_for(w, t->id) ||
+			(t->id != a->id && a->generation > 1))
+			continue;
+		if (e->state == DYNO_STOPPED)
+			world_broken(w, "ran-again", "%s.%u #%" PRIu64 " was at rest",
+				a->dyno->type, t->instance, t->id);
+		else if (w->now < e->due)
+			world_broken(w, "early-start", "%s.%u #%" PRIu64 " was to wait",
+				a->dyno->type, t->instance, t->id);
+	}
+}
+
 static void check_start(struct world *w, const struct engine_action *a)
 {
+	check_rest(w, a);
 	const struct formation_type *t = world_wanted(w, world_type(a->dyno->type));
 	unsigned quantity = world_quantity(w, t), live = 1;
 
@@ -21,7 +51,8 @@ static void check_start(struct world *w, const struct engine_action *a)
 	}
 	if (w->urgency)
 		world_broken(w, "started-in-shutdown", "#%" PRIu64, a->id);
-	if (a->generation > 1)
+	/* Without memory a roll back may come late, in the step that made this one as well. */
+	if (a->generation > 1 || w->step.no_memory)
 		return;
 	if (!t || live > quantity + plan_surge(&t->rollout, quantity))
 		world_broken(
@@ -41,7 +72,7 @@ static void check_signal(struct world *w, const struct engine_action *a)
 			world_broken(w, "told-twice", "#%" PRIu64, a->id);
 		return;
 	}
-	if (w->urgency < 2 && !p->kill_told && !p->adopted) {
+	if (w->urgency < 2 && !p->kill_told && !p->adopted && !p->kept.bad) {
 		if (p->told ? w->now < p->told_at + p->grace : p->started)
 			world_broken(w, "early-kill", "#%" PRIu64 " had time left", a->id);
 	}
@@ -54,7 +85,9 @@ static void check_changed(struct world *w, const struct engine_action *a)
 	unsigned type = world_type(a->dyno->type);
 	const struct formation_type *t = world_wanted(w, type);
 
-	if (a->from != DYNO_UP || a->event != DYNO_EV_UNWANTED || a->id == w->step.event.id)
+	/* A new engine only goes on with stops that were under way. */
+	if (a->from != DYNO_UP || a->event != DYNO_EV_UNWANTED || a->id == w->step.event.id ||
+		w->adopting)
 		return;
 	w->step.stopped[type]++;
 	w->step.stopped_old[type] += !t || t->fingerprint != a->dyno->fingerprint;
@@ -93,6 +126,7 @@ void invariants_action(struct world *w, const struct engine_action *a)
 		if (a->code != (w->oneshot ? w->code : 0))
 			world_broken(w, "exit-code", "%d, not %d", a->code, w->code);
 		break;
+	case ACTION_RETAG:
 	case ACTION_PREPARE:
 	case ACTION_DROP:
 	case ACTION_COMMIT:
@@ -134,6 +168,16 @@ static void check_timer(struct world *w, const struct dyno *d)
 		world_broken(w, "late-timer", "#%" PRIu64 " %s", d->id, dyno_state_text(d->state));
 }
 
+/* It was there when a release settled, as far as a new engine can tell: nobody waits for it. */
+static bool was_settled(const struct world *w, const struct dyno *d)
+{
+	const struct formation *f = w->settled ? w->releases[w->settled - 1].formation : NULL;
+	const struct formation_type *t = f ? formation_find(f, d->type) : NULL;
+
+	return d->id < w->settled_below ||
+	       (d->id < w->restarted_below && t && t->fingerprint == d->fingerprint);
+}
+
 static void check_dyno(struct world *w, const struct dyno *d, struct census *c)
 {
 	struct task *p = world_process(w, d->id, d->generation);
@@ -151,8 +195,68 @@ static void check_dyno(struct world *w, const struct dyno *d, struct census *c)
 
 	bool current = stays && t && t->fingerprint == d->fingerprint;
 	c->live += dyno_live(d);
-	c->ready += stays && (dyno_ready(d) || (current && d->id < w->settled_below));
+	c->ready += stays && (dyno_ready(d) || (current && was_settled(w, d)));
 	c->current += current;
+}
+
+/* What the engine has decided of those that have ended. */
+static void note_ends(struct world *w)
+{
+	for (size_t i = 0; i < w->n_ended; i++) {
+		struct ended *e = &w->ended[i];
+		const struct dyno *d = engine_find(w->engine, e->task.id);
+
+		if (!d)
+			continue;
+		e->judged = d->generation == e->task.generation && !dyno_live(d);
+		e->state = d->state;
+		e->due = d->deadline;
+		e->gave_up = d->gave_up;
+		e->task.last = dyno_kept(d);
+	}
+}
+
+static bool same_counts(const struct dyno_kept *a, const struct dyno_kept *b)
+{
+	return a->restarts == b->restarts && a->failures == b->failures &&
+	       a->bad_starts == b->bad_starts && a->resting == b->resting;
+}
+
+static bool is_wanted(const struct world *w, const struct task *t)
+{
+	const struct formation_type *type = world_wanted(w, t->type);
+
+	return type && type->fingerprint == t->fingerprint;
+}
+
+/* A new engine is where the old one was, with all that is wanted as it was before. */
+void invariants_restored(struct world *w)
+{
+	for (size_t i = 0; i < w->n_processes; i++) {
+		const struct task *t = &w->processes[i];
+		const struct dyno *d = engine_find(w->engine, t->id);
+		struct dyno_kept kept = d ? dyno_kept(d) : (struct dyno_kept){0};
+
+		if (!is_wanted(w, t) || !t->last_known)
+			continue;
+		if (!same_counts(&kept, &t->last))
+			world_broken(w, "not-restored", "#%" PRIu64 " has other counts", t->id);
+	}
+	for (size_t i = 0; i < w->n_ended; i++) {
+		const struct ended *e = &w->ended[i];
+		const struct dyno *d = engine_find(w->engine, e->task.id);
+
+		/* Whether one that was found without its leader had come up, only its end will
+		 * tell. */
+		if (!d || !e->judged || !is_wanted(w, &e->task) ||
+			(e->task.leaderless && e->task.listed))
+			continue;
+		struct dyno_kept kept = dyno_kept(d);
+		if (d->state != e->state || d->deadline != e->due || d->gave_up != e->gave_up ||
+			!same_counts(&kept, &e->task.last))
+			world_broken(w, "not-restored", "#%" PRIu64 " is %s, was %s", d->id,
+				dyno_state_text(d->state), dyno_state_text(e->state));
+	}
 }
 
 static void check_processes(struct world *w)
@@ -181,7 +285,8 @@ static bool hopeless(const struct world *w, const struct formation_type *t)
 	return c == NO_PROGRAM || c == HANGS || (c == DIES_YOUNG && t->start_time);
 }
 
-/* The operator has stopped one of the type: nobody waits for it any more. */
+/* The operator has stopped one of the type, or one hung when it was adopted and is taken for up:
+ * nobody waits for it any more. */
 static bool excused(const struct world *w, const struct formation_type *t)
 {
 	for (size_t i = 0; i < engine_dynos(w->engine); i++) {
@@ -190,6 +295,9 @@ static bool excused(const struct world *w, const struct formation_type *t)
 		if (d->fingerprint == t->fingerprint && d->desired == DESIRED_REST && !d->gave_up)
 			return true;
 	}
+	for (size_t i = 0; i < w->n_processes; i++)
+		if (w->processes[i].fingerprint == t->fingerprint && w->processes[i].listed)
+			return true;
 	return false;
 }
 
@@ -257,6 +365,8 @@ void invariants_check(struct world *w)
 		check_dyno(w, d, &census[world_type(d->type)]);
 	}
 	check_processes(w);
+	if (!w->adopting)
+		note_ends(w);
 	for (unsigned i = 0; i < WORLD_TYPES; i++)
 		check_type(w, i, &census[i]);
 	if (!engine_stopping(w->engine) && engine_release(w->engine) != w->loaded)

@@ -1,6 +1,7 @@
 #include "mutants.h"
 
 #include "base/mem.h"
+#include "world.h"
 
 static const struct mutant mutants[] = {
 	{"no-kill", DYNO_STOPPING, DYNO_EV_GRACE_OVER, {DYNO_KILLING, FX_REPORT_R12},
@@ -17,6 +18,11 @@ static const struct mutant mutants[] = {
 		"a crashed dyno is never started again"},
 	{"no-grace", DYNO_UP, DYNO_EV_UNWANTED, {DYNO_KILLING, FX_KILL}, "killed without grace"},
 	{"no-ready", DYNO_STARTING, DYNO_EV_READY, {DYNO_STARTING, 0}, "nothing ever comes up"},
+	{"lost-backoff", .lost = LOST_BACKOFF, .what = "who waits is forgotten by a restart"},
+	{"lost-rest", .lost = LOST_REST, .what = "who is at rest is forgotten by a restart"},
+	{"lost-time", .lost = LOST_TIME, .what = "after a restart the wait begins anew"},
+	{"lost-counts", .lost = LOST_COUNTS, .what = "a restart forgives what has failed"},
+	{"lost-wish", .lost = LOST_WISH, .what = "a restart ends the operator's stop"},
 };
 
 const struct mutant *mutant_at(size_t index)
@@ -35,5 +41,6 @@ const struct mutant *mutant_find(const char *name)
 void mutant_grid(const struct mutant *m, dyno_grid *ret_grid)
 {
 	memcpy(ret_grid, &dyno_table, sizeof dyno_table);
-	(*ret_grid)[m->state][m->event] = m->cell;
+	if (!m->lost)
+		(*ret_grid)[m->state][m->event] = m->cell;
 }

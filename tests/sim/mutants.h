@@ -9,6 +9,7 @@ struct mutant {
 	enum dyno_event event;
 	struct dyno_cell cell;
 	const char *what;
+	unsigned lost; /* enum lost: then no cell is changed */
 };
 
 const struct mutant *mutant_find(const char *name); /* NULL = there is none */

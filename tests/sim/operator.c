@@ -125,18 +125,21 @@ static void shut_down(struct world *w, int urgency)
 
 static void adopt(struct world *w, struct task *p)
 {
+	if (!p->started && !p->listed)
+		p->started_at = w->now;
 	struct engine_adopted a = {
 		.id = p->id,
 		.generation = p->generation,
 		.instance = p->instance,
 		.fingerprint = p->fingerprint,
-		.restarts = p->restarts,
-		.failures = p->failures,
-		.started = p->started ? p->started_at : w->now,
+		.kept = p->kept,
+		.started = p->started_at,
 		.left = p->leaderless,
 	};
 	const struct formation_type *t = world_wanted(w, p->type);
 
+	if (w->lost & LOST_COUNTS)
+		a.kept.failures = a.kept.bad_starts = 0;
 	(void)snprintf(a.type, sizeof a.type, "%s", world_types[p->type]);
 	p->told = p->kill_told = false;
 	p->listed = true;
@@ -145,6 +148,78 @@ static void adopt(struct world *w, struct task *p)
 		p->grace = SECONDS(30);
 	}
 	world_handle(w, (struct engine_event){.type = ENGINE_ADOPTED, .adopted = &a});
+}
+
+static void adopt_ended(struct world *w, const struct ended *e)
+{
+	const struct task *p = &e->task;
+	struct engine_adopted a = {
+		.id = p->id,
+		.generation = p->generation,
+		.instance = p->instance,
+		.fingerprint = p->fingerprint,
+		.kept = p->kept,
+		.started = p->started_at,
+		.ended = true,
+		.exit = p->exit,
+		.at = w->lost & LOST_TIME ? w->now : e->at,
+	};
+
+	if (w->lost & (e->state == DYNO_BACKOFF ? LOST_BACKOFF : LOST_REST))
+		return;
+	if (w->lost & LOST_COUNTS)
+		a.kept.failures = a.kept.bad_starts = 0;
+	(void)snprintf(a.type, sizeof a.type, "%s", world_types[p->type]);
+	world_handle(w, (struct engine_event){.type = ENGINE_ADOPTED, .adopted = &a});
+}
+
+/* What was there: of each dyno the last life. */
+static void adopt_all(struct world *w)
+{
+	for (size_t i = 0; i < w->n_processes; i++) {
+		adopt(w, &w->processes[i]);
+		process_forget(w, w->processes[i].id, w->processes[i].generation);
+	}
+	for (size_t i = 0; i < w->n_ended;) {
+		const struct task *t = &w->ended[i].task;
+		size_t n = w->n_ended;
+
+		process_forget(w, t->id, t->generation);
+		i = n == w->n_ended ? i + 1 : 0;
+	}
+	/* Some are forgotten as they are told. */
+	for (size_t i = w->n_ended; i-- > 0;)
+		if (i < w->n_ended)
+			adopt_ended(w, &w->ended[i]);
+}
+
+static void remember_kept(struct world *w)
+{
+	for (size_t i = 0; i < w->n_processes; i++) {
+		const struct dyno *d = engine_find(w->engine, w->processes[i].id);
+
+		w->processes[i].last_known = d && d->desired != DESIRED_RETIRE;
+		if (d)
+			w->processes[i].last = dyno_kept(d);
+	}
+}
+
+/* The source knows which release settled last; a release before which there is none is taken for
+ * such a one. At times it cannot be made ready any more. */
+static struct engine_event restored(struct world *w)
+{
+	struct engine_event event = {.type = ENGINE_RESTORED,
+		.release = w->loaded,
+		.formation = w->releases[w->loaded - 1].formation};
+
+	if (!w->settled)
+		w->settled = w->loaded;
+	if (w->settled != w->loaded && world_chance(w, 10))
+		w->settled = w->settled_below = 0;
+	event.settled = w->settled;
+	if (w->settled)
+		event.settled_formation = w->releases[w->settled - 1].formation;
+	return event;
 }
 
 /* The supervisor is killed and started again: what the engine knew is lost, what runs is not. */
@@ -156,21 +231,19 @@ void operator_restarts_supervisor(struct world *w)
 		if (w->pending[i].event.type == ENGINE_COMMITTED && world_chance(w, 50))
 			w->loaded = w->pending[i].event.release;
 	w->n_pending = 0;
-	w->settled = w->settled_below = 0;
-	w->disturbed = true;
+	w->n_history = 0; /* the wire is another, on which nothing was said yet */
+	remember_kept(w);
 	engine_free(w->engine);
 	w->engine = world_engine(w);
 	if (w->only_named == false)
 		w->n_overrides = 0; /* what was scaled by hand is forgotten with the engine */
 	w->adopting = true;
+	w->restarted_below = w->next_id;
 	if (w->loaded)
-		world_handle(w, (struct engine_event){
-					.type = ENGINE_RESTORED,
-					.release = w->loaded,
-					.formation = w->releases[w->loaded - 1].formation,
-				});
-	for (size_t i = 0; i < w->n_processes; i++)
-		adopt(w, &w->processes[i]);
+		world_handle(w, restored(w));
+	adopt_all(w);
+	if (w->loaded)
+		invariants_restored(w);
 	w->adopting = false;
 	world_handle(w, (struct engine_event){.type = ENGINE_CAUGHT_UP});
 }

@@ -45,8 +45,7 @@ void process_start(struct world *w, const struct engine_action *a)
 		.fingerprint = d->fingerprint,
 		.start_time = t->start_time,
 		.grace = t->stop_timeout,
-		.restarts = d->restarts,
-		.failures = d->failures,
+		.kept = a->kept,
 		.obeys = !w->faults || world_chance(w, 85),
 		.exit = {.kind = EXIT_CODE, .value = 0},
 	};
@@ -57,7 +56,50 @@ void process_start(struct world *w, const struct engine_action *a)
 		schedule(p, NEXT_NOTHING, NEVER);
 	} else if (character_of(p) == NO_PROGRAM || world_chance(w, 3)) {
 		p->exit = (struct dyno_exit){.kind = EXIT_STAGE, .value = 8, .error = ENOENT};
-		p->next = NEXT_FAIL;
+		/* Refused before there was a process; one that was made, and is up at once, would
+		 * be up for a moment. */
+		if (!p->start_time || world_chance(w, 50))
+			p->next = NEXT_FAIL;
+	}
+}
+
+/* As the launcher tells it: when the leader ended. */
+static uint64_t ended_at(const struct world *w, const struct task *p)
+{
+	return p->leaderless ? p->left_at : w->now;
+}
+
+static void keep_end(struct world *w, const struct task *p)
+{
+	if (w->n_ended == WORLD_ENDED) {
+		world_broken(w, "flood", "more than %d ends are kept", WORLD_ENDED);
+		return;
+	}
+	w->ended[w->n_ended++] = (struct ended){.task = *p, .at = ended_at(w, p)};
+}
+
+void process_forget(struct world *w, uint64_t id, uint32_t before)
+{
+	for (size_t i = 0; i < w->n_ended;)
+		if (w->ended[i].task.id == id && w->ended[i].task.generation < before)
+			w->ended[i] = w->ended[--w->n_ended];
+		else
+			i++;
+}
+
+void process_retag(struct world *w, const struct engine_action *a)
+{
+	struct task *p = world_process(w, a->id, a->generation);
+
+	if (w->lost & LOST_WISH)
+		return;
+	if (p)
+		p->kept = a->kept;
+	for (size_t i = 0; i < w->n_ended; i++) {
+		struct task *t = &w->ended[i].task;
+
+		if (t->id == a->id && t->generation == a->generation)
+			t->kept = a->kept;
 	}
 }
 
@@ -65,6 +107,10 @@ void process_start(struct world *w, const struct engine_action *a)
 static void live(struct world *w, struct task *p)
 {
 	schedule(p, NEXT_NOTHING, NEVER);
+	if (p->exit.kind == EXIT_STAGE) {
+		schedule(p, NEXT_FAIL, soon(w, NSEC_PER_MSEC));
+		return;
+	}
 	if (p->killed || (p->told && p->obeys)) {
 		schedule(p, NEXT_EXIT, soon(w, 100 * NSEC_PER_MSEC));
 		return;
@@ -150,7 +196,9 @@ struct engine_event process_happens(struct world *w, struct task *p)
 	case NEXT_START:
 		event.type = ENGINE_STARTED;
 		p->started = true;
-		p->started_at = w->now;
+		if (!p->listed)
+			p->started_at = w->now;
+		process_forget(w, p->id, p->generation);
 		live(w, p);
 		break;
 	case NEXT_READY:
@@ -158,6 +206,8 @@ struct engine_event process_happens(struct world *w, struct task *p)
 		break;
 	case NEXT_LEFT:
 		event.type = ENGINE_LEFT;
+		if (!p->leaderless)
+			p->left_at = w->now;
 		p->leaderless = true;
 		if (w->faults && world_chance(w, 50))
 			schedule(p, NEXT_EXIT, soon(w, 60 * NSEC_PER_SEC));
@@ -167,6 +217,9 @@ struct engine_event process_happens(struct world *w, struct task *p)
 	case NEXT_NOTHING:
 		event.type = next == NEXT_FAIL ? ENGINE_FAILED : ENGINE_EXITED;
 		event.exit = p->exit;
+		event.at = ended_at(w, p);
+		if (next != NEXT_FAIL || p->started || p->listed)
+			keep_end(w, p);
 		*p = w->processes[--w->n_processes];
 		break;
 	}

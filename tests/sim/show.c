@@ -27,6 +27,7 @@ static const char *const action_texts[] = {
 	[ACTION_DROP] = "drop",
 	[ACTION_COMMIT] = "commit",
 	[ACTION_START] = "start",
+	[ACTION_RETAG] = "retag",
 	[ACTION_SIGNAL] = "signal",
 	[ACTION_KILL] = "kill",
 	[ACTION_FORGET] = "forget",
@@ -55,8 +56,9 @@ void world_show_event(const struct world *w, const struct engine_event *event)
 	for (size_t i = 0; i < event->n_overrides; i++)
 		(void)printf(" %s=%u", event->overrides[i].type, event->overrides[i].quantity);
 	if (event->adopted)
-		(void)printf(" %s.%u #%" PRIu64, event->adopted->type, event->adopted->instance,
-			event->adopted->id);
+		(void)printf(" %s.%u #%" PRIu64 "%s", event->adopted->type,
+			event->adopted->instance, event->adopted->id,
+			event->adopted->ended ? " ended" : "");
 	(void)printf("\n");
 }
 

@@ -102,6 +102,7 @@ static int run_all(const struct args *args)
 		mutant_grid(args->mutant, &grid);
 	world_init(&w);
 	w.verbose = args->verbose;
+	w.lost = args->mutant ? args->mutant->lost : 0;
 	for (i = 0; i < args->histories && !broken; i++) {
 		broken = run(&w, args, args->seed + i, args->mutant ? &grid : NULL);
 		steps += w.steps;

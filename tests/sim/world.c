@@ -77,7 +77,6 @@ void world_done(struct world *w)
 struct engine *world_engine(struct world *w)
 {
 	struct engine_options o = {
-		.seed = world_random(w, UINT64_MAX),
 		.first_id = w->next_id,
 		.oneshot = w->oneshot,
 		.start_number = w->start_number,
@@ -98,7 +97,8 @@ void world_begin(struct world *w, uint64_t seed, const dyno_grid *grid)
 		.random = seed,
 		.grid = grid,
 		.verbose = w->verbose,
-		.starved = w->starved};
+		.starved = w->starved,
+		.lost = w->lost};
 
 	memcpy(fresh.releases, w->releases, sizeof fresh.releases);
 	*w = fresh;
@@ -214,6 +214,11 @@ static void carry_out(struct world *w, const struct engine_action *a)
 		break;
 	case ACTION_ROLLOUT_BEGUN:
 		w->disturbed = !w->faults;
+		if (w->settled && w->settled == w->step.release)
+			w->settled_below = w->next_id;
+		break;
+	case ACTION_RETAG:
+		process_retag(w, a);
 		break;
 	case ACTION_SETTLED:
 		w->settled = a->release;
@@ -223,6 +228,8 @@ static void carry_out(struct world *w, const struct engine_action *a)
 		w->left = true;
 		break;
 	case ACTION_FORGET:
+		process_forget(w, a->id, UINT32_MAX);
+		break;
 	case ACTION_CHANGED:
 	case ACTION_REPORT:
 	case ACTION_MAX:

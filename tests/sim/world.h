@@ -13,6 +13,7 @@
 #define WORLD_RELEASES	64
 #define WORLD_PROCESSES 128
 #define WORLD_PENDING	16
+#define WORLD_ENDED	256
 #define NEVER		UINT64_MAX
 
 enum process_next {
@@ -43,9 +44,11 @@ struct task {
 	unsigned type, instance;
 	uint64_t fingerprint;
 	uint64_t start_time, grace; /* StartSeconds and StopTimeout of this life */
-	unsigned restarts, failures;
+	struct dyno_kept kept;	    /* its tag */
+	struct dyno_kept last;	    /* as the engine had it when it was killed, */
+	bool last_known;	    /* unless it was to go */
 	bool started, leaderless;
-	uint64_t started_at;
+	uint64_t started_at, left_at;
 	bool obeys;	      /* StopSignal */
 	bool told, kill_told; /* by this engine */
 	bool killed;
@@ -55,6 +58,26 @@ struct task {
 	enum process_next next;
 	uint64_t at; /* of next; NEVER */
 	struct dyno_exit exit;
+};
+
+/* The end of a life, which the launcher keeps until a later one has started or its dyno is
+ * forgotten; and what the engine made of it. */
+struct ended {
+	struct task task;
+	uint64_t at;
+	bool judged;
+	enum dyno_state state;
+	uint64_t due;
+	bool gave_up;
+};
+
+/* What a faulty supervisor does not carry over: a bit each. */
+enum lost {
+	LOST_BACKOFF = 1, /* ends of dynos that wait */
+	LOST_REST = 2,	  /* ends of dynos at rest */
+	LOST_TIME = 4,	  /* when it was */
+	LOST_COUNTS = 8,
+	LOST_WISH = 16, /* what changed after the start */
 };
 
 struct pending { /* an answer on its way to the engine */
@@ -107,6 +130,10 @@ struct world {
 	size_t n_pending;
 	struct task processes[WORLD_PROCESSES];
 	size_t n_processes;
+	struct ended ended[WORLD_ENDED];
+	size_t n_ended;
+	unsigned lost;		  /* enum lost */
+	uint64_t restarted_below; /* dynos with ids below it were there when an engine was new */
 	struct engine_event history[8]; /* to be said again */
 	unsigned n_history;
 
@@ -152,6 +179,8 @@ void world_show_action(const struct engine_action *a);
 void process_start(struct world *w, const struct engine_action *a);
 void process_signal(struct world *w, const struct engine_action *a);
 void process_kill(struct world *w, const struct engine_action *a);
+void process_retag(struct world *w, const struct engine_action *a);
+void process_forget(struct world *w, uint64_t id, uint32_t before);   /* generations */
 struct engine_event process_happens(struct world *w, struct task *p); /* p may be gone then */
 void process_calm(struct world *w); /* all that run behave from now on */
 
@@ -162,4 +191,5 @@ void operator_restarts_supervisor(struct world *w);
 /* invariants.c */
 void invariants_action(struct world *w, const struct engine_action *a);
 void invariants_check(struct world *w);
+void invariants_restored(struct world *w); /* all was adopted */
 void invariants_converged(struct world *w);
