@@ -1,0 +1,131 @@
+"""A short campaign (the long ones: ftest/soak), and that it would see a fault."""
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import uuid
+
+import pytest
+
+from campaign_lines import ACCOUNT, Account, Ledger, Reader
+from hsup import PATIENCE, marked_processes, wait_until
+
+HERE = pathlib.Path(__file__).resolve().parent
+FACTOR = PATIENCE / 20
+
+
+def test_nothing_is_lost_whatever_is_killed(build):
+    mark = uuid.uuid4().hex
+    rounds, kills = max(5, int(25 / FACTOR)), max(1, int(4 / FACTOR))
+    argv = [sys.executable, "-B", str(HERE / "campaign.py"), "--seed", "1", "--rounds", str(rounds),
+            "--launcher-kills", str(kills)]
+    process = subprocess.Popen(argv, env=dict(os.environ, HSUP_BUILD_DIR=str(build), HSUP_CAMPAIGN_MARK=mark),
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        said, _ = process.communicate(timeout=15 * PATIENCE)
+        print(said.decode(errors="replace"))
+        assert process.returncode == 0
+        assert not marked_processes(mark)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(PATIENCE)
+        for pid in marked_processes(mark):
+            os.kill(pid, signal.SIGKILL)
+
+
+class Fixed:
+    """A ledger with one dyno's account, and lines as hsup would print them."""
+
+    def __init__(self, folder, begun=5, done=5, size=100):
+        read, self.write = os.pipe()
+        self.ledger = Ledger(folder, Reader(read), lambda: "here")
+        self.path = folder / "web.1,1,77,88"
+        self.path.write_bytes(ACCOUNT.pack(77, 88, 1, size, 0, begun, 0, done, 0, 0, 0, 0, 0, 0, b"web.1"))
+        self.size = size
+
+    def text(self, number):
+        padding = chr(97 + number % 26) * (number * 37 % self.size)
+        return f"77 88 1 o {number} {padding};"
+
+    def say(self, *texts):
+        stamp = "2026-01-01T00:00:00.000000+00:00"
+        data = "".join(f"{stamp} app[web.1]: {text}\n" for text in texts)
+        os.write(self.write, data.encode())
+
+    def judge(self, cut_off=()):
+        os.close(self.write)
+        wait_until(lambda: not self.ledger.reader.thread.is_alive(), "the reader's end")
+        self.ledger.take()
+        account = Account.read(self.path)
+        self.behind = self.ledger.behind({self.path: account}, cut_off)
+        self.ledger.close(self.path, account, cut_off)
+        return self.ledger
+
+
+@pytest.fixture
+def fixed(folder):
+    return Fixed(folder)
+
+
+def test_the_ledger_finds_no_fault_in_what_is_right(fixed):
+    fixed.say(*map(fixed.text, range(1, 6)))
+    ledger = fixed.judge()
+    assert (ledger.lines, ledger.repeats, ledger.lost, ledger.faults, fixed.behind) == (5, 0, 0, [], [])
+
+
+def test_the_ledger_sees_a_gap(fixed):
+    fixed.say(*map(fixed.text, (1, 2, 4, 5)))
+    ledger = fixed.judge()
+    assert ledger.lost == 1 and "3..3 are missing" in ledger.faults[0]
+
+
+def test_the_ledger_sees_that_the_end_is_missing(fixed):
+    fixed.say(*map(fixed.text, (1, 2, 3)))
+    ledger = fixed.judge()
+    assert "4..5" in fixed.behind[0] and ledger.lost == 2 and "the last 2 are missing" in ledger.faults[0]
+
+
+def test_the_ledger_allows_a_lost_end_where_nobody_was_there(fixed):
+    fixed.say(*map(fixed.text, (1, 2, 3)))
+    ledger = fixed.judge(cut_off={(77, 88): "why"})
+    assert (ledger.faults, fixed.behind) == ([], [])
+    assert (ledger.lost, ledger.lost_in_pipes["why"], ledger.cut_off["why"]) == (0, 2, 1)
+
+
+def test_the_ledger_sees_a_line_twice(fixed):
+    fixed.say(*map(fixed.text, (1, 2, 2, 3, 4, 5)))
+    ledger = fixed.judge()
+    assert ledger.repeats == 1 and ledger.repeated[0][3] == 2
+
+
+def test_the_ledger_sees_a_line_cut_in_two(fixed):
+    third = fixed.text(3)
+    fixed.say(fixed.text(1), fixed.text(2), third[:15], third[15:], fixed.text(4), fixed.text(5))
+    assert any("not a dyno's line" in fault for fault in fixed.judge().faults)
+
+
+def test_the_ledger_sees_another_text(fixed):
+    fixed.say(fixed.text(1), fixed.text(2).replace("c", "x"))
+    assert any("not what web.1 wrote" in fault for fault in fixed.judge().faults)
+
+
+def test_the_ledger_sees_what_was_never_written(folder):
+    fixed = Fixed(folder, begun=3, done=3)
+    fixed.say(*map(fixed.text, (1, 2, 3, 4)))
+    assert any("only 3 was written" in fault for fault in fixed.judge().faults)
+
+
+def test_the_ledger_allows_a_last_line_that_its_dyno_did_not_finish(folder):
+    fixed = Fixed(folder, begun=3, done=2)
+    fixed.say(fixed.text(1), fixed.text(2), fixed.text(3)[:16])
+    ledger = fixed.judge()
+    assert ledger.faults == [] and ledger.pieces == 1
+
+
+def test_the_ledger_sees_a_write_that_failed(folder):
+    fixed = Fixed(folder)
+    fixed.path.write_bytes(ACCOUNT.pack(77, 88, 1, 100, 0, 5, 0, 5, 0, 1, 32, 0, 0, 0, b"web.1"))
+    fixed.say(*map(fixed.text, range(1, 6)))
+    assert any("Broken pipe" in fault for fault in fixed.judge().faults)
