@@ -16,11 +16,13 @@ import sys
 import tempfile
 import time
 
+import keep
 import processes
 import slug
 import systems
 from processes import Failed
 
+PARTS = ("dynos", "idle", "slug", "keep")
 REPLACED = 30  # of the middle size, per round
 SETTLE_SECONDS = 1.5  # runit and s6 are slow with what lived for less than 1 s
 IDLE_SETTLE_SECONDS = 5
@@ -50,6 +52,7 @@ class Bench:
                         "LC_ALL": "C.UTF-8"}
         self.programs = {name: os.path.join(build, name) for name in ("hsup", "hsup-slug")}
         self.programs["measure"] = os.path.join(build, "bench/measure")
+        self.programs["writer"] = os.path.join(build, "bench/writer")
         self.systems = []
         self.missing = []
         for name in names:
@@ -323,7 +326,7 @@ def print_limits(found):
     """Returns how many are broken."""
     rows = []
     for what, value, limit, least in found:
-        rows.append(["BROKEN" if value > limit else "ok", what, f"{value:.2f}", f"{limit:.2f}",
+        rows.append(["ok" if value <= limit else "BROKEN", what, f"{value:.2f}", f"{limit:.2f}",
                      "" if least is None else f"{least:.2f}"])
     print("\nLimits of hsup:\n")
     print_rows(["", "", "is", "at most", "ratio of the least"], rows)
@@ -349,7 +352,7 @@ def parse(argv):
     parser.add_argument("--rounds", type=int, default=5, help="of every measure (5)")
     parser.add_argument("--systems", default=",".join(systems.ALL),
                         help="of " + ",".join(systems.ALL) + " (all)")
-    parser.add_argument("--parts", default="dynos,idle,slug", help="of dynos,idle,slug (all)")
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"of {','.join(PARTS)} (all)")
     parser.add_argument("--sizes", default="10,100,1000",
                         help="three numbers of dynos (10,100,1000)")
     parser.add_argument("--idle-seconds", type=int, default=20)
@@ -365,14 +368,14 @@ def parse(argv):
     options.systems = ["floor", "hsup"] if options.check else options.systems.split(",")
     if len(options.sizes) != 3 or min(options.sizes) < 1 or options.rounds < 1:
         parser.error("--sizes are three numbers from 1, --rounds one from 1")
-    if set(options.systems) - set(systems.ALL) or set(options.parts) - {"dynos", "idle", "slug"}:
+    if set(options.systems) - set(systems.ALL) or set(options.parts) - set(PARTS):
         parser.error("unknown system or part")
     return options
 
 
 def check_programs(build, options):
-    names = ["bench/floor", "bench/child", "bench/measure"]
-    if "hsup" in options.systems and {"dynos", "idle"} & set(options.parts):
+    names = ["bench/floor", "bench/child", "bench/measure", "bench/writer"]
+    if "hsup" in options.systems and {"dynos", "idle", "keep"} & set(options.parts):
         names += ["hsup", "hsup-launcher", "hsup-slug"]
     elif "slug" in options.parts:
         names += ["hsup-slug"]
@@ -396,6 +399,8 @@ def measure(bench, options):
         trace = run_idle(bench, middle, options.idle_seconds, not options.check)
     if "slug" in options.parts:
         race = run_slug(bench, options.rounds, options.slug_packages)
+    if "keep" in options.parts:
+        keep.run(bench, options.rounds, progress)
 
     print_table(bench, options.sizes, options.idle_seconds)
     if race:
@@ -411,6 +416,8 @@ def measure(bench, options):
         print(f"\n{bench.disturbed} of {bench.measured} measurements began while others used more "
               f"than {BUSY_SHARE:.0%} of the machine.")
     found = limits(bench, options.sizes, options.idle_seconds)
+    if "keep" in options.parts:
+        found += keep.limits(bench)
     return print_limits(found) if found else 0
 
 
