@@ -1,9 +1,14 @@
 """A short campaign (the long ones: ftest/soak), and that it would see a fault."""
+import fcntl
 import os
 import pathlib
 import signal
+import struct
 import subprocess
 import sys
+import termios
+import threading
+import time
 import uuid
 
 import pytest
@@ -129,3 +134,34 @@ def test_the_ledger_sees_a_write_that_failed(folder):
     fixed.path.write_bytes(ACCOUNT.pack(77, 88, 1, 100, 0, 5, 0, 5, 0, 1, 32, 0, 0, 0, b"web.1"))
     fixed.say(*map(fixed.text, range(1, 6)))
     assert any("Broken pipe" in fault for fault in fixed.judge().faults)
+
+
+def test_what_a_full_pipe_took_does_not_come_twice(make_app):
+    """Nobody reads hsup's output; the supervisor is killed when it has written a part of what it
+    holds. What the reader had by then, and what comes after, is every line once."""
+    app = make_app()
+    app.hold = threading.Event()
+    read_out = app._read_out
+    app._read_out = lambda stream: (app.hold.wait(), read_out(stream))
+    app.start()
+    app.submit(app.release(("count", ["seq -f number-%g 3000; exec sleep 1000"], 1)))
+    wait_until(lambda: is_full(app.process.stdout), "a full pipe")
+    supervisor = app.supervisor()
+    os.kill(supervisor, signal.SIGKILL)
+    wait_until(lambda: app.supervisor() != supervisor, "a new supervisor")
+    app.hold.set()
+    app.wait_line(r"app\[count\.1\]: number-3000$")
+    numbers = [int(text[7:]) for _, text in app.app_lines("count.1")]
+    twice = sorted({n for n in numbers if numbers.count(n) > 1})
+    assert numbers == list(range(1, 3001)), f"twice: {twice[:1]}..{twice[-1:]}, {len(twice)} lines"
+
+
+def is_full(pipe):
+    """It holds all but a page of what it can, and no more is coming."""
+    held = struct.pack("i", 0)
+
+    def look():
+        return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, held))[0]
+    before = look()
+    time.sleep(0.2)
+    return before > 50000 and look() == before
