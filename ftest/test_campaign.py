@@ -165,3 +165,22 @@ def is_full(pipe):
     before = look()
     time.sleep(0.2)
     return before > 50000 and look() == before
+
+
+def test_a_restart_does_not_forget_which_release_was_good(app):
+    """A dyno of the good release is still coming up again after the supervisor's restart, when a
+    release is submitted that never becomes ready: it is rolled back as at any other time."""
+    good = [{"Type": "web", "Args": ["sleep", "1000"]}, {"Type": "late", "Args": ["sleep", "1000"], "StartSeconds": 5}]
+    app.start()
+    app.submit(app.release(*good, Version=1))
+    app.wait_line("release v1 is up")
+    supervisor = app.supervisor()
+    late, = [pid for pid in app.dynos() if b"DYNO=late.1" in pathlib.Path(f"/proc/{pid}/environ").read_bytes()]
+    os.kill(late, signal.SIGKILL)
+    app.wait_line(r"hsup\[late\.1\]: state changed from \w+ to starting", count=2)
+    os.kill(supervisor, signal.SIGKILL)
+    app.wait_line(r"found \d dynos running")
+    good[0] = {"Type": "web", "Args": ["exit 1"], "StartRetries": 1}
+    app.submit(app.release(*good, Version=2, Rollout={"Timeout": 2}))
+    app.wait_line("release v2 rolled back")
+    assert app.loaded()["Version"] == 1
