@@ -399,11 +399,11 @@ def launch_badly(*args, hide=None):
     (["true"], "/dev", 1, "hsup-launcher: /dev/null: No such file or directory"),
     (["/no/such/hsup"], None, 1, "hsup-launcher: cannot run /no/such/hsup: No such file or directory"),
     ([], None, 2, "Usage: hsup-launcher [OPTION]... [--] SUPERVISOR [ARG...]"),
-    (["--no-such-option", "true"], None, 2, f"{LAUNCHER}: unrecognized option '--no-such-option'"),
+    (["--no-such-option", "true"], None, 2, "unrecognized option"),
 ], ids=["proc", "dev", "supervisor", "no command", "option"])
 def test_what_it_cannot_start_with(args, hide, code, said):
     returned, lines = launch_badly(*args, hide=hide)
-    assert returned == code and said in lines
+    assert returned == code and any(said in line for line in lines)  # (musl and glibc: each its own words)
     if hide is None and code == 1:
         assert lines == [said]
 

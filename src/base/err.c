@@ -3,12 +3,12 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 const char *err_name(int code)
 {
-	const char *text = strerrordesc_np(code < 0 ? -code : code);
-
-	return text ? text : "Unknown error";
+	/* Not translated: nobody has set a locale. */
+	return strerror(code < 0 ? -code : code);
 }
 
 int err_set(struct err *e, int code, const char *fmt, ...)

@@ -33,3 +33,6 @@ ssize_t fd_read_full(int fd, void *data, size_t len) HSUP_MUST_CHECK;
 /* O_NONBLOCK and FD_CLOEXEC on a descriptor that came from outside. 0 or negative errno. */
 int fd_nonblock(int fd, bool on);
 int fd_cloexec(int fd, bool on);
+
+/* Closes every descriptor from `first` on, or makes it close-on-exec. */
+void fd_from(int first, bool cloexec);

@@ -1,5 +1,7 @@
 #include "base/parse.h"
 
+#include "base/mem.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <strings.h>
@@ -34,6 +36,41 @@ int parse_uint(const char *text, unsigned max, unsigned *ret_value)
 	return r;
 }
 
+static const char signals[][8] = {
+	[0] = "?",
+	[SIGHUP] = "HUP",
+	[SIGINT] = "INT",
+	[SIGQUIT] = "QUIT",
+	[SIGILL] = "ILL",
+	[SIGTRAP] = "TRAP",
+	[SIGABRT] = "ABRT",
+	[SIGBUS] = "BUS",
+	[SIGFPE] = "FPE",
+	[SIGKILL] = "KILL",
+	[SIGUSR1] = "USR1",
+	[SIGSEGV] = "SEGV",
+	[SIGUSR2] = "USR2",
+	[SIGPIPE] = "PIPE",
+	[SIGALRM] = "ALRM",
+	[SIGTERM] = "TERM",
+	[SIGSTKFLT] = "STKFLT",
+	[SIGCHLD] = "CHLD",
+	[SIGCONT] = "CONT",
+	[SIGSTOP] = "STOP",
+	[SIGTSTP] = "TSTP",
+	[SIGTTIN] = "TTIN",
+	[SIGTTOU] = "TTOU",
+	[SIGURG] = "URG",
+	[SIGXCPU] = "XCPU",
+	[SIGXFSZ] = "XFSZ",
+	[SIGVTALRM] = "VTALRM",
+	[SIGPROF] = "PROF",
+	[SIGWINCH] = "WINCH",
+	[SIGIO] = "IO",
+	[SIGPWR] = "PWR",
+	[SIGSYS] = "SYS",
+};
+
 int parse_signal(const char *text)
 {
 	unsigned number;
@@ -44,17 +81,13 @@ int parse_signal(const char *text)
 		return -EINVAL;
 	if (strncasecmp(text, "SIG", 3) == 0)
 		text += 3;
-	for (int s = 1; s < 32; s++) {
-		const char *name = sigabbrev_np(s);
-		if (name && strcasecmp(name, text) == 0)
+	for (int s = 1; s < (int)ARRAY_SIZE(signals); s++)
+		if (strcasecmp(signals[s], text) == 0)
 			return s;
-	}
 	return -EINVAL;
 }
 
 const char *signal_name(int signo)
 {
-	const char *name = signo > 0 ? sigabbrev_np(signo) : NULL;
-
-	return name ? name : "?";
+	return signo > 0 && signo < (int)ARRAY_SIZE(signals) ? signals[signo] : "?";
 }

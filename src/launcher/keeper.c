@@ -1,6 +1,7 @@
 #include "launcher/keeper.h"
 
 #include "base/log.h"
+#include "base/parse.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,7 @@ static enum keeper_verdict crashed(struct keeper *k, int status, uint64_t now)
 	unsigned tenths = (unsigned)(k->delay / KEEPER_DELAY_MIN);
 	if (WIFSIGNALED(status))
 		log_warning("the supervisor was killed by SIG%s; starting it again in %u.%u s",
-			sigabbrev_np(WTERMSIG(status)), tenths / 10, tenths % 10);
+			signal_name(WTERMSIG(status)), tenths / 10, tenths % 10);
 	else
 		log_warning("the supervisor ended with code %d; starting it again in %u.%u s",
 			WEXITSTATUS(status), tenths / 10, tenths % 10);

@@ -1,5 +1,6 @@
 #include "launcher/machine.h"
 
+#include "base/err.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -43,8 +44,7 @@ static bool is_machine(void)
 void machine_begin(void)
 {
 	if (is_machine() && reboot(RB_DISABLE_CAD) < 0)
-		log_warning(
-			"Ctrl-Alt-Del restarts the machine at once: %s", strerrordesc_np(errno));
+		log_warning("Ctrl-Alt-Del restarts the machine at once: %s", err_name(errno));
 }
 
 void machine_end(int signo)
@@ -55,5 +55,5 @@ void machine_end(int signo)
 	sync();
 	log_info("%s the machine", signo == SIGINT ? "restarting" : "powering off");
 	(void)reboot(signo == SIGINT ? RB_AUTOBOOT : RB_POWER_OFF);
-	log_error("the machine goes on: %s", strerrordesc_np(errno));
+	log_error("the machine goes on: %s", err_name(errno));
 }

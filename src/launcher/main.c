@@ -3,6 +3,7 @@
  * start_up() (start.c) may fail, and then this program ends with a message. From the turning point
  * in main() on there is no exit path but the end of the last supervisor: what fails is logged, and
  * the loop goes on. */
+#include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/parse.h"
@@ -14,6 +15,8 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define EXIT_STATUS(code) ((code) << 8) /* as waitpid() gives it */
 
 /* ---- the loop ---- */
 
@@ -108,7 +111,7 @@ static void handle_supervisor_end(struct launcher *l)
 	} while (requests_serve(l) || l->channel.n_refusals == MAX_REFUSALS);
 	tell_disconnect(l);
 	if (failure->stage)
-		log_error("cannot run %s: %s", l->keeper.program, strerrordesc_np(failure->error));
+		log_error("cannot run %s: %s", l->keeper.program, err_name(failure->error));
 	if (keeper_judge(&l->keeper, l->supervisor_status, failure->stage != 0, clock_now()) ==
 		KEEPER_STOP)
 		stop_begin(l);
@@ -149,10 +152,10 @@ static void handle_deadlines(struct launcher *l)
 	if (due(&k->start_at, now)) {
 		int r = start_supervisor(l);
 		if (r < 0) {
-			log_warning("cannot start the supervisor: %s", strerrordesc_np(-r));
+			log_warning("cannot start the supervisor: %s", err_name(r));
 			k->start_at = now + NSEC_PER_SEC;
 			/* Told to end, we do not wait for better times. */
-			if (k->signo && keeper_judge(k, W_EXITCODE(1, 0), true, now) == KEEPER_STOP)
+			if (k->signo && keeper_judge(k, EXIT_STATUS(1), true, now) == KEEPER_STOP)
 				stop_begin(l);
 		}
 	}

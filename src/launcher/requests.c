@@ -1,6 +1,7 @@
 #include "launcher/launcher.h"
 
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "launcher/found.h"
@@ -116,7 +117,7 @@ static void retag(struct launcher *l, const struct wire_request *r)
 	int error =
 		c ? children_set_tag(l->children, c, r->tag, (uint16_t)r->retag->tag_length) : 0;
 	if (error < 0)
-		log_warning("a new tag has no room: %s", strerrordesc_np(-error));
+		log_warning("a new tag has no room: %s", err_name(error));
 }
 
 /* Told to end, we will have no other supervisor: our copies of what the present one has are of no
@@ -243,8 +244,8 @@ bool requests_serve(struct launcher *l)
 					    "(pid %d) closed",
 					(int)l->keeper.pid);
 			} else if (n < 0) {
-				log_warning("the connection to the supervisor broke: %s",
-					strerrordesc_np(-n));
+				log_warning(
+					"the connection to the supervisor broke: %s", err_name(n));
 			}
 			tell_disconnect(l);
 			return false;

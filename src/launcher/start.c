@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -30,7 +29,7 @@ static int tidy_descriptors(bool resumed)
 {
 	int fd;
 
-	(void)close_range(3, ~0U, resumed ? CLOSE_RANGE_CLOEXEC : 0);
+	fd_from(3, resumed);
 	do {
 		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	} while (fd >= 0 && fd < 3 && fd_cloexec(fd, false) == 0);

@@ -1,5 +1,6 @@
 #include "launcher/launcher.h"
 
+#include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "launcher/procs.h"
@@ -42,7 +43,7 @@ static bool send_parts(struct launcher *l, enum wire_type type, const struct pac
 		l->channel.blocked = true;
 	} else {
 		/* Its last words may still wait to be read: the end of file closes this, not we. */
-		log_debug("cannot tell the supervisor: %s", strerrordesc_np(-r));
+		log_debug("cannot tell the supervisor: %s", err_name(r));
 		l->channel.broken = true;
 	}
 	return false;

@@ -1,13 +1,13 @@
 #include "launcher/upgrade.h"
 
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "launcher/versions.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -98,7 +98,7 @@ HSUP_NORETURN static void become_asked(const struct launcher *l, int handover, i
 	(void)fd_cloexec(handover, false);
 	(void)fd_cloexec(table, false);
 	exec_new(l, l->upgrade.path, "check-resume", handover);
-	log_error("%s: %s", l->upgrade.path, strerrordesc_np(errno));
+	log_error("%s: %s", l->upgrade.path, err_name(errno));
 	_exit(127);
 }
 
@@ -116,7 +116,7 @@ void upgrade_begin(struct launcher *l)
 	if (pid == 0)
 		become_asked(l, handover, table);
 	if (pid < 0) {
-		log_warning("no upgrade: %s", strerrordesc_np(handover < 0 ? -handover : errno));
+		log_warning("no upgrade: %s", err_name(handover < 0 ? handover : errno));
 		return;
 	}
 	l->upgrade.pid = pid;
@@ -165,14 +165,14 @@ void upgrade_go(struct launcher *l)
 		return;
 	_cleanup_close_ int handover = write_handover(l);
 	if (handover < 0) {
-		log_error("no upgrade: %s", strerrordesc_np(-handover));
+		log_error("no upgrade: %s", err_name(handover));
 		return;
 	}
 	store_drop_spares(&l->store);
 	keep_open(l, handover);
 	exec_new(l, l->upgrade.path, "resume", handover);
-	log_error("%s: %s: this one runs on", l->upgrade.path, strerrordesc_np(errno));
-	(void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+	log_error("%s: %s: this one runs on", l->upgrade.path, err_name(errno));
+	fd_from(3, true);
 }
 
 /* ---- the new one ---- */

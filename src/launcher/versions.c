@@ -44,7 +44,7 @@ bool versions_newest(const char *dir, const char *name, const char *except, char
 		if (n < 0 || n >= (int)sizeof path || access(path, X_OK) < 0)
 			continue;
 		memcpy(ret_path, path, (size_t)n + 1);
-		(void)snprintf(ret_version, VERSION_MAX, "%s", e->d_name);
+		memcpy(ret_version, e->d_name, strlen(e->d_name) + 1);
 		any = true;
 	}
 	(void)closedir(d);
