@@ -540,6 +540,11 @@ def test_in_the_foreground_systemd_is_told(daemon):
         hear("READY", "1", 2)
         heard.pop("WATCHDOG")
         hear("WATCHDOG", "1", 3)  # of the new one too
+        ready = len(heard["READY"])
+        daemon.foreground.send_signal(signal.SIGHUP)  # as ExecReload does
+        hear("RELOADING", "1")
+        hear("READY", "1", ready + 1)
+        assert re.fullmatch(r"\d+", heard["MONOTONIC_USEC"][0])
         daemon.foreground.terminate()
         hear("STOPPING", "1")
         assert daemon.foreground.wait(PATIENCE) == 0
@@ -721,6 +726,23 @@ def test_upgrade_of_one_app(daemon, temper):
         os.kill(pid, signal.SIGKILL)
     stub.kill()
     stub.wait()
+
+
+def test_upgrade_of_the_daemon_and_its_apps(daemon):
+    daemon.make_app("shop", 2)
+    daemon.make_app("blog")
+    daemon.up()
+    dynos, launchers, pid = daemon.wait_dynos(3), daemon.app_launchers(), daemon.launcher
+    for name in "shop", "blog":
+        daemon.wait_log(f"hsup[{name}/supervisor]: release v1 is up")
+    for _ in range(2):
+        done = daemon.hsup("upgrade")
+        assert done.returncode == 0, done.stderr
+        assert [line.split(":")[0] for line in sorted(done.stdout.splitlines())] == [
+            "blog", "shop", "the daemon"]
+    assert "2 apps" in daemon.up()
+    assert (daemon.dynos(), daemon.app_launchers(), daemon.launcher) == (dynos, launchers, pid)
+    assert os.readlink(f"/proc/{pid}/fd/0") == str(daemon.run / "hsup.lock")
 
 
 def test_upgrade_without_a_daemon(daemon):
