@@ -111,6 +111,10 @@ class Daemon:
         beside.rename(self.apps / app)
         return self.apps / app
 
+    def take_away(self, app):
+        """At once: what removes it file by file meets an app that still writes there."""
+        (self.apps / app).rename(self.folder / f"away-{uuid.uuid4().hex}")
+
     def file(self, document, name="release.json"):
         path = self.folder / name
         path.write_text(document if isinstance(document, str) else json.dumps(document))

@@ -214,7 +214,7 @@ def test_apps_come_and_go_and_nobody_else_is_touched(daemon):
     blog = daemon.wait_dynos(1, "blog")
     launchers = daemon.app_launchers()
     assert set(launchers) == {"shop", "blog"}
-    shutil.rmtree(daemon.apps / "blog")
+    daemon.take_away("blog")
     daemon.wait_dynos(0, "blog")
     wait_until(lambda: set(daemon.app_launchers()) == {"shop"}, "blog's launcher to be gone")
     daemon.make_app("blog")
@@ -307,7 +307,7 @@ def test_the_system_s_log(daemon):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
         log.bind(str(path))
         log.settimeout(PATIENCE)
-        shutil.rmtree(daemon.apps / "blog")
+        daemon.take_away("blog")
         assert re.search(r"\d+ lines were lost", log.recv(20000).decode())
 
 
@@ -370,7 +370,7 @@ def test_force_takes_over_from_a_hung_daemon_and_no_dyno_notices(daemon):
     daemon.up()
     dynos = daemon.wait_dynos(2)
     daemon.wait_log("release v1 is up")
-    launcher, supervisor = daemon.launcher, daemon.supervisor()
+    launcher, supervisor, apps = daemon.launcher, daemon.supervisor(), daemon.app_launchers()
     assert "runs already" in daemon.up("--force")  # a healthy one is left alone
     stop_processes(launcher, supervisor)
     done = daemon.hsup("up")
@@ -379,7 +379,20 @@ def test_force_takes_over_from_a_hung_daemon_and_no_dyno_notices(daemon):
     assert f"taking over from pid {launcher}" in daemon.up("--force")
     assert daemon.launcher != launcher
     assert is_dead(supervisor)
-    assert daemon.dynos() == dynos
+    assert_in_control(daemon, apps, dynos)
+
+
+def assert_in_control(daemon, apps, dynos):
+    """The daemon that runs now looks after what ran before it, and nothing was started twice."""
+    assert f"{len(apps)} app" in daemon.up()
+    assert (daemon.app_launchers(), daemon.dynos()) == (apps, dynos)
+    # It hears of its apps' ends, and stops them with itself.
+    name = sorted(apps)[0]
+    os.kill(apps[name], signal.SIGTERM)
+    wait_until(lambda: daemon.app_launchers().get(name) not in (None, apps[name]), "another launcher")
+    daemon.wait_dynos(len(dynos))
+    daemon.down()
+    assert marked_processes(daemon.mark) == []
 
 
 def test_force_takes_over_when_only_the_supervisor_is_left(daemon):
@@ -387,7 +400,7 @@ def test_force_takes_over_when_only_the_supervisor_is_left(daemon):
     daemon.up()
     dynos = daemon.wait_dynos(1)
     daemon.wait_log("release v1 is up")
-    launcher, supervisor = daemon.launcher, daemon.supervisor()
+    launcher, supervisor, apps = daemon.launcher, daemon.supervisor(), daemon.app_launchers()
     stop_processes(supervisor)
     kill_and_wait(launcher)
     done = daemon.hsup("up")
@@ -396,19 +409,19 @@ def test_force_takes_over_when_only_the_supervisor_is_left(daemon):
     daemon.up("--force")
     assert daemon.launcher != launcher
     assert is_dead(supervisor)
-    assert daemon.dynos() == dynos
+    assert_in_control(daemon, apps, dynos)
 
 
 def test_a_killed_daemon_blocks_nobody_and_its_apps_are_not_started_twice(daemon):
     daemon.make_app("shop")
     daemon.up()
-    dynos = daemon.wait_dynos(1)
+    daemon.config.write_text('{"Autolaunch": []}')  # launched by its submission, as deploy does
+    dynos, apps = daemon.wait_dynos(1), daemon.app_launchers()
     daemon.wait_log("release v1 is up")
     kill_and_wait(daemon.launcher)
     wait_until(lambda: daemon.hsup("down").stdout.startswith("no daemon runs"), "the lock to be free")
     daemon.up()
-    assert daemon.dynos() == dynos
-    assert len(dynos) == 1
+    assert_in_control(daemon, apps, dynos)
 
 
 # ---- deploy ----
