@@ -49,7 +49,7 @@ class Bench:
     def __init__(self, build, folder, names, quiet_seconds):
         self.folder = folder
         self.environ = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": folder,
-                        "LC_ALL": "C.UTF-8"}
+                        "LC_ALL": "C.UTF-8", "HSUP_RUNTIME_DIR": os.path.join(folder, "run")}
         self.programs = {name: os.path.join(build, name) for name in ("hsup", "hsup-slug")}
         self.programs["measure"] = os.path.join(build, "bench/measure")
         self.programs["writer"] = os.path.join(build, "bench/writer")

@@ -148,10 +148,10 @@ def up(bench):
     """ns from calling `hsup up` until it returns: ready."""
     folder = os.path.join(bench.folder, "up")
     shutil.rmtree(folder, ignore_errors=True)
-    environ = dict(bench.environ, HOME=folder, HSUP_TEST_ROOT=folder)
-    for name in ("CONFIG_HOME", "STATE_HOME", "CACHE_HOME", "DATA_HOME", "RUNTIME_DIR"):
-        environ[f"XDG_{name}"] = os.path.join(folder, name.lower())
-        os.makedirs(environ[f"XDG_{name}"], mode=0o700)
+    environ = dict(bench.environ)
+    for name, value in (("RUNTIME_DIR", "run"), ("STATE_DIR", "state"), ("APPS_DIR", "apps"), ("CONFIG", "hsup.json")):
+        environ[f"HSUP_{name}"] = os.path.join(folder, value)
+    os.mkdir(folder)
     log = os.path.join(folder, "log")
     begin = time.monotonic_ns()
     status = os.waitpid(processes.start([bench.programs["hsup"], "up"], environ, log), 0)[1]
@@ -161,7 +161,8 @@ def up(bench):
     if status != 0:
         with open(log, encoding="utf-8", errors="replace") as file:
             raise Failed(f"hsup up and down: wait status {status}: {file.read()[-500:]}")
-    processes.kill_all()
+    if processes.descendants():
+        raise Failed("hsup down has left something running")
     return took
 
 

@@ -74,6 +74,9 @@ class Campaign:
         self.lives = folder / "lives"
         self.mark = os.environ.get("HSUP_CAMPAIGN_MARK") or uuid.uuid4().hex
         self.build = build
+        self.env = dict(os.environ, HSUP_TEST_MARK=self.mark, HSUP_STATE_DIR=str(self.disk / "state"),
+                        HSUP_RUNTIME_DIR=str(self.disk / "run"))
+        self.env.pop("HSUP_CONTROL_DIR", None)
         self.begun = time.monotonic()
         self.history = collections.deque(maxlen=60)
         self.counts = collections.Counter()
@@ -122,15 +125,12 @@ class Campaign:
             os.rename(self.bin / f".{name}", self.bin / name)
 
     def start(self):
-        env = dict(os.environ, HSUP_TEST_MARK=self.mark, HSUP_STATE_DIR=str(self.disk / "state"),
-                   XDG_RUNTIME_DIR=str(self.disk / "run"))
-        env.pop("HSUP_CONTROL_DIR", None)
         watchdog = 1 if PATIENCE <= 20 else 4
         argv = [str(self.bin / "hsup"), "start", "-C", str(self.control), "--watchdog", str(watchdog)]
         if self.options.direct:
             argv = [str(self.bin / "hsup-launcher"), f"--watchdog={watchdog}", "--table",
                     str(self.disk / "run/table"), "--", *argv]
-        self.launcher = os.posix_spawn(argv[0], argv, env, setsid=True, setsigmask=[],
+        self.launcher = os.posix_spawn(argv[0], argv, self.env, setsid=True, setsigmask=[],
                                        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
                                        file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
                                                      (os.POSIX_SPAWN_DUP2, self.write, 1),
@@ -250,7 +250,7 @@ class Campaign:
             os.kill(self.launcher, signal.SIGUSR2)
         else:
             argv = [str(self.bin / "hsup"), "upgrade", "-C", str(self.control)]
-            pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=[
+            pid = os.posix_spawn(argv[0], argv, self.env, file_actions=[
                 (os.POSIX_SPAWN_DUP2, self.log, 1), (os.POSIX_SPAWN_DUP2, self.log, 2)])
             self.wait(lambda: pid in self.ended, "hsup upgrade to end")
             if self.ended[pid] != 0:
@@ -636,7 +636,7 @@ class Campaign:
                 break
             time.sleep(0.02)
         self.slugs.close()
-        subprocess.run(["umount", self.disk], check=False)
+        subprocess.run(["umount", "--lazy", self.disk], check=False)
 
     def report(self):
         took = time.monotonic() - self.begun
