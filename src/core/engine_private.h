@@ -160,6 +160,12 @@ static inline bool slot_kept(const struct engine *e, const struct slot *s)
 	return s->current && s->born <= e->settled_rollout;
 }
 
+/* engine_end.c */
+/* What becomes of s, whose life ended at `at`; the effects of what it goes on with. */
+unsigned slot_decide(struct engine *e, struct slot *s, uint64_t at, uint64_t now);
+/* Counts the start of the life that ends or is to end, once. */
+void dyno_count_start(struct dyno *d);
+
 /* engine_event.c: what the driver and the operator say. */
 int handle_adopted(struct engine *e, const struct engine_adopted *a, uint64_t now) HSUP_MUST_CHECK;
 void handle_process(struct engine *e, const struct engine_event *event, uint64_t now);
