@@ -47,5 +47,11 @@
 #define LIMIT_SLUG_PATH	    4000
 #define LIMIT_SLUG_DEPTH    128
 
+/* Helper processes. */
+#define LIMIT_HELPERS	   4	/* of one supervisor at once; further jobs wait in their order */
+#define LIMIT_JOBS	   64	/* at work and waiting: one more is -EBUSY */
+#define LIMIT_HELPER_TRIES 3	/* of one that ends without an answer */
+#define LIMIT_JOB_SECONDS  3600 /* one job, all attempts: -ETIMEDOUT */
+
 /* History in releases/. */
 #define LIMIT_HISTORY 20

@@ -131,6 +131,12 @@ static int on_ended(sd_event_source *source, int fd, uint32_t revents, void *use
 	return 0;
 }
 
+void worker_kill(struct worker *w)
+{
+	if (w->pidfd >= 0)
+		(void)syscall(SYS_pidfd_send_signal, w->pidfd, SIGKILL, NULL, 0);
+}
+
 static int on_silence(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct worker *w = userdata;
@@ -138,7 +144,7 @@ static int on_silence(sd_event_source *source, uint64_t usec, void *userdata)
 	(void)source;
 	(void)usec;
 	w->timed_out = true;
-	(void)syscall(SYS_pidfd_send_signal, w->pidfd, SIGKILL, NULL, 0);
+	worker_kill(w);
 	return 0;
 }
 
@@ -227,10 +233,9 @@ struct worker *worker_free(struct worker *w)
 	if (!w || w->freed)
 		return NULL;
 	drop_sources(w);
-	if (w->pidfd >= 0) {
-		(void)syscall(SYS_pidfd_send_signal, w->pidfd, SIGKILL, NULL, 0);
+	worker_kill(w);
+	if (w->pidfd >= 0)
 		(void)reap(w, 0, &status);
-	}
 	w->freed = true;
 	if (!w->in_callback)
 		destroy(w);

@@ -26,5 +26,7 @@ int worker_start(sd_event *loop, const char *path, char *const argv[], uint64_t 
 int worker_socket(const struct worker *w);
 void worker_touch(struct worker *w); /* it has said something: the silence starts anew */
 
+void worker_kill(struct worker *w); /* `ended` follows */
+
 /* Kills it when it still runs, and reaps it; no callback follows. NULL allowed; returns NULL. */
 struct worker *worker_free(struct worker *w);

@@ -105,8 +105,8 @@ void supervisor_shutdown(struct supervisor *s, unsigned urgency)
 	}
 	if (!s->caught_up) {
 		/* The launcher stops what runs when we leave. */
-		if (s->slugs)
-			slugs_cancel(s->slugs);
+		for (struct known_release *k = s->releases; k; k = k->next)
+			release_fetch_stop(k);
 		/* A `run` or `build` that did not come to its work has not done it. */
 		s->leave_code = run_mode_lasts(s->options->mode) ? 0 : 1;
 		leave_now(s);

@@ -171,13 +171,11 @@ static void say_slug(struct supervisor *s, const struct slug_result *result)
 			(double)result->took_ns / 1e9);
 }
 
-static void on_slug(void *userdata, const struct slug_result *result)
+static void slug_failed(
+	struct supervisor *s, struct known_release *k, const struct slug_result *result)
 {
-	struct supervisor *s = userdata;
-	struct known_release *k = release_known(s, s->preparing);
+	char why[600];
 
-	if (!k)
-		return;
 	if (result->error == -ENOENT && is_local(k->release->slug) &&
 		!(s->setup->driver->caps & DRIVER_NEEDS_SLUG)) {
 		router_note(s->router, NULL,
@@ -186,21 +184,77 @@ static void on_slug(void *userdata, const struct slug_result *result)
 		prepare_driver(s, k);
 		return;
 	}
-	if (result->error < 0) {
-		char why[600];
+	(void)snprintf(why, sizeof why, "Slug: %s", result->text);
+	prepare_failed(s, k, why);
+}
 
-		(void)snprintf(why, sizeof why, "Slug: %s", result->text);
-		prepare_failed(s, k, why);
+static int take_slug(struct release *r, const struct slug_result *result)
+{
+	char *digest = strdup(result->digest), *path = strdup(result->path);
+
+	if (!digest || !path) {
+		free(digest);
+		free(path);
+		return -ENOMEM;
+	}
+	free(r->slug_digest);
+	free(r->slug_path);
+	r->slug_digest = digest;
+	r->slug_path = path;
+	return 0;
+}
+
+static void on_slug(void *userdata, const struct slug_result *result)
+{
+	struct known_release *k = userdata;
+	struct supervisor *s = k->owner;
+	bool its_turn = s->preparing == k->handle;
+
+	k->slug = NULL;
+	if (result->error < 0) {
+		/* Before its turn that is no answer: it is tried again then. */
+		if (its_turn)
+			slug_failed(s, k, result);
 		return;
 	}
-	k->release->slug_digest = strdup(result->digest);
-	k->release->slug_path = strdup(result->path);
-	if (!k->release->slug_digest || !k->release->slug_path) {
-		prepare_failed(s, k, "out of memory");
+	if (take_slug(k->release, result) < 0) {
+		if (its_turn)
+			prepare_failed(s, k, "out of memory");
 		return;
 	}
 	say_slug(s, result);
-	prepare_driver(s, k);
+	if (its_turn)
+		prepare_driver(s, k);
+	else
+		k->fetched = true;
+}
+
+static bool needs_slug(const struct supervisor *s, const struct release *r)
+{
+	/* A dry run changes nothing on disk. */
+	return r->slug && !(s->setup->driver->caps & DRIVER_DRY);
+}
+
+static int order_slug(struct supervisor *s, struct known_release *k, struct err *err)
+{
+	const struct release *r = k->release;
+	char digest[65];
+
+	/* A submission is fetched, whatever lay at its source before; the release in force is what
+	 * it was when it was committed. */
+	bool known = !k->submission && slugs_recall(s->slugs, k->handle == s->fallback, r->slug,
+					       r->slug_checksum, digest);
+	return slugs_prepare(s->slugs, r->slug, s->options->control_dir, r->slug_checksum,
+		known ? digest : NULL, on_slug, k, &k->slug, err);
+}
+
+void release_fetch(struct supervisor *s, struct known_release *k)
+{
+	struct err err = {0};
+
+	/* It is tried again when its turn comes. */
+	if (needs_slug(s, k->release) && order_slug(s, k, &err) < 0)
+		k->slug = NULL;
 }
 
 void release_prepare(struct supervisor *s, struct known_release *k)
@@ -213,27 +267,30 @@ void release_prepare(struct supervisor *s, struct known_release *k)
 		prepare_failed(s, k, err.text);
 		return;
 	}
-	/* A dry run changes nothing on disk. */
-	if (!r->slug || (s->setup->driver->caps & DRIVER_DRY)) {
+	if (k->slug) /* on its way: on_slug() goes on */
+		return;
+	if (!needs_slug(s, r) || k->fetched) {
+		k->fetched = false;
 		prepare_driver(s, k);
 		return;
 	}
-	/* A submission is fetched, whatever lay at its source before; the release in force is what
-	 * it was when it was committed. */
-	char digest[65];
-	bool known = !k->submission && slugs_recall(s->slugs, k->handle == s->fallback, r->slug,
-					       r->slug_checksum, digest);
-	int e = slugs_prepare(s->slugs, r->slug, s->options->control_dir, r->slug_checksum,
-		known ? digest : NULL, on_slug, s, &err);
-	if (e < 0)
+	if (order_slug(s, k, &err) < 0)
 		prepare_failed(s, k, err.text);
+}
+
+void release_fetch_stop(struct known_release *k)
+{
+	if (k->slug)
+		k->slug = slugs_cancel(k->owner->slugs, k->slug);
 }
 
 void release_prepare_stop(struct supervisor *s, uint64_t handle)
 {
 	if (s->preparing != handle)
 		return;
+	struct known_release *k = release_known(s, handle);
+
 	s->preparing = 0;
-	if (s->slugs)
-		slugs_cancel(s->slugs);
+	if (k)
+		release_fetch_stop(k);
 }

@@ -13,6 +13,9 @@ struct known_release {
 	struct release *release;
 	struct submission *submission; /* until it was committed, rejected or dropped */
 	struct formation *formation;   /* once it is prepared */
+	struct slug_job *slug;	       /* being fetched; perhaps before its turn to be prepared */
+	bool fetched;		       /* before its turn */
+	struct supervisor *owner;
 	struct known_release *next;
 };
 
@@ -147,7 +150,10 @@ void release_end_submission(struct supervisor *s, struct known_release *k, const
 /* ---- prepare.c: answers by events of the engine, supervisor_restored() or one_off_ready() ---- */
 void release_prepare(struct supervisor *s, struct known_release *k);
 void release_driver_prepared(struct supervisor *s, uint64_t handle, int r, const struct err *err);
+/* Only the slug, beside what is being prepared: release_prepare() will find it there. */
+void release_fetch(struct supervisor *s, struct known_release *k);
 void release_prepare_stop(struct supervisor *s, uint64_t handle);
+void release_fetch_stop(struct known_release *k);
 
 /* ---- one_off.c: `run` and `build` ---- */
 int one_off_begin(struct supervisor *s, struct err *err);

@@ -25,6 +25,7 @@ struct known_release *release_learn(
 			s->setup->source->reject(s->source_state, submission, "out of memory");
 		return NULL;
 	}
+	k->owner = s;
 	k->handle = ++s->last_handle;
 	k->release = release;
 	k->submission = submission;
@@ -52,6 +53,7 @@ void release_forget(struct supervisor *s, struct known_release *k)
 	while (*at != k)
 		at = &(*at)->next;
 	*at = k->next;
+	release_fetch_stop(k);
 	release_end_submission(s, k, NULL);
 	release_unref(k->release);
 	free(k->formation);
@@ -123,6 +125,8 @@ int release_restore(struct supervisor *s, struct err *err)
 		return err_errno(err, -ENOMEM, "release in force");
 	s->fallback = before ? before->handle : 0;
 	s->restoring = k->handle;
+	if (before)
+		release_fetch(s, before);
 	release_prepare(s, k);
 	return 1;
 }

@@ -2,32 +2,30 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
-#include "base/str.h"
+#include "base/limits.h"
 #include "io/worker.h"
-#include "supervisor/slug_store.h"
-#include "wire/job.h"
+#include "supervisor/slug_job.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#define SILENCE (120 * NSEC_PER_SEC) /* the helper tells of its progress ten times a second */
+static const struct slug_patience default_patience = {
+	.silence = 120 * NSEC_PER_SEC, /* the helper tells of its progress ten times a second */
+	.total = LIMIT_JOB_SECONDS * NSEC_PER_SEC,
+	.pause = NSEC_PER_SEC / 5,
+};
+
+TAILQ_HEAD(slug_jobs, slug_job);
 
 struct slugs {
 	struct slug_store store;
 	bool progress_bar;
-
-	/* The job that runs, if any: while `done` is set. */
-	struct worker *worker;
-	sd_event_source *deferred; /* an answer that needs no worker */
-	void (*done)(void *userdata, const struct slug_result *result);
-	void *userdata;
-	uint64_t begun;
-	bool answered;
-	int error;
-	char text[500];
-	struct job_done result;
+	struct slug_patience patience;
+	struct slug_jobs jobs;
+	size_t n_jobs;
+	bool leftovers; /* a helper was killed: what it had begun is still there */
 };
 
 struct slugs *slugs_open(sd_event *loop, const char *state_dir, const char *app_path,
@@ -40,6 +38,8 @@ struct slugs *slugs_open(sd_event *loop, const char *state_dir, const char *app_
 		return NULL;
 	}
 	s->progress_bar = progress_bar;
+	s->patience = default_patience;
+	TAILQ_INIT(&s->jobs);
 	if (slug_store_open(&s->store, loop, state_dir, app_path, helper, err) < 0) {
 		free(s);
 		return NULL;
@@ -51,116 +51,128 @@ struct slugs *slugs_close(struct slugs *s)
 {
 	if (!s)
 		return NULL;
-	slugs_cancel(s);
+	while (!TAILQ_EMPTY(&s->jobs))
+		slugs_cancel(s, TAILQ_FIRST(&s->jobs));
 	slug_store_close(&s->store);
 	free(s);
 	return NULL;
 }
 
+void slugs_set_patience(struct slugs *s, const struct slug_patience *patience)
+{
+	s->patience = *patience;
+}
+
 void slugs_keep(struct slugs *s, const char *current, const char *previous)
 {
 	/* A job in progress may be about to answer with one of the others. */
-	if (!s->done)
+	if (s->n_jobs == 0)
 		slug_store_keep(&s->store, current, previous);
 }
 
-/* Tells the answer and forgets the job first, so that the callback may order the next. */
-static void finish(struct slugs *s)
-{
-	void (*done)(void *userdata, const struct slug_result *result) = s->done;
-	void *userdata = s->userdata;
-	char digest[SLUG_DIGEST_SIZE], path[PATH_MAX], text[sizeof s->text];
-	struct slug_result r = {.error = s->error, .took_ns = clock_now() - s->begun};
+/* ---- the queue ---- */
 
-	if (s->error == 0) {
+static void enter(struct slugs *s, struct slug_job *j)
+{
+	TAILQ_INSERT_TAIL(&s->jobs, j, link);
+	s->n_jobs++;
+	s->store.busy = true;
+}
+
+static void leave(struct slugs *s, struct slug_job *j)
+{
+	TAILQ_REMOVE(&s->jobs, j, link);
+	s->n_jobs--;
+	s->store.busy = s->n_jobs > 0;
+	/* What another has begun has a name of the same kind. */
+	if (!s->leftovers || s->n_jobs > 0)
+		return;
+	s->leftovers = false;
+	slug_store_drop_leftovers(&s->store);
+}
+
+static bool is_same(const struct slug_job *a, const struct slug_job *b)
+{
+	return strcmp(a->source, b->source) == 0 && !a->checksum == !b->checksum &&
+	       (!a->checksum || strcmp(a->checksum, b->checksum) == 0);
+}
+
+/* May it begin? Not two of the same slug at once: the second will find it there. */
+static bool has_turn(const struct slugs *s, const struct slug_job *j)
+{
+	const struct slug_job *other;
+	unsigned running = 0;
+
+	TAILQ_FOREACH(other, &s->jobs, link)
+	{
+		running += other->attempts > 0;
+		if (other->attempts > 0 && other->source && is_same(other, j))
+			return false;
+	}
+	return running < LIMIT_HELPERS;
+}
+
+static int begin(struct slugs *s, struct slug_job *j, struct err *err)
+{
+	const struct slug_job *other;
+
+	/* Two bars on one terminal are none. */
+	j->progress_bar = s->progress_bar;
+	TAILQ_FOREACH(other, &s->jobs, link)
+	if (other != j && other->attempts > 0)
+		j->progress_bar = false;
+	return slug_job_begin(j, err);
+}
+
+static void begin_waiting(struct slugs *s)
+{
+	struct slug_job *j;
+	struct err err = {0};
+
+	TAILQ_FOREACH(j, &s->jobs, link)
+	{
+		if (j->answered || j->attempts > 0 || !has_turn(s, j) || begin(s, j, &err) == 0)
+			continue;
+		slug_job_fail(j, err.code, err.text, strlen(err.text));
+		if (slug_job_answer_later(j) < 0)
+			continue; /* its total time is running: then it ends */
+	}
+}
+
+static void tell(const struct slugs *s, const struct slug_job *j)
+{
+	char digest[SLUG_DIGEST_SIZE], path[PATH_MAX];
+	struct slug_result r = {.error = j->error, .took_ns = clock_now() - j->begun};
+
+	if (j->error == 0) {
 		(void)snprintf(
-			digest, sizeof digest, "%.*s", SLUG_DIGEST_SIZE - 1, s->result.digest);
+			digest, sizeof digest, "%.*s", SLUG_DIGEST_SIZE - 1, j->result.digest);
 		(void)snprintf(path, sizeof path, "%s/%s", s->store.path, digest);
 		r.digest = digest;
 		r.path = path;
-		r.cached = s->result.cached != 0;
-		r.packed = s->result.packed;
-		r.unpacked = s->result.unpacked;
-		r.entries = s->result.entries;
+		r.cached = j->result.cached != 0;
+		r.packed = j->result.packed;
+		r.unpacked = j->result.unpacked;
+		r.entries = j->result.entries;
 	} else {
-		memcpy(text, s->text, sizeof text);
-		r.text = text;
+		r.text = j->text;
 	}
-	s->done = NULL;
-	s->store.busy = false;
-	done(userdata, &r);
+	j->done(j->userdata, &r);
 }
 
-static void answer_error(struct slugs *s, int error, const char *text, size_t len)
+/* Forgets the job before it tells the answer, so that the callback may order the next. */
+static void on_over(struct slug_job *j)
 {
-	s->answered = true;
-	s->error = error;
-	/* Printable by contract; but who wrote it has read an untrusted archive. */
-	(void)str_printable(text, len, s->text, sizeof s->text);
+	struct slugs *s = j->owner;
+
+	s->leftovers |= j->error != 0 || j->attempts > 1;
+	leave(s, j);
+	begin_waiting(s);
+	tell(s, j);
+	slug_job_free(j);
 }
 
-static void take_packet(struct slugs *s, const struct packet *p)
-{
-	struct job_progress progress;
-	struct job_failed failed;
-	const char *text;
-	char digest[SLUG_DIGEST_SIZE];
-
-	if (s->answered || job_parse_progress(p, &progress) == 0)
-		return;
-	if (job_parse_failed(p, &failed, &text) == 0) {
-		answer_error(s, -failed.error, text, failed.text_length);
-		return;
-	}
-	if (job_parse_done(p, &s->result) < 0)
-		return;
-	(void)snprintf(digest, sizeof digest, "%.*s", SLUG_DIGEST_SIZE - 1, s->result.digest);
-	if (slug_store_has(&s->store, digest))
-		s->answered = true;
-}
-
-static void on_readable(void *userdata, struct worker *w, int socket)
-{
-	static const char broken[] = "the slug helper said something malformed";
-	struct slugs *s = userdata;
-	struct packet p;
-	int r;
-
-	while ((r = job_receive(socket, false, &p)) > 0) {
-		worker_touch(w);
-		take_packet(s, &p);
-		packet_done(&p);
-	}
-	if (r == -EBADMSG && !s->answered)
-		answer_error(s, -EBADMSG, broken, strlen(broken));
-}
-
-static void on_ended(void *userdata, struct worker *w, int status)
-{
-	static const char silent[] = "the slug helper was silent for too long and was killed";
-	static const char mute[] = "the slug helper ended without an answer";
-	struct slugs *s = userdata;
-
-	s->worker = worker_free(w);
-	if (!s->answered && status == -ETIMEDOUT)
-		answer_error(s, -ETIMEDOUT, silent, strlen(silent));
-	if (!s->answered)
-		answer_error(s, -EIO, mute, strlen(mute));
-	/* A helper that was killed leaves what it had begun. */
-	if (s->error)
-		slug_store_drop_leftovers(&s->store);
-	finish(s);
-}
-
-static int on_deferred(sd_event_source *source, void *userdata)
-{
-	struct slugs *s = userdata;
-
-	(void)source;
-	s->deferred = sd_event_source_disable_unref(s->deferred);
-	finish(s);
-	return 0;
-}
+/* ---- orders ---- */
 
 /* Absolute, unless it is an address. The caller frees. */
 static char *absolute_source(const char *source, const char *base)
@@ -179,79 +191,75 @@ static char *absolute_source(const char *source, const char *base)
 	return asprintf(&joined, "%s/%s", base, source) < 0 ? NULL : joined;
 }
 
-static int order(struct slugs *s, const char *source, const char *checksum, struct err *err)
+static void job_freep(struct slug_job **j)
 {
-	size_t checksum_length = checksum ? strlen(checksum) : 0;
-	struct job_slug job = {
-		.max_bytes = LIMIT_SLUG_BYTES,
-		.max_entries = LIMIT_SLUG_ENTRIES,
-		.max_download = LIMIT_SLUG_DOWNLOAD,
-		.uid = s->store.uid,
-		.gid = s->store.gid,
-		.source_length = (uint16_t)strlen(source),
-		.checksum_length = (uint16_t)checksum_length,
-	};
-	struct packet_part parts[] = {
-		{&job, sizeof job}, {source, strlen(source)}, {checksum, checksum_length}};
-
-	if (strlen(source) > LIMIT_SLUG_PATH || checksum_length > 200)
-		return err_set(err, -ENAMETOOLONG, "the slug's source or checksum is too long");
-	int r = job_send(
-		worker_socket(s->worker), JOB_SLUG, parts, ARRAY_SIZE(parts), s->store.dir);
-	return r < 0 ? err_errno(err, r, "cannot order the slug") : 0;
+	slug_job_free(*j);
 }
 
-int slugs_prepare(struct slugs *s, const char *source, const char *base, const char *checksum,
-	const char *expected_digest, void (*done)(void *userdata, const struct slug_result *result),
-	void *userdata, struct err *err)
+static int answer_known(struct slugs *s, struct slug_job *j, const char *digest, struct err *err)
 {
-	static const struct worker_events events = {on_readable, on_ended};
-	char job[] = "--job", progress[] = "--progress";
-	char *argv[] = {s->store.helper, job, s->progress_bar ? progress : NULL, NULL};
-
-	if (s->done)
-		return err_set(err, -EBUSY, "a slug is being prepared already");
-	s->begun = clock_now();
-	s->answered = false;
-	s->error = 0;
-	s->result = (struct job_done){0};
-	if (expected_digest && slug_store_is_digest(expected_digest) &&
-		slug_store_has(&s->store, expected_digest)) {
-		int r = sd_event_add_defer(s->store.loop, &s->deferred, on_deferred, s);
-		if (r < 0)
-			return err_errno(err, r, "cannot defer an answer");
-		memcpy(s->result.digest, expected_digest, sizeof s->result.digest);
-		s->result.cached = 1;
-	} else {
-		_cleanup_free_ char *absolute = absolute_source(source, base);
-		if (!absolute)
-			return err_set(err, -ENOMEM, "out of memory");
-		int r = worker_start(
-			s->store.loop, s->store.helper, argv, SILENCE, &events, s, &s->worker, err);
-		if (r < 0)
-			return r;
-		r = order(s, absolute, checksum, err);
-		if (r < 0) {
-			s->worker = worker_free(s->worker);
-			return r;
-		}
-	}
-	s->done = done;
-	s->userdata = userdata;
-	s->store.busy = true;
+	memcpy(j->result.digest, digest, sizeof j->result.digest);
+	j->result.cached = 1;
+	int r = slug_job_answer_later(j);
+	if (r < 0)
+		return err_errno(err, r, "cannot defer an answer");
+	enter(s, j);
 	return 0;
 }
 
-void slugs_cancel(struct slugs *s)
+static int queue(struct slugs *s, struct slug_job *j, struct err *err)
 {
-	bool begun = s->worker != NULL;
+	if (has_turn(s, j)) {
+		int r = begin(s, j, err);
 
-	s->worker = worker_free(s->worker);
-	s->deferred = sd_event_source_disable_unref(s->deferred);
-	s->done = NULL;
-	s->store.busy = false;
-	if (begun)
-		slug_store_drop_leftovers(&s->store);
+		if (r < 0)
+			return r;
+	}
+	enter(s, j);
+	return 0;
+}
+
+int slugs_prepare(struct slugs *s, const char *source, const char *base, const char *checksum,
+	const char *expected_digest, slug_done_fn *done, void *userdata, struct slug_job **ret_job,
+	struct err *err)
+{
+	if (s->n_jobs == LIMIT_JOBS)
+		return err_set(err, -EBUSY, "%d slugs are being prepared already", LIMIT_JOBS);
+	HSUP_CLEANUP(job_freep) struct slug_job *j = calloc(1, sizeof *j);
+	if (!j)
+		return err_set(err, -ENOMEM, "out of memory");
+	j->owner = s;
+	j->store = &s->store;
+	j->patience = &s->patience;
+	j->over = on_over;
+	j->done = done;
+	j->userdata = userdata;
+	j->begun = clock_now();
+	j->source = absolute_source(source, base);
+	j->checksum = checksum ? strdup(checksum) : NULL;
+	if (!j->source || (checksum && !j->checksum))
+		return err_set(err, -ENOMEM, "out of memory");
+
+	bool known = expected_digest && slug_store_is_digest(expected_digest) &&
+		     slug_store_has(&s->store, expected_digest);
+	int r = known ? answer_known(s, j, expected_digest, err) : queue(s, j, err);
+	if (r < 0)
+		return r;
+	*ret_job = TAKE_PTR(j);
+	return 0;
+}
+
+struct slug_job *slugs_cancel(struct slugs *s, struct slug_job *j)
+{
+	if (!j)
+		return NULL;
+	s->leftovers |= j->attempts > 0;
+	/* First, so that nothing of it is written any more when its leftovers are dropped. */
+	j->worker = worker_free(j->worker);
+	leave(s, j);
+	slug_job_free(j);
+	begin_waiting(s);
+	return NULL;
 }
 
 static uint64_t note_key(const char *source, const char *checksum)

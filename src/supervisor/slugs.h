@@ -11,6 +11,7 @@
 #include <systemd/sd-event.h>
 
 struct slugs;
+struct slug_job;
 
 /* The app's folder is named after app_path (the control directory; NULL: "run") and a hash of where
  * it lies. As root the folder of the slugs belongs to user "hsup-slug", or to 65534 when there is
@@ -19,7 +20,15 @@ struct slugs;
  * progress_bar: the helper draws a bar on standard error when that is a terminal. */
 struct slugs *slugs_open(sd_event *loop, const char *state_dir, const char *app_path,
 	const char *helper, bool progress_bar, struct err *err);
-struct slugs *slugs_close(struct slugs *s);
+struct slugs *slugs_close(struct slugs *s); /* cancels what is being prepared */
+
+/* ns: how long a helper may say nothing; how long one slug may take in all, from when its turn
+ * came; the pause before the second attempt, twice that before the next. For tests: the defaults
+ * are fit for everybody else. */
+struct slug_patience {
+	uint64_t silence, total, pause;
+};
+void slugs_set_patience(struct slugs *s, const struct slug_patience *patience);
 
 struct slug_result {
 	int error;	    /* 0, or negative errno as in wire/job.h */
@@ -30,13 +39,16 @@ struct slug_result {
 	uint64_t packed, unpacked, entries, took_ns;
 };
 
+typedef void slug_done_fn(void *userdata, const struct slug_result *result);
+
 /* Makes a slug ready. base: what a relative path is relative to (NULL: the working directory).
  * A local slug that does not exist is the error -ENOENT. expected_digest: as known from an
  * earlier life (may be NULL): when that is unpacked already nothing is fetched. The answer comes
- * from the loop. One job at a time per slugs; a second one while one runs is -EBUSY. */
+ * from the loop, and with it *ret_job is gone. LIMIT_HELPERS at once, further ones wait in their
+ * order; -EBUSY when LIMIT_JOBS wait. */
 int slugs_prepare(struct slugs *s, const char *source, const char *base, const char *checksum,
-	const char *expected_digest, void (*done)(void *userdata, const struct slug_result *result),
-	void *userdata, struct err *err) HSUP_MUST_CHECK;
+	const char *expected_digest, slug_done_fn *done, void *userdata, struct slug_job **ret_job,
+	struct err *err) HSUP_MUST_CHECK;
 
 /* Notes of which slug the release in force is made, so that a later life needs not fetch it again
  * (its URL may have expired, the network may be away). source, checksum as given to
@@ -47,7 +59,8 @@ void slugs_remember(struct slugs *s, const char *source, const char *checksum, c
 bool slugs_recall(const struct slugs *s, unsigned which, const char *source, const char *checksum,
 	char ret_digest[65]);
 
-void slugs_cancel(struct slugs *s); /* no answer follows; what was begun is removed, soon */
+/* No answer follows; what was begun is removed, soon. NULL allowed; returns NULL. */
+struct slug_job *slugs_cancel(struct slugs *s, struct slug_job *j);
 
 /* Removes every slug but these (digests, NULL allowed): in the background of a calm moment, by
  * rename to a trash name first. */

@@ -212,12 +212,12 @@ static void end(struct supervisor *s)
 	launch_close(s->launch);
 	engine_free(s->engine);
 	s->engine = NULL;
-	slugs_close(s->slugs);
 	while (s->releases) {
 		/* What is still on its way in stays with the source: the next start takes it up. */
 		s->releases->submission = NULL;
 		release_forget(s, s->releases);
 	}
+	slugs_close(s->slugs);
 	if (s->source_state)
 		s->setup->source->close(s->source_state);
 	lives_free(s);
