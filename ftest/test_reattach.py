@@ -32,10 +32,13 @@ def noting(path, rest):
     return [f"date +%s.%N >>{path}; {rest}"]
 
 
-def kill_supervisor(app):
-    """kill -9; returns when the next one has caught up."""
+def kill_supervisor(app, how="kill -9"):
+    """Returns when the next one has caught up."""
     seen, supervisor = len(app.lines), app.supervisor()
-    os.kill(supervisor, signal.SIGKILL)
+    if how == "HUP":
+        app.process.send_signal(signal.SIGHUP)  # the launcher asks it to leave with 85
+    else:
+        os.kill(supervisor, signal.SIGKILL)
     app.wait_line(r"found \d+ dynos running", since=seen)
     return seen
 
@@ -50,15 +53,16 @@ def named(app, name):
 
 # -- back-off --
 
-def test_a_back_off_goes_on_over_restarts(app, folder):
+@pytest.mark.parametrize("how", ["kill -9", "HUP"])
+def test_a_back_off_goes_on_over_restarts(app, folder, how):
     """It is neither cut short nor begun again: the next start comes when it was due."""
     app.start()
     app.submit(app.release(("crash", noting(folder / "runs", "exit 1"), 1), ("web", SLEEP, 1)))
     ended = r"hsup\[crash\.1\]: process exited with status 1$"
     app.wait_line(ended, count=4)  # at once, 1 s, 2 s; now it waits for 4 to 5 s
     for _ in range(3):
-        kill_supervisor(app)
-        app.wait_line(r"hsup\[crash\.1\]: process exited with status 1, \d\.\d s ago")
+        seen = kill_supervisor(app, how)
+        app.wait_line(r"hsup\[crash\.1\]: process exited with status 1, \d\.\d s ago", since=seen)
     started = wait_until(lambda: runs(folder / "runs")[4:], "the fifth start")[0]
     due = times(app, ended)[3]
     assert due + 3.9 < started < due + 5.2 + 1.0 * float(os.environ.get("HSUP_TEST_PATIENCE", "1"))

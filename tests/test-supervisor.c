@@ -107,6 +107,20 @@ static int driver_release(void *state, uint64_t id, uint32_t generation)
 	return 0;
 }
 
+static int driver_retag(
+	void *state, uint64_t id, uint32_t generation, const void *tag, size_t tag_len)
+{
+	struct engine_adopted a = {0};
+	char text[40];
+
+	(void)state;
+	(void)id;
+	assert_int_equal(tag_read(tag, tag_len, &a), 0);
+	(void)snprintf(text, sizeof text, "retag %u%s", generation, a.kept.resting ? " rest" : "");
+	note(text);
+	return 0;
+}
+
 static void ends(uint64_t id, uint32_t generation, int code, uint64_t when)
 {
 	struct driver_exit exit = {.exit = {.kind = EXIT_CODE, .value = code}, .at = when};
@@ -296,6 +310,7 @@ static int set_up(void **state)
 	house.driver.prepare = driver_prepare;
 	house.driver.start = driver_start;
 	house.driver.release = driver_release;
+	house.driver.retag = driver_retag;
 	house.driver.adopt = driver_adopt;
 	house.driver.close = driver_close;
 	return 0;
@@ -442,6 +457,25 @@ static void test_an_end_is_let_go_of_when_the_next_life_has_started(void **state
 	assert_string_equal(house.log, "prepare v1;start v1;source;start v1;release 1;");
 }
 
+static void operator_stops(unsigned turn)
+{
+	if (turn == 5)
+		feed(house.context->userdata,
+			&(struct engine_event){.type = ENGINE_STOP_DYNO, .id = house.id});
+	if (turn == 10)
+		wait_for_acknowledgement();
+	if (turn == 15)
+		stop();
+}
+
+static void test_the_operators_stop_is_written_down(void **state)
+{
+	(void)state;
+	house.in_force = release_of(1);
+	run(operator_stops);
+	assert_string_equal(house.log, "prepare v1;start v1;source;retag 1 rest;");
+}
+
 static uint64_t fingerprint_of(int64_t version)
 {
 	struct release *r = release_of(version);
@@ -459,6 +493,24 @@ static void rest(unsigned turn)
 		wait_for_acknowledgement();
 	if (turn == 10)
 		stop();
+}
+
+static void test_who_was_stopped_is_found_at_rest(void **state)
+{
+	(void)state;
+	house.in_force = release_of(1);
+	house.kept[0] = (struct engine_adopted){
+		.id = 5,
+		.generation = 1,
+		.fingerprint = fingerprint_of(1),
+		.kept = {.resting = true, .asked = true},
+		.started = clock_now() - 10 * NSEC_PER_SEC,
+		.ended = true,
+		.exit = {.value = 143},
+		.at = clock_now() - 2 * NSEC_PER_SEC,
+	};
+	run(rest);
+	assert_string_equal(house.log, "prepare v1;source;");
 }
 
 static void test_one_that_waits_is_found_waiting(void **state)
@@ -508,6 +560,7 @@ static void test_one_of_no_release_is_let_go_of(void **state)
 		.generation = 2,
 		.fingerprint = 77,
 		.kept = {.failures = 9},
+		.started = clock_now() - 10 * NSEC_PER_SEC,
 		.ended = true,
 		.exit = {.value = 1},
 		.at = clock_now() - NSEC_PER_SEC,
@@ -528,6 +581,8 @@ int main(void)
 		cmocka_unit_test_setup(test_a_stop_does_not_wait_for_it, set_up),
 		cmocka_unit_test_setup(
 			test_an_end_is_let_go_of_when_the_next_life_has_started, set_up),
+		cmocka_unit_test_setup(test_the_operators_stop_is_written_down, set_up),
+		cmocka_unit_test_setup(test_who_was_stopped_is_found_at_rest, set_up),
 		cmocka_unit_test_setup(test_one_that_waits_is_found_waiting, set_up),
 		cmocka_unit_test_setup(test_of_two_lives_the_last_counts, set_up),
 		cmocka_unit_test_setup(test_one_of_no_release_is_let_go_of, set_up),

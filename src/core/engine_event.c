@@ -165,8 +165,8 @@ int handle_adopted(struct engine *e, const struct engine_adopted *a, uint64_t no
 
 	/* By a guessed policy a good one might not be up yet, and then it would be the first to go.
 	 */
-	dyno_adopt(
-		&s->dyno, s->type, known ? a->started : 0, a->ended ? ended_at(a->at, now) : now);
+	dyno_adopt(&s->dyno, s->type, known || a->ended ? a->started : 0,
+		a->ended ? ended_at(a->at, now) : now);
 	heap_sync(&e->heap, s);
 	g->busy = true;
 	g->ceiling = g->tally.held + 1 > g->ceiling ? g->tally.held + 1 : g->ceiling;
