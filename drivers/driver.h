@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "base/ids.h"
 #include "launch/client.h"
 #include "model/exit.h"
 #include "model/release.h"
@@ -72,6 +73,8 @@ struct driver_context {
 	sd_event *loop;
 	struct launch *launch; /* the supervisor's; a driver that starts processes listens to it */
 	const char *shell;     /* "/bin/bash" */
+	const char *dyno_user; /* of process types without User; NULL = the launcher's */
+	const struct id_grant *dyno_ids; /* what a root launcher grants; NULL = it is not root */
 	const struct driver_events *events;
 	void *userdata;
 };

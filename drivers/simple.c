@@ -171,6 +171,38 @@ static void add_command(struct simple *s, const struct process *p)
 		(void)spec_arg(&s->spec, p->args[i]);
 }
 
+static int not_granted(const struct account *a, const char *what, uint32_t id, struct err *err)
+{
+	return err_set(err, -EPERM,
+		"User: %s: %s %u is not one that dynos may have; hsup has to be started with "
+		"--dyno-ids for it",
+		a->name, what, id);
+}
+
+/* The launcher refuses what is not granted, with a number; here it can be said. */
+static int find_account(struct simple *s, const char *user, struct err *err)
+{
+	const struct id_grant *g = s->context->dyno_ids;
+	const struct account *a = &s->account;
+
+	int r = account_find(&s->account, user, err);
+	if (r < 0 || !g)
+		return r;
+	if (!g->root && (a->uid == 0 || a->gid == 0))
+		return err_set(err, -EPERM,
+			"User: %s is root or of group root: hsup has to be started with "
+			"--allow-root-dynos",
+			a->name);
+	if (!id_grant_uid(g, a->uid))
+		return not_granted(a, "its uid", a->uid, err);
+	if (!id_grant_gid(g, a->gid))
+		return not_granted(a, "its gid", a->gid, err);
+	for (unsigned i = 0; i < a->n_groups; i++)
+		if (!id_grant_gid(g, a->groups[i]))
+			return not_granted(a, "its group", a->groups[i], err);
+	return 0;
+}
+
 static int compose(
 	struct simple *s, const struct driver_start *start, unsigned port, struct err *err)
 {
@@ -182,8 +214,9 @@ static int compose(
 		return err_errno(err, r, "working directory");
 	spec_begin(&s->spec);
 	add_command(s, start->process);
-	if (start->process->user) {
-		r = account_find(&s->account, start->process->user, err);
+	const char *user = start->process->user ? start->process->user : s->context->dyno_user;
+	if (user) {
+		r = find_account(s, user, err);
 		if (r < 0)
 			return r;
 		account = &s->account;

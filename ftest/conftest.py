@@ -6,11 +6,14 @@ must be seen.
 import os
 import pathlib
 import shutil
+import signal
 import tempfile
+import time
 
 import pytest
 
 from hsup import App, marked_processes
+from wire import Launcher
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -71,3 +74,22 @@ def make_app(build, folder):
 @pytest.fixture
 def app(make_app):
     return make_app()
+
+
+@pytest.fixture
+def start(folder):
+    """Starts launchers; the test is their supervisor (wire.py)."""
+    started = []
+
+    def make(**more):
+        started.append(Launcher(folder, **more))
+        return started[-1]
+
+    yield make
+    for launcher in started:
+        if launcher.process.poll() is None:
+            for _ in range(3):
+                launcher.process.send_signal(signal.SIGTERM)
+                time.sleep(0.02)
+            launcher.process.wait(20)
+        launcher.listener.close()

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import pwd
 import re
 import signal
 import subprocess
@@ -52,26 +53,43 @@ def command_line(pid):
         return ""
 
 
-class App:
-    """One control directory with its own state directory."""
+# A second pass over the tests, as root: "nobody" makes every app's supervisor, and its dynos, nobody's.
+TEST_USER = os.environ.get("HSUP_TEST_USER")
 
-    def __init__(self, build, folder, control=None, user=None, env=None):
+
+class App:
+    """One control directory with its own state directory. With a user (name), the supervisor runs as
+    that one, and dynos too unless dyno_user says otherwise."""
+
+    def __init__(self, build, folder, control=None, user=TEST_USER, dyno_user=None, env=None):
         self.build = pathlib.Path(build)
         self.folder = pathlib.Path(folder)
         self.control = pathlib.Path(control) if control else self.folder / "control"
         self.mark = uuid.uuid4().hex
         self.user = user
+        self.users = ["--user", user, "--dyno-user", dyno_user or user] if user else []
         self.env = dict(os.environ, HSUP_TEST_MARK=self.mark, HSUP_STATE_DIR=str(self.folder / "state"),
                         HSUP_RUNTIME_DIR=str(self.folder / "run"),
                         **(env or {}))
         self.env.pop("HSUP_CONTROL_DIR", None)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.control.mkdir(parents=True, exist_ok=True)
+        self.give(self.control)
+        if user:
+            self.folder.chmod(0o777)  # for what the dynos of a test write down
+            self.env["PATH"] = "/usr/local/bin:/usr/bin:/bin"  # root's may lead where others cannot go
         self.process = None
         self.lines = []
         self.raw = b""
         self.errors = ""
         self.readers = []
+
+    def give(self, path):
+        """Makes the supervisor the owner of a path and what is below it, when it is not root."""
+        if self.user:
+            account = pwd.getpwnam(self.user)
+            for entry in [path, *path.rglob("*")]:
+                os.chown(entry, account.pw_uid, account.pw_gid, follow_symlinks=False)
 
     # -- running it --
 
@@ -81,12 +99,15 @@ class App:
         if "input" not in options:
             options.setdefault("stdin", subprocess.DEVNULL)
         env = dict(self.env, **options.pop("env", {}))
+        if {"start", "run", "build"} & set(args):
+            args = (*self.users, *args)
         return subprocess.run([str(self.build / "hsup"), *map(str, args)], env=env, text=True,
                               capture_output=True, **options)
 
     def start(self, *args, wrap=(), env=None, **options):
         """`hsup start` in the background; its output is collected."""
-        command = [*wrap, str(self.build / "hsup"), "start", "-C", str(self.control), *map(str, args)]
+        command = [*wrap, str(self.build / "hsup"), "start", *self.users, "-C", str(self.control),
+                   *map(str, args)]
         self.process = subprocess.Popen(command, env=dict(self.env, **(env or {})), stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         start_new_session=True, **options)
@@ -112,6 +133,9 @@ class App:
     def supervisor(self):
         """The pid of the supervisor: the launcher's child that runs hsup."""
         def find():
+            # Before it became the launcher it had children of its own.
+            if "hsup-launcher" not in command_line(self.launcher).split("\0")[0]:
+                return None
             for pid in children_of(self.launcher):
                 if command_line(pid).split("\0")[0] == str(self.build / "hsup"):
                     return pid

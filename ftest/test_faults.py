@@ -101,6 +101,7 @@ def test_new_that_is_no_file(running, kind):
         os.mkfifo(beside)
     else:
         beside.symlink_to("/etc/passwd")
+    running.give(beside)
     beside.rename(new)
     wait_until(running.last_error, "last_error")
     assert not os.path.lexists(new)
@@ -114,7 +115,7 @@ def test_new_that_cannot_be_read(make_app, folder, reachable):
     base = folder / "nobody"
     base.mkdir()
     os.chown(base, 65534, 65534)
-    app = make_app("nobody/app", programs=reachable)
+    app = make_app("nobody/app", programs=reachable, user=None)
     for path in (app.folder, app.control):
         os.chown(path, 65534, 65534)
     app.start(user=65534, group=65534, extra_groups=[])
@@ -158,6 +159,7 @@ def test_control_directory_removed_and_made_again(running):
     running.wait_line(r"(?i)control directory")
     assert running.dynos() == [running.good]
     running.control.mkdir()
+    running.give(running.control)
     running.submit(running.release(("web", SLEEP, 2), Version=2))
     running.wait_line("release v2 is up")
     assert running.good in running.wait_dynos(2)
@@ -167,7 +169,7 @@ def test_disk_full_while_loaded_is_written(make_app, folder, build):
     """The control directory is a small tmpfs in a mount namespace of the test's own."""
     app = make_app("full", control=folder / "small")
     app.start(wrap=["unshare", "-m", "sh", "-c",
-                    f"mount -t tmpfs -o size=256k none {app.control} && exec \"$@\"", "sh"])
+                    f"mount -t tmpfs -o size=256k,mode=777 none {app.control} && exec \"$@\"", "sh"])
     supervisor = app.supervisor()
     inside = pathlib.Path(f"/proc/{supervisor}/root{app.control}")
     inside_app_control, app.control = app.control, inside
@@ -268,7 +270,7 @@ def test_fork_that_fails(make_app, folder, reachable):
     uid = 54321
     base = folder / "limited"
     base.mkdir()
-    app = make_app("limited/app", programs=reachable)
+    app = make_app("limited/app", programs=reachable, user=None)
     for path in (base, app.folder, app.control):
         os.chown(path, uid, uid)
     app.start(user=uid, group=uid, extra_groups=[], wrap=["prlimit", "--nproc=8:8", "--"])

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from hsup import children_of, command_line, wait_until
-from test_launcher import (ENTRY_EXITED, ENTRY_LEFT, FAILED, LAUNCHER, LEFT, RUNNING, SHUTDOWN, SIGNAL, SPAWNED, STUB,
+from wire import (ENTRY_EXITED, ENTRY_LEFT, FAILED, LAUNCHER, LEFT, RUNNING, SHUTDOWN, SIGNAL, SPAWNED, STUB,
                            Launcher, alive, read_all, read_some)
 
 RESTART, TAG, UPGRADE = 17, 18, 16

@@ -17,7 +17,7 @@ import sys
 import pytest
 
 from hsup import App, children_of, marked_processes, wait_until
-from test_launcher import (LAUNCHER, LEAVE, LIST, SHUTDOWN, SIGNAL, SPAWN, STUB, Launcher, header, read_some)
+from wire import (LAUNCHER, LEAVE, LIST, SHUTDOWN, SIGNAL, SPAWN, STUB, Launcher, header, read_some)
 
 NAMESPACE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 ORPHANS = 200

@@ -7,6 +7,7 @@
 #include "config.h"
 #include "drivers/driver.h"
 #include "keep.h"
+#include "privileges.h"
 #include "source/apps_dir.h"
 #include "source/control_dir.h"
 #include "supervisor/supervisor.h"
@@ -63,20 +64,26 @@ static int find_self(char ret_path[PATH_MAX])
 	return 0;
 }
 
-static int become_launcher(const struct options *o, char **words)
+static int become_launcher(struct options *o, char **words)
 {
 	char launcher[PATH_MAX], slug[PATH_MAX], self[PATH_MAX];
+	struct privileges privileges;
 	size_t n = 0, at = 0;
 	struct keep keep;
+	struct err err;
 	bool beside;
 
 	if (find_program("hsup-slug", slug, &beside) < 0 ||
 		find_program("hsup-launcher", launcher, &beside) < 0 || find_self(self) < 0)
 		return EXIT_REFUSED;
+	if (privileges_prepare(o, &privileges, &err) < 0) {
+		log_error("%s", err.text);
+		return EXIT_REFUSED;
+	}
 	keep_options(o, beside, &keep);
 	while (words[n])
 		n++;
-	const char **args = calloc(n + KEEP_ARGS + 4, sizeof *args);
+	const char **args = calloc(n + KEEP_ARGS + PRIVILEGES_ARGS + 6, sizeof *args);
 	if (!args) {
 		log_error("out of memory");
 		return EXIT_REFUSED;
@@ -84,8 +91,14 @@ static int become_launcher(const struct options *o, char **words)
 	args[at++] = launcher;
 	for (unsigned i = 0; i < keep.n_args; i++)
 		args[at++] = keep.args[i];
+	for (unsigned i = 0; i < privileges.n_args; i++)
+		args[at++] = privileges.args[i];
 	args[at++] = "--";
 	args[at++] = self;
+	if (privileges.dyno_user) {
+		args[at++] = "--dyno-user";
+		args[at++] = privileges.dyno_user;
+	}
 	for (size_t i = 1; i < n; i++)
 		args[at++] = words[i];
 
@@ -131,12 +144,17 @@ static int open_apps_dir(
 	return apps_dir_open(&setup, ret_state, err);
 }
 
-static int be_supervisor(const struct options *o, const char *fd_text)
+static int be_supervisor(struct options *o, const char *fd_text)
 {
 	char slug_helper[PATH_MAX];
+	struct err err;
 	bool beside;
 	unsigned fd;
 
+	if (privileges_enter(o, &err) < 0) {
+		log_error("%s", err.text);
+		return SUPERVISOR_EXIT_FATAL;
+	}
 	if (parse_uint(fd_text, INT_MAX, &fd) < 0) {
 		log_error(
 			"%s=%s: not a descriptor; it is for hsup's own use", WIRE_FD_ENV, fd_text);
@@ -165,7 +183,7 @@ static int be_supervisor(const struct options *o, const char *fd_text)
 }
 
 /* The daemon leaves the directory it was started in: its words name places in full. */
-static int become_daemon(const struct options *o)
+static int become_daemon(struct options *o)
 {
 	int code;
 

@@ -157,6 +157,27 @@ static void start_permutes(void **state)
 	assert_int_equal(c.o.overrides[1].quantity, 1);
 }
 
+static void who_runs_as_whom(void **state)
+{
+	(void)state;
+	struct outcome _done_ c = call("run", "--user", "hsup", "--dyno-user=shop", "--dyno-ids",
+		"2000-2999", "--dyno-ids=7", "--allow-root-dynos", "ls");
+	const struct id_grant *g = &c.o.dyno_ids;
+
+	assert_int_equal(c.r, EXIT_OK);
+	assert_string_equal(c.o.supervisor_user, "hsup");
+	assert_string_equal(c.o.dyno_user, "shop");
+	assert_int_equal(g->n, 2);
+	assert_true(g->ranges[0].min == 2000 && g->ranges[0].max == 2999);
+	assert_true(g->ranges[1].min == 7 && g->ranges[1].max == 7);
+	assert_true(g->root);
+
+	struct outcome _done_ none = call("build");
+	assert_null(none.o.supervisor_user);
+	assert_int_equal(none.o.dyno_ids.n, 0);
+	assert_false(none.o.dyno_ids.root);
+}
+
 static void options_of_both_sides_meet(void **state)
 {
 	(void)state;
@@ -421,6 +442,15 @@ static void bad_values(void **state)
 	expect_usage(call("start", "--watchdog=86401"),
 		"hsup start: option '--watchdog' must be a whole number from 0 to 86400, not "
 		"'86401'; see 'hsup help start'\n");
+	expect_usage(call("start", "--dyno-ids", "5-1"),
+		"hsup start: option '--dyno-ids' must be two numbers from 0 to 4294967294, as in "
+		"1000-1999, not '5-1'; see 'hsup help start'\n");
+	expect_usage(call("start", "--dyno-ids=1", "--dyno-ids=2", "--dyno-ids=3", "--dyno-ids=4",
+			     "--dyno-ids=5", "--dyno-ids=6", "--dyno-ids=7", "--dyno-ids=8",
+			     "--dyno-ids=9"),
+		"hsup start: option '--dyno-ids': more than 8 of them; see 'hsup help start'\n");
+	expect_usage(call("check", "--user=hsup", "f"),
+		"hsup check: '--user' is not an option of this command; see 'hsup help check'\n");
 	expect_usage(call("run", "--start-number=-1", "ls"),
 		"hsup run: option '--start-number' must be a whole number from 1 to 1000000, "
 		"not '-1'; see 'hsup help run'\n");
@@ -631,6 +661,7 @@ int main(void)
 		cmocka_unit_test_setup(go_form_options_behind, set_up),
 		cmocka_unit_test_setup(run_stops_at_its_first_operand, set_up),
 		cmocka_unit_test_setup(start_permutes, set_up),
+		cmocka_unit_test_setup(who_runs_as_whom, set_up),
 		cmocka_unit_test_setup(options_of_both_sides_meet, set_up),
 		cmocka_unit_test_setup(defaults_come_from_the_environment, set_up),
 		cmocka_unit_test_setup(paths_become_absolute, set_up),

@@ -151,7 +151,8 @@ static int set_up(void **state)
 	house = (struct house){.folder = "/tmp/hsup-slugs-XXXXXX"};
 	assert_non_null(mkdtemp(house.folder));
 	assert_true(sd_event_new(&house.loop) >= 0);
-	house.slugs = slugs_open(house.loop, house.folder, house.folder, helper, false, &err);
+	house.slugs =
+		slugs_open(house.loop, house.folder, house.folder, helper, false, false, &err);
 	assert_non_null(house.slugs);
 	slugs_set_patience(house.slugs,
 		&(struct slug_patience){.silence = MS(300), .total = MS(20000), .pause = MS(20)});
@@ -429,7 +430,7 @@ static void a_helper_that_is_missing(void **state)
 	(void)state;
 	slugs_close(house.slugs);
 	house.slugs = slugs_open(
-		house.loop, house.folder, house.folder, "/nonexistent/helper", false, &err);
+		house.loop, house.folder, house.folder, "/nonexistent/helper", false, false, &err);
 	assert_non_null(house.slugs);
 	assert_int_equal(
 		slugs_prepare(house.slugs, "x", "/stub", NULL, NULL, on_done, NULL, &job, &err),

@@ -11,7 +11,7 @@
 #define UNIT "hsup.service"
 
 static const enum option_id takes[] = {
-	OPT_USER, OPT_ROOT, OPT_DIR, OPT_CONFIG, OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_LOG, 0};
+	OPT_USER_UNIT, OPT_ROOT, OPT_DIR, OPT_CONFIG, OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_LOG, 0};
 
 static bool exists(const char *root, const char *path)
 {

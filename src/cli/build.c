@@ -1,7 +1,8 @@
 #include "cli/private.h"
 
-static const enum option_id takes[] = {OPT_CONTROL_DIR, OPT_DRIVER, OPT_APP, OPT_BIND,
-	OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_CONTROL_SOCKET, OPT_COLOR, OPT_VERBOSE, 0};
+static const enum option_id takes[] = {OPT_CONTROL_DIR, OPT_DRIVER, OPT_APP, OPT_USER,
+	OPT_DYNO_USER, OPT_DYNO_IDS, OPT_ALLOW_ROOT_DYNOS, OPT_BIND, OPT_STATE_DIR, OPT_RUNTIME_DIR,
+	OPT_CONTROL_SOCKET, OPT_COLOR, OPT_VERBOSE, 0};
 
 static int run(struct options *o, int n_operands, char **operands)
 {

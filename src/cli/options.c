@@ -77,6 +77,22 @@ static int apply_bind(struct options *o, const char *option, const char *value, 
 	return 0;
 }
 
+static int apply_ids(struct options *o, const char *option, const char *value, struct err *err)
+{
+	struct id_range range;
+	char shown[SHOWN];
+
+	if (id_range_parse(value, &range) < 0)
+		return err_set(err, -EINVAL,
+			"option '%s' must be two numbers from 0 to %u, as in 1000-1999, not '%s'",
+			option, ID_NONE - 1, show(value, shown));
+	/* Room for the ids of --dyno-user. */
+	if (o->dyno_ids.n >= IDS_RANGES / 2 || id_grant_add(&o->dyno_ids, range) < 0)
+		return err_set(
+			err, -EINVAL, "option '%s': more than %d of them", option, IDS_RANGES / 2);
+	return 0;
+}
+
 static int apply_color(struct options *o, const char *option, const char *value, struct err *err)
 {
 	char shown[SHOWN];
@@ -139,7 +155,7 @@ static int apply_flag(struct options *o, enum option_id id)
 		[OPT_FORCE] = &o->force,
 		[OPT_KILL] = &o->kill,
 		[OPT_NO_START] = &o->no_start,
-		[OPT_USER] = &o->user,
+		[OPT_USER_UNIT] = &o->user,
 	};
 
 	if (flags[id])
@@ -186,6 +202,17 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 			option, value, 1, OPTIONS_START_NUMBER_MAX, &o->start_number, err);
 	case OPT_WATCHDOG:
 		return apply_number(option, value, 0, LIMIT_SILENCE_MAX, &o->watchdog, err);
+	case OPT_USER:
+		o->supervisor_user = value;
+		return 0;
+	case OPT_DYNO_USER:
+		o->dyno_user = value;
+		return 0;
+	case OPT_DYNO_IDS:
+		return apply_ids(o, option, value, err);
+	case OPT_ALLOW_ROOT_DYNOS:
+		o->dyno_ids.root = true;
+		return 0;
 	case OPT_BIND:
 		return apply_bind(o, option, value, err);
 	case OPT_COLOR:
@@ -200,7 +227,7 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 	case OPT_FORCE:
 	case OPT_KILL:
 	case OPT_NO_START:
-	case OPT_USER:
+	case OPT_USER_UNIT:
 		return apply_flag(o, id);
 	case OPT_HELP:
 	case OPT_VERSION:

@@ -58,7 +58,8 @@ static int choose_path(
 	*ret_why = *path ? p->option : p->variable;
 	int r = *path ? 0 : p->variable ? from_env(path, p->variable, err) : 1;
 	if (r > 0) {
-		r = path_default(kind, geteuid() == 0, o->state_dir, path, ret_why);
+		r = path_default(
+			kind, geteuid() == 0 || o->supervisor_user, o->state_dir, path, ret_why);
 		if (r == -ENOENT)
 			return err_set(err, -EINVAL, "HOME is not set: say where %s is with %s%s%s",
 				kind == PATH_STATE ? "state" : path_names[kind], p->option,

@@ -15,8 +15,8 @@
 #define ANSWER_MS 5000 /* a daemon that says nothing for so long is taken for hung */
 
 static const enum option_id takes[] = {OPT_DIR, OPT_CONFIG, OPT_FOREGROUND, OPT_FORCE, OPT_TIMEOUT,
-	OPT_LOG, OPT_DRIVER, OPT_BIND, OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_WATCHDOG, OPT_COLOR,
-	OPT_VERBOSE, 0};
+	OPT_LOG, OPT_USER, OPT_DYNO_USER, OPT_DYNO_IDS, OPT_ALLOW_ROOT_DYNOS, OPT_DRIVER, OPT_BIND,
+	OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_WATCHDOG, OPT_COLOR, OPT_VERBOSE, 0};
 
 static int run(struct options *o, int n_operands, char **operands)
 {

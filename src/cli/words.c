@@ -77,6 +77,16 @@ char **cli_words(const struct options *o, enum run_mode mode, const char *progra
 	add_flag(&w, OPT_VERBOSE, o->verbose);
 	/* The apps of the daemon are to outlive it; their dynos, as it was wished. */
 	add_flag(&w, OPT_DIE_WITH_LAUNCHER, mode == MODE_START && o->die_with_launcher);
+	add_option(&w, OPT_USER, o->supervisor_user);
+	add_option(&w, OPT_DYNO_USER, o->dyno_user);
+	add_flag(&w, OPT_ALLOW_ROOT_DYNOS, o->dyno_ids.root);
+	for (size_t i = 0; i < o->dyno_ids.n; i++) {
+		char range[40];
+
+		(void)snprintf(range, sizeof range, "%u-%u", o->dyno_ids.ranges[i].min,
+			o->dyno_ids.ranges[i].max);
+		add_option(&w, OPT_DYNO_IDS, range);
+	}
 	for (size_t i = 0; i < o->n_binds; i++) {
 		char *bind = NULL;
 

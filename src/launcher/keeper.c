@@ -164,7 +164,11 @@ HSUP_NORETURN static void become_supervisor(
 		0) {
 		(void)sigprocmask(SIG_SETMASK, mask, NULL);
 		k->command[0] = k->program;
-		(void)execvp(k->program, k->command);
+		int r = confine_become(&k->confinement);
+		if (r == 0)
+			(void)execvp(k->program, k->command);
+		else
+			errno = -r;
 	}
 	failure->error = errno;
 	failure->stage = WIRE_STAGE_EXEC;

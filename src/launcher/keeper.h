@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "launcher/versions.h"
+#include "spawn/confine.h"
 #include "spawn/stages.h"
 
 #include <signal.h>
@@ -41,6 +42,7 @@ struct keeper {
 	uint64_t patience;	       /* with a silent supervisor; 0 = for ever */
 	uint64_t started_at, delay, heard_at, asked_at;
 	uint64_t start_at, kill_at, ping_at, stop_kill_at, stop_end_at; /* deadlines */
+	struct confinement confinement;
 };
 
 enum keeper_verdict {

@@ -71,6 +71,9 @@ struct launcher {
 	uint64_t refill_at;    /* when spare pipes are to be made; 0 = none are missing */
 	bool supervisor_ended; /* reap() has seen it, with this status */
 	int supervisor_status;
+	/* Dynos refused for their spec or by the policy. */
+	unsigned refused;
+	uint64_t refused_said_at;
 };
 
 /* Makes everything, or takes over what an earlier launcher has left or hands over, and starts the

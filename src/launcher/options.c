@@ -17,9 +17,25 @@ static const char usage[] =
 	"  --table FILE          keep the list of processes where a later launcher finds it\n"
 	"  --versions FOLDER     start FOLDER/<greatest version>/hsup in place of SUPERVISOR\n"
 	"  --die-with-launcher   kill the processes when the launcher dies\n"
-	"  --hup-stops           HUP stops all; else it restarts the supervisor\n";
+	"  --hup-stops           HUP stops all; else it restarts the supervisor\n"
+	"  --user UID:GID        the supervisor runs with these ids, and confined\n"
+	"  --dyno-ids MIN-MAX    users and groups that processes may have; may be repeated\n"
+	"  --allow-root-dynos    and 0\n"
+	"  --terminal            processes may have a terminal, also when the supervisor is "
+	"confined\n";
 
-enum { OPT_TABLE = 1000, OPT_VERSIONS, OPT_DIE, OPT_HUP, OPT_RESUME, OPT_CHECK };
+enum {
+	OPT_TABLE = 1000,
+	OPT_VERSIONS,
+	OPT_DIE,
+	OPT_HUP,
+	OPT_USER,
+	OPT_DYNO_IDS,
+	OPT_ALLOW_ROOT,
+	OPT_TERMINAL,
+	OPT_RESUME,
+	OPT_CHECK,
+};
 
 static const struct option known[] = {
 	{"verbose", no_argument, NULL, 'v'},
@@ -29,6 +45,10 @@ static const struct option known[] = {
 	{"versions", required_argument, NULL, OPT_VERSIONS},
 	{"die-with-launcher", no_argument, NULL, OPT_DIE},
 	{"hup-stops", no_argument, NULL, OPT_HUP},
+	{"user", required_argument, NULL, OPT_USER},
+	{"dyno-ids", required_argument, NULL, OPT_DYNO_IDS},
+	{"allow-root-dynos", no_argument, NULL, OPT_ALLOW_ROOT},
+	{"terminal", no_argument, NULL, OPT_TERMINAL},
 	{"resume", required_argument, NULL, OPT_RESUME},
 	{"check-resume", required_argument, NULL, OPT_CHECK},
 	{0},
@@ -52,6 +72,24 @@ static bool parse_resume(const char *text, struct options *o)
 	return true;
 }
 
+static bool add_range(struct id_grant *g, const char *text)
+{
+	struct id_range range;
+
+	return id_range_parse(text, &range) == 0 && id_grant_add(g, range) == 0;
+}
+
+/* With a supervisor of its own user, what nobody has limited is limited all the same. */
+static bool complete(struct options *o)
+{
+	bool on = o->confinement.on;
+
+	o->grant.own_uid = on ? o->confinement.uid : ID_NONE;
+	o->grant.own_gid = on ? o->confinement.gid : ID_NONE;
+	o->terminal = o->terminal || !on;
+	return !on || o->grant.n > 0 || add_range(&o->grant, IDS_DEFAULT);
+}
+
 static bool apply(int option, struct options *o)
 {
 	switch (option) {
@@ -71,6 +109,16 @@ static bool apply(int option, struct options *o)
 		return true;
 	case OPT_HUP:
 		o->hup_stops = true;
+		return true;
+	case OPT_USER:
+		return confine_parse(optarg, &o->confinement) == 0;
+	case OPT_DYNO_IDS:
+		return add_range(&o->grant, optarg);
+	case OPT_ALLOW_ROOT:
+		o->grant.root = true;
+		return true;
+	case OPT_TERMINAL:
+		o->terminal = true;
 		return true;
 	case OPT_CHECK:
 		o->check = true;
@@ -93,7 +141,7 @@ int options_parse(int argc, char **argv, struct options *ret)
 			return fputs(usage, stderr), 2;
 	}
 	o.command = argv + optind;
-	if (!o.command[0])
+	if (!o.command[0] || !complete(&o))
 		return fputs(usage, stderr), 2;
 	*ret = o;
 	return -1;

@@ -1,7 +1,8 @@
 /* The launcher's command line. hsup composes it (src/main.c): names are resolved there. */
 #pragma once
 
-#include <stdbool.h>
+#include "base/ids.h"
+#include "spawn/confine.h"
 
 struct options {
 	char **argv;	/* all of it, for an upgrade */
@@ -12,6 +13,9 @@ struct options {
 	const char *versions; /* folder of versions, or NULL */
 	bool die_with_launcher;
 	bool hup_stops;
+	struct confinement confinement; /* of the supervisor */
+	struct id_grant grant;		/* to dynos */
+	bool terminal;			/* dynos may have one */
 	/* What an earlier launcher hands over when it becomes this one; -1 = there was none. */
 	int resume_fd;
 	unsigned resume_count; /* upgrades so far */

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "launcher/found.h"
+#include "wire/spec.h"
 
 #include <errno.h>
 #include <sys/syscall.h>
@@ -58,6 +59,21 @@ static void take_terminal_back(const struct launcher *l, const struct child *c)
 		(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &l->terminal);
 }
 
+/* A hostile supervisor may be refused as often as it likes: a line a second shows it. */
+static void say_refused(struct launcher *l, const struct child *c)
+{
+	char text[LIMIT_NAME + LIMIT_TAG];
+	uint64_t now = clock_now();
+
+	l->refused++;
+	if (now < l->refused_said_at + NSEC_PER_SEC)
+		return;
+	l->refused_said_at = now;
+	children_text(l->children, c, text);
+	log_warning("%.*s was refused (%u in all): %s: %s", (int)c->text.name_length, text,
+		l->refused, wire_stage_text(c->failure.stage), err_name(c->failure.error));
+}
+
 static void leader_ended(struct launcher *l, struct child *c, int status, const struct rusage *ru)
 {
 	c->status = status;
@@ -70,6 +86,8 @@ static void leader_ended(struct launcher *l, struct child *c, int status, const 
 	 * a lie to the supervisor. */
 	if (c->failure.stage >= WIRE_STAGE_MAX)
 		c->failure = (struct birth_failure){.stage = WIRE_STAGE_SPEC, .error = EBADMSG};
+	if (c->failure.stage == WIRE_STAGE_SPEC || c->failure.stage == WIRE_STAGE_POLICY)
+		say_refused(l, c);
 	take_terminal_back(l, c);
 	/* Whether the rest of the group lives is asked when all that is dead was reaped. */
 	children_set_state(l->children, c, CHILD_LEFT);

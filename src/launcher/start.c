@@ -57,7 +57,7 @@ static int take_signals(struct launcher *l)
 	return signalfd(-1, &all, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-static const struct policy *seal_policy(void)
+static const struct policy *seal_policy(const struct id_grant *grant, bool terminal)
 {
 	gid_t groups[LIMIT_GROUPS];
 	int n = getgroups(LIMIT_GROUPS, groups);
@@ -66,7 +66,7 @@ static const struct policy *seal_policy(void)
 
 	if (p == MAP_FAILED)
 		return NULL;
-	policy_init(p, geteuid(), getegid(), groups, n > 0 ? (unsigned)n : 0);
+	policy_init(p, geteuid(), getegid(), groups, n > 0 ? (unsigned)n : 0, grant, terminal);
 	return mprotect(p, sizeof *p, PROT_READ) == 0 ? p : NULL;
 }
 
@@ -106,7 +106,7 @@ static int begin_anew(struct launcher *l, bool *ret_old, struct err *err)
 	if (r < 0)
 		return r;
 	l->children = children_new(&table, launcher_limit());
-	l->policy = seal_policy();
+	l->policy = seal_policy(&l->options->grant, l->options->terminal);
 	/* A file, so that a child that is being born sees the same memory as whom we become. */
 	l->failures_fd = memfd_create("hsup-failures", MFD_CLOEXEC);
 	if (!l->children || !l->policy || l->failures_fd < 0 ||
@@ -121,6 +121,9 @@ static int open_all(struct launcher *l, int *ret_signals, bool *ret_old, struct 
 	bool resumed = l->options->resume_fd >= 0;
 
 	*ret_old = false;
+	if (l->options->confinement.on && geteuid() != 0)
+		return err_set(
+			err, -EPERM, "--user: only root can start its supervisor as another user");
 	l->null = tidy_descriptors(resumed);
 	if (l->null < 0)
 		return err_errno(err, -errno, "/dev/null");
@@ -143,6 +146,7 @@ static int open_all(struct launcher *l, int *ret_signals, bool *ret_old, struct 
 		return err_errno(err, -errno, "cannot set the environment");
 	store_refill(&l->store);
 	l->keeper.command = l->options->command;
+	l->keeper.confinement = l->options->confinement;
 	l->keeper.patience = l->options->watchdog * NSEC_PER_SEC;
 	return 0;
 }

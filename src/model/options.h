@@ -3,6 +3,7 @@
  * owned point into argv, the environment or static text. */
 #pragma once
 
+#include "base/ids.h"
 #include "model/formation.h"
 
 #include <limits.h>
@@ -49,6 +50,9 @@ struct options {
 	unsigned start_number; /* from 1 */
 	unsigned watchdog; /* seconds that the launcher bears a silent supervisor; 0 = for ever */
 	bool die_with_launcher; /* dynos do */
+	const char *supervisor_user; /* --user: name or number; NULL = who we are */
+	const char *dyno_user;	     /* of process types without User; NULL = who the launcher is */
+	struct id_grant dyno_ids;    /* with the ids of dyno_user, once privileges.c has seen it */
 	enum color_mode color;
 	bool verbose;
 	bool foreground;	  /* of `up` */

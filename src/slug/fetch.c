@@ -30,6 +30,8 @@ static HSUP_NORETURN void child(const struct fetch *f, pid_t parent, int answer)
 	if (r == 0)
 		r = sandbox_fetch(certificates, &err);
 	if (r == 0)
+		r = sandbox_seal_fetch(&err);
+	if (r == 0)
 		r = http_fetch(f, certificates, &err);
 	err.code = r;
 	(void)!fd_write_all(answer, &err, sizeof err);

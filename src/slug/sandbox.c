@@ -1,12 +1,12 @@
 #include "slug/sandbox.h"
 
+#include "base/caps.h"
 #include "base/fd.h"
 #include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/capability.h>
 #include <linux/landlock.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -43,17 +43,10 @@ static int set_limit(int resource, rlim_t value, struct err *err)
 		       : 0;
 }
 
-static int drop_capabilities(void)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
-
-	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
-}
-
 int sandbox_become(uint32_t uid, uint32_t gid, struct err *err)
 {
+	if (uid == geteuid() && gid == getegid())
+		uid = SANDBOX_STAY;
 	/* The bounding set needs a capability to drop, so it goes first. EINVAL ends it behind the
 	 * kernel's last capability; EPERM: they are not ours to drop, and no_new_privs will do. */
 	for (unsigned long c = 0; prctl(PR_CAPBSET_DROP, c, 0, 0, 0) == 0; c++)
@@ -64,7 +57,7 @@ int sandbox_become(uint32_t uid, uint32_t gid, struct err *err)
 		return err_errno(err, -errno, "cannot give up groups");
 	if (uid != SANDBOX_STAY && (setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0))
 		return err_errno(err, -errno, "cannot become user %u", uid);
-	int r = drop_capabilities();
+	int r = caps_drop();
 	if (r < 0)
 		return err_errno(err, r, "cannot give up capabilities");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -32,6 +32,10 @@ int sandbox_file_size(uint64_t bytes, struct err *err) HSUP_MUST_CHECK;
  * `certificates`, NULL allowed), writes nothing but descriptors that are open, executes nothing. */
 int sandbox_fetch(const char *certificates, struct err *err) HSUP_MUST_CHECK;
 
+/* And then: its system calls, on threads that are still to come, too. No signal to another process,
+ * no new process. */
+int sandbox_seal_fetch(struct err *err) HSUP_MUST_CHECK;
+
 /* For unpacking: everything below `work`; in `target` directories can be made, moved and removed,
  * which the rename into place needs. Nothing else can be opened. */
 int sandbox_unpack(int target, int work, struct err *err) HSUP_MUST_CHECK;

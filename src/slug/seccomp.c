@@ -1,110 +1,217 @@
-/* The system calls of unpacking, as a BPF program made here: a list this short needs no library. */
+/* The system calls of unpacking, and those of fetching. Neither can reach another process: below
+ * a supervisor that is not root all of hsup may be of one user, and dynos too. */
 #include "slug/sandbox.h"
 
-#include <errno.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
+#include "base/filter.h"
+
+#include <asm/ioctls.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-#if defined(__x86_64__)
-#define ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCH AUDIT_ARCH_AARCH64
-#elif defined(__riscv) && __riscv_xlen == 64
-#define ARCH AUDIT_ARCH_RISCV64
-#else
-#error "which AUDIT_ARCH_ is this?"
-#endif
+/* The flags of pthread_create(). */
+#define THREAD                                                                                     \
+	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD |        \
+		CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 
-/* Numbers that another calling convention (i386, x32) gives to other calls are no way in: the
- * first is refused by ARCH, the second has a high bit that no number here has. */
-static const int allowed[] = {
+#define ALLOW(name)                                                                                \
+	{                                                                                          \
+		.call = SYS_##name                                                                 \
+	}
+#define WHEN(name, n, what)                                                                        \
+	{                                                                                          \
+		SYS_##name, FILTER_EQUAL, n, what                                                  \
+	}
+#define MISSING(name)                                                                              \
+	{                                                                                          \
+		.call = SYS_##name, .check = FILTER_MISSING                                        \
+	}
+
+/* Not F_SETOWN and F_SETSIG, which make the kernel send signals. */
+#define FCNTL                                                                                      \
+	WHEN(fcntl, 1, F_GETFD), WHEN(fcntl, 1, F_SETFD), WHEN(fcntl, 1, F_GETFL),                 \
+		WHEN(fcntl, 1, F_SETFL), WHEN(fcntl, 1, F_DUPFD_CLOEXEC)
+
+/* abort() says why. Our own number is filled in when the filter is made. */
+#define OWN_SIGNALS ALLOW(getpid), ALLOW(gettid), WHEN(tgkill, 0, 0), ALLOW(rt_sigaction)
+
+static struct filter_rule unpack_rules[] = {
 	/* The slug comes in. */
-	SYS_read,
-	SYS_pread64,
-	SYS_lseek,
+	ALLOW(read),
+	ALLOW(pread64),
+	ALLOW(lseek),
 	/* Files and directories go out; Landlock says where. */
-	SYS_openat,
-	SYS_openat2,
-	SYS_mkdirat,
-	SYS_symlinkat,
-	SYS_linkat,
-	SYS_unlinkat,
-	SYS_renameat2,
-	SYS_write,
-	SYS_writev,
-	SYS_pwrite64,
-	SYS_ftruncate,
-	SYS_fchmod,
-	SYS_utimensat,
-	SYS_getdents64,
-	SYS_newfstatat,
-	SYS_fstat,
-	SYS_fcntl,
-	SYS_close,
+	ALLOW(openat),
+	ALLOW(openat2),
+	ALLOW(mkdirat),
+	ALLOW(symlinkat),
+	ALLOW(linkat),
+	ALLOW(unlinkat),
+	ALLOW(renameat2),
+	ALLOW(write),
+	ALLOW(writev),
+	ALLOW(pwrite64),
+	ALLOW(ftruncate),
+	ALLOW(fchmod),
+	ALLOW(utimensat),
+	ALLOW(getdents64),
+	ALLOW(newfstatat),
+	ALLOW(fstat),
+	FCNTL,
+	ALLOW(close),
 	/* Progress and the answer, on descriptors that are open. */
-	SYS_sendmsg,
+	ALLOW(sendmsg),
 	/* Memory. */
-	SYS_brk,
-	SYS_mmap,
-	SYS_mremap,
-	SYS_munmap,
-	SYS_mprotect,
-	SYS_madvise,
+	ALLOW(brk),
+	ALLOW(mmap),
+	ALLOW(mremap),
+	ALLOW(munmap),
+	ALLOW(mprotect),
+	ALLOW(madvise),
 	/* Two threads, and their ends. */
-	SYS_futex,
-	SYS_set_robust_list,
-	SYS_rseq,
-	SYS_sched_yield,
-	SYS_rt_sigprocmask,
-	SYS_rt_sigreturn,
-	SYS_restart_syscall,
-	SYS_exit,
-	SYS_exit_group,
-	/* abort() says why; it can reach only ourselves. */
-	SYS_getpid,
-	SYS_gettid,
-	SYS_tgkill,
-	SYS_rt_sigaction,
+	ALLOW(futex),
+	ALLOW(set_robust_list),
+	ALLOW(rseq),
+	ALLOW(sched_yield),
+	ALLOW(rt_sigprocmask),
+	ALLOW(rt_sigreturn),
+	ALLOW(restart_syscall),
+	ALLOW(exit),
+	ALLOW(exit_group),
+	OWN_SIGNALS,
 	/* Time where the vDSO has none; seeds of hash tables and the allocator. */
-	SYS_clock_gettime,
-	SYS_gettimeofday,
-	SYS_getrandom,
+	ALLOW(clock_gettime),
+	ALLOW(gettimeofday),
+	ALLOW(getrandom),
 };
 
-#define N_ALLOWED (sizeof allowed / sizeof allowed[0])
+/* With names from wherever the system has them (files, DNS, a daemon behind a Unix socket), TLS,
+ * and a thread that resolves. Files are Landlock's. */
+static struct filter_rule fetch_rules[] = {
+	ALLOW(read),
+	ALLOW(readv),
+	ALLOW(pread64),
+	ALLOW(write),
+	ALLOW(writev),
+	ALLOW(pwrite64),
+	ALLOW(lseek),
+	ALLOW(ftruncate),
+	ALLOW(close),
+	ALLOW(dup),
+	FCNTL,
+	ALLOW(pipe2),
+	ALLOW(eventfd2),
+	WHEN(ioctl, 1, FIONREAD),
+	WHEN(ioctl, 1, FIONBIO),
+	WHEN(ioctl, 1, TCGETS),
+	ALLOW(openat),
+	ALLOW(newfstatat),
+	ALLOW(fstat),
+	ALLOW(statx),
+	ALLOW(statfs),
+	ALLOW(fstatfs),
+	ALLOW(faccessat),
+	ALLOW(faccessat2),
+	ALLOW(readlinkat),
+	ALLOW(getdents64),
+	ALLOW(getcwd),
+	WHEN(socket, 0, AF_UNIX),
+	WHEN(socket, 0, AF_INET),
+	WHEN(socket, 0, AF_INET6),
+	WHEN(socket, 0, AF_NETLINK),
+	WHEN(socketpair, 0, AF_UNIX),
+	ALLOW(bind),
+	ALLOW(connect),
+	ALLOW(shutdown),
+	ALLOW(getsockname),
+	ALLOW(getpeername),
+	ALLOW(getsockopt),
+	ALLOW(setsockopt),
+	ALLOW(sendto),
+	ALLOW(sendmsg),
+	ALLOW(sendmmsg),
+	ALLOW(recvfrom),
+	ALLOW(recvmsg),
+	ALLOW(recvmmsg),
+	ALLOW(ppoll),
+	ALLOW(pselect6),
+	ALLOW(epoll_create1),
+	ALLOW(epoll_ctl),
+	ALLOW(epoll_pwait),
+	ALLOW(timerfd_create),
+	ALLOW(timerfd_settime),
+	ALLOW(clock_gettime),
+	ALLOW(clock_getres),
+	ALLOW(clock_nanosleep),
+	ALLOW(nanosleep),
+	ALLOW(gettimeofday),
+	ALLOW(brk),
+	ALLOW(mmap),
+	ALLOW(mremap),
+	ALLOW(munmap),
+	ALLOW(mprotect),
+	ALLOW(madvise),
+	ALLOW(getrandom),
+	/* Threads, and no processes: what clone3 wants a filter cannot see. */
+	{SYS_clone, FILTER_EQUAL, 0, THREAD},
+	MISSING(clone3),
+	ALLOW(futex),
+	ALLOW(set_robust_list),
+	ALLOW(rseq),
+	ALLOW(sched_yield),
+	ALLOW(sched_getaffinity),
+	ALLOW(membarrier),
+	ALLOW(rt_sigprocmask),
+	ALLOW(rt_sigreturn),
+	ALLOW(sigaltstack),
+	ALLOW(restart_syscall),
+	ALLOW(exit),
+	ALLOW(exit_group),
+	OWN_SIGNALS,
+	ALLOW(getppid),
+	ALLOW(getuid),
+	ALLOW(geteuid),
+	ALLOW(getgid),
+	ALLOW(getegid),
+	ALLOW(uname),
+	ALLOW(sysinfo),
+	ALLOW(getrusage),
+	WHEN(prlimit64, 0, 0),
+	WHEN(prctl, 0, PR_SET_NAME),
+#ifdef __x86_64__
+	/* The older names of what is above. */
+	ALLOW(access),
+	ALLOW(open),
+	ALLOW(stat),
+	ALLOW(lstat),
+	ALLOW(readlink),
+	ALLOW(pipe),
+	ALLOW(poll),
+	ALLOW(select),
+	ALLOW(epoll_wait),
+	ALLOW(time),
+#endif
+};
 
-static const struct sock_filter load_arch =
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
-static const struct sock_filter load_number =
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+static int close_filter(struct filter_rule *rules, size_t n, struct err *err)
+{
+	if (SANDBOX_OPEN)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (rules[i].call == SYS_tgkill)
+			rules[i].value = (uint32_t)getpid();
+	int r = filter_install(rules, n);
+	return r < 0 ? err_errno(err, r, "cannot close the system call filter") : 0;
+}
 
 int sandbox_seal(struct err *err)
 {
-	struct sock_filter program[N_ALLOWED + 6];
-	unsigned short n = 0;
+	return close_filter(unpack_rules, ARRAY_SIZE(unpack_rules), err);
+}
 
-	_Static_assert(N_ALLOWED < 250, "a jump of BPF is 8 bits");
-	if (SANDBOX_OPEN)
-		return 0;
-	program[n++] = load_arch;
-	program[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0);
-	program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-	program[n++] = load_number;
-	for (size_t i = 0; i < N_ALLOWED; i++)
-		program[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
-			(unsigned)allowed[i], (unsigned char)(N_ALLOWED - i), 0);
-	/* Not a kill: a C library of tomorrow may try a new call first and take EPERM for an
-	 * answer. */
-	program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
-	program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-
-	struct sock_fprog prog = {.len = n, .filter = program};
-	long r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog);
-	if (r < 0)
-		return err_errno(err, -errno, "cannot close the system call filter");
-	return r > 0 ? err_set(err, -EIO, "a thread escapes the system call filter") : 0;
+int sandbox_seal_fetch(struct err *err)
+{
+	return close_filter(fetch_rules, ARRAY_SIZE(fetch_rules), err);
 }

@@ -13,9 +13,10 @@
 #define IN_OURS                                                                                    \
 	(IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF |   \
 		IN_MOVE_SELF | IN_ONLYDIR)
+/* IN_ATTRIB: who makes it anew may give it to our user only then. */
 #define IN_ABOVE                                                                                   \
-	(IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF |     \
-		IN_ONLYDIR)
+	(IN_CREATE | IN_ATTRIB | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF |        \
+		IN_MOVE_SELF | IN_ONLYDIR)
 #define READS_MAX 64 /* per turn of the loop */
 
 static void unwatch(struct control_dir *c, int *wd)

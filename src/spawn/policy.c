@@ -2,15 +2,16 @@
 
 #include <errno.h>
 
-void policy_init(
-	struct policy *ret_policy, uid_t uid, gid_t gid, const gid_t *groups, unsigned n_groups)
+void policy_init(struct policy *ret_policy, uid_t uid, gid_t gid, const gid_t *groups,
+	unsigned n_groups, const struct id_grant *grant, bool terminal)
 {
 	*ret_policy = (struct policy){
 		.change_user = uid == 0,
 		.own_uid = uid,
 		.own_gid = gid,
-		.uid_max = UINT32_MAX - 1,
-		.gid_max = UINT32_MAX - 1,
+		.grant = *grant,
+		.must_ask = uid == 0 && grant->own_uid != ID_NONE && !grant->root,
+		.terminal = terminal,
 		.max_args = SPEC_MAX_ARGS,
 		.max_env = SPEC_MAX_ENV,
 	};
@@ -28,17 +29,14 @@ static bool own_group(const struct policy *p, uint32_t gid)
 
 static bool group_granted(const struct policy *p, uint32_t gid)
 {
-	return p->change_user ? gid >= p->gid_min && gid <= p->gid_max : own_group(p, gid);
+	return p->change_user ? id_grant_gid(&p->grant, gid) : own_group(p, gid);
 }
 
 static bool ids_granted(const struct policy *p, const struct spec *s)
 {
-	if (p->change_user) {
-		if (s->uid < p->uid_min || s->uid > p->uid_max || !group_granted(p, s->gid))
-			return false;
-	} else if (s->uid != p->own_uid || s->gid != p->own_gid) {
+	if (p->change_user ? !id_grant_uid(&p->grant, s->uid) || !group_granted(p, s->gid)
+			   : s->uid != p->own_uid || s->gid != p->own_gid)
 		return false;
-	}
 	for (unsigned i = 0; i < s->n_groups; i++)
 		if (!group_granted(p, s->groups[i]))
 			return false;
@@ -51,7 +49,10 @@ int policy_check(const struct policy *p, const struct spec *s)
 		return E2BIG;
 	if (s->directory && s->directory[0] != '/')
 		return EINVAL;
-	if (s->has_user && !ids_granted(p, s))
+	/* On the terminal of the root who has started us it could type what root then runs. */
+	if (s->session == SPEC_SESSION_FOREGROUND && !p->terminal)
+		return EPERM;
+	if (s->has_user ? !ids_granted(p, s) : p->must_ask)
 		return EPERM;
 	return 0;
 }

@@ -2,6 +2,7 @@
  * may order any spawn of a root launcher would be root. Pure. */
 #pragma once
 
+#include "base/ids.h"
 #include "wire/spec.h"
 
 struct policy {
@@ -9,14 +10,17 @@ struct policy {
 	uint32_t own_uid, own_gid;
 	uint32_t own_groups[LIMIT_GROUPS]; /* kept by every dyno when change_user is false */
 	unsigned n_own_groups;
-	uint32_t uid_min, uid_max; /* what a dyno may ask for when change_user is true */
-	uint32_t gid_min, gid_max;
+	struct id_grant grant; /* what a dyno may ask for when change_user is true */
+	bool must_ask;	       /* it may not stay who the launcher is */
+	bool terminal;	       /* it may have the launcher's terminal */
 	unsigned max_args, max_env;
 };
 
-/* The policy of this launcher: root grants any id, others only their own. */
-void policy_init(
-	struct policy *ret_policy, uid_t uid, gid_t gid, const gid_t *groups, unsigned n_groups);
+/* A launcher with these ids: root grants what `grant` says, others only their own ids. With a
+ * supervisor of another user (grant->own_uid) a dyno is root's only when root is granted. */
+void policy_init(struct policy *ret_policy, uid_t uid, gid_t gid, const gid_t *groups,
+	unsigned n_groups, const struct id_grant *grant, bool terminal);
 
-/* 0, or a positive errno: EPERM (ids), E2BIG (counts), EINVAL (a relative directory). */
+/* 0, or a positive errno: EPERM (ids, the terminal), E2BIG (counts), EINVAL (a relative directory).
+ * That is all a spec can ask for: it has no way to name a helper or a root directory. */
 int policy_check(const struct policy *p, const struct spec *s) HSUP_MUST_CHECK;

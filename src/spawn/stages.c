@@ -1,5 +1,7 @@
 #include "spawn/stages.h"
 
+#include "base/caps.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -99,6 +101,12 @@ static void become_user(const struct birth *b)
 		fail(b, WIRE_STAGE_GROUPS, errno);
 	if (setresuid(spec.uid, spec.uid, spec.uid) < 0)
 		fail(b, WIRE_STAGE_USER, errno);
+	/* That has cleared what a process has, but not what a program with file capabilities would
+	 * inherit (some container engines start us so). The bounding set stays, and new privileges
+	 * stay possible: sudo and ping work in a dyno as they do outside. */
+	int r = b->policy->change_user && spec.uid != 0 ? caps_drop() : 0;
+	if (r < 0)
+		fail(b, WIRE_STAGE_USER, -r);
 }
 
 static const char *search_path(void)

@@ -77,11 +77,16 @@ static int make_directories(char *path, size_t private_from)
 	}
 }
 
-static void find_user(struct slug_store *s)
+static void find_user(struct slug_store *s, bool shared)
 {
 	s->uid = s->gid = UINT32_MAX;
-	if (geteuid() != 0)
+	if (geteuid() != 0) {
+		if (shared) {
+			s->uid = geteuid();
+			s->gid = getegid();
+		}
 		return;
+	}
 	const struct passwd *user = getpwnam(SLUG_USER);
 	s->uid = user ? user->pw_uid : NOBODY;
 	s->gid = user ? user->pw_gid : NOBODY;
@@ -112,7 +117,7 @@ static int open_folder(
 	s->dir = open(s->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (s->dir < 0)
 		return err_errno(err, -errno, "%s", s->path);
-	if (s->uid == UINT32_MAX || fchown(s->dir, s->uid, s->gid) == 0)
+	if (s->uid == UINT32_MAX || s->uid == geteuid() || fchown(s->dir, s->uid, s->gid) == 0)
 		return 0;
 	if (errno != EINVAL)
 		return err_errno(err, -errno, "cannot give %s to the user of the slugs", s->path);
@@ -227,14 +232,14 @@ void slug_store_keep(struct slug_store *s, const char *current, const char *prev
 /* ---- open and close ---- */
 
 int slug_store_open(struct slug_store *s, sd_event *loop, const char *state_dir,
-	const char *app_path, const char *helper, struct err *err)
+	const char *app_path, const char *helper, bool shared, struct err *err)
 {
 	char key[80];
 
 	*s = (struct slug_store){.dir = -1, .loop = sd_event_ref(loop), .helper = strdup(helper)};
 	int r = s->helper ? 0 : err_set(err, -ENOMEM, "out of memory");
 	if (r == 0) {
-		find_user(s);
+		find_user(s, shared);
 		r = app_key(app_path, key, sizeof key);
 		if (r < 0)
 			(void)err_errno(err, r, "%s", app_path);

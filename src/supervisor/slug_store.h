@@ -26,7 +26,7 @@ struct slug_store {
 /* As slugs_open(). s is zeroed; on failure it is as after slug_store_close(). Throws away what an
  * earlier life left. */
 int slug_store_open(struct slug_store *s, sd_event *loop, const char *state_dir,
-	const char *app_path, const char *helper, struct err *err) HSUP_MUST_CHECK;
+	const char *app_path, const char *helper, bool shared, struct err *err) HSUP_MUST_CHECK;
 void slug_store_close(struct slug_store *s);
 
 bool slug_store_is_digest(const char *name);

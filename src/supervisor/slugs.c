@@ -29,7 +29,7 @@ struct slugs {
 };
 
 struct slugs *slugs_open(sd_event *loop, const char *state_dir, const char *app_path,
-	const char *helper, bool progress_bar, struct err *err)
+	const char *helper, bool shared, bool progress_bar, struct err *err)
 {
 	struct slugs *s = calloc(1, sizeof *s);
 
@@ -40,7 +40,7 @@ struct slugs *slugs_open(sd_event *loop, const char *state_dir, const char *app_
 	s->progress_bar = progress_bar;
 	s->patience = default_patience;
 	TAILQ_INIT(&s->jobs);
-	if (slug_store_open(&s->store, loop, state_dir, app_path, helper, err) < 0) {
+	if (slug_store_open(&s->store, loop, state_dir, app_path, helper, shared, err) < 0) {
 		free(s);
 		return NULL;
 	}

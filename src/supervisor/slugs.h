@@ -15,11 +15,12 @@ struct slug_job;
 
 /* The app's folder is named after app_path (the control directory; NULL: "run") and a hash of where
  * it lies. As root the folder of the slugs belongs to user "hsup-slug", or to 65534 when there is
- * none: whom the helper becomes. Several supervisors may share a folder (`start` and `run`): what
- * an earlier life left is removed, and slugs_keep() removes, only while nobody else is there.
- * progress_bar: the helper draws a bar on standard error when that is a terminal. */
+ * none: whom the helper becomes; shared: not as root, but for dynos of other users. Several
+ * supervisors may share a folder (`start` and `run`): what an earlier life left is removed, and
+ * slugs_keep() removes, only while nobody else is there. progress_bar: the helper draws a bar on
+ * standard error when that is a terminal. */
 struct slugs *slugs_open(sd_event *loop, const char *state_dir, const char *app_path,
-	const char *helper, bool progress_bar, struct err *err);
+	const char *helper, bool shared, bool progress_bar, struct err *err);
 struct slugs *slugs_close(struct slugs *s); /* cancels what is being prepared */
 
 /* ns: how long a helper may say nothing; how long one slug may take in all, from when its turn

@@ -82,7 +82,7 @@ static int open_house(struct supervisor *s, struct err *err)
 	if ((s->setup->driver->caps & DRIVER_DRY) || s->options->mode == MODE_UP)
 		return 0;
 	s->slugs = slugs_open(s->loop, s->options->state_dir, s->options->control_dir,
-		s->setup->slug_helper, isatty(STDERR_FILENO), err);
+		s->setup->slug_helper, s->options->supervisor_user, isatty(STDERR_FILENO), err);
 	return s->slugs ? 0 : err->code;
 }
 
@@ -187,6 +187,9 @@ static int begin(struct supervisor *s, struct err *err)
 		.loop = s->loop,
 		.launch = s->launch,
 		.shell = access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh",
+		.dyno_user = s->options->dyno_user,
+		.dyno_ids = s->options->supervisor_user || geteuid() == 0 ? &s->options->dyno_ids
+									  : NULL,
 		.events = &supervisor_driver_events,
 		.userdata = s,
 	};

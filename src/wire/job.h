@@ -23,9 +23,10 @@ enum job_type {
 struct job_slug {
 	uint64_t max_bytes; /* unpacked */
 	uint64_t max_entries;
-	uint64_t max_download;	  /* packed */
-	uint32_t uid, gid;	  /* to become when started as root; UINT32_MAX = stay */
-	uint16_t source_length;	  /* then the source: a path, file:// or http(s):// */
+	uint64_t max_download;	/* packed */
+	uint32_t uid, gid;	/* who is to own it, for others to read; UINT32_MAX = we stay who we
+				 * are, and others need not read it */
+	uint16_t source_length; /* then the source: a path, file:// or http(s):// */
 	uint16_t checksum_length; /* then the checksum "SHA256:<hex>", may be empty */
 	uint32_t reserved;
 };
