@@ -152,16 +152,34 @@ uint64_t keeper_deadline(const struct keeper *k)
 	return first;
 }
 
-HSUP_NORETURN static void become_supervisor(
-	struct keeper *k, int socket, const sigset_t *mask, struct birth_failure *failure)
+/* Ours may lie where theirs are to be: first all out of the way. */
+static bool place_descriptors(int socket, const struct carry *carry)
+{
+	int fds[1 + CARRY_FDS] = {socket};
+
+	memcpy(&fds[1], carry->fds, sizeof carry->fds);
+	for (int i = 0; i < 1 + CARRY_FDS; i++) {
+		fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, KEEPER_CARRY + CARRY_FDS);
+		if (fds[i] < 0)
+			return false;
+	}
+	for (int i = 0; i < 1 + CARRY_FDS; i++)
+		if (dup2(fds[i], KEEPER_SOCKET + i) < 0)
+			return false;
+	return true;
+}
+
+_Static_assert(KEEPER_CARRY == KEEPER_SOCKET + 1, "as place_descriptors() has it");
+
+HSUP_NORETURN static void become_supervisor(struct keeper *k, int socket, const struct carry *carry,
+	const sigset_t *mask, struct birth_failure *failure)
 {
 	/* TSTP and TTOU too: a stopped supervisor under a launcher that runs on helps nobody. */
 	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTOU};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
 		(void)signal(ignored[i], SIG_IGN);
-	if ((socket == KEEPER_SOCKET ? fcntl(socket, F_SETFD, 0) : dup2(socket, KEEPER_SOCKET)) >=
-		0) {
+	if (place_descriptors(socket, carry)) {
 		(void)sigprocmask(SIG_SETMASK, mask, NULL);
 		k->command[0] = k->program;
 		int r = confine_become(&k->confinement);
@@ -175,15 +193,15 @@ HSUP_NORETURN static void become_supervisor(
 	_exit(127);
 }
 
-int keeper_start(struct keeper *k, int socket, const sigset_t *mask, struct birth_failure *failure,
-	uint64_t now)
+int keeper_start(struct keeper *k, int socket, const struct carry *carry, const sigset_t *mask,
+	struct birth_failure *failure, uint64_t now)
 {
 	*failure = (struct birth_failure){0};
 	pid_t pid = fork();
 	if (pid < 0)
 		return -errno;
 	if (pid == 0)
-		become_supervisor(k, socket, mask, failure);
+		become_supervisor(k, socket, carry, mask, failure);
 	k->pid = pid;
 	k->greeted = false;
 	k->leave_code = -1;

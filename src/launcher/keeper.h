@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "launcher/carry.h"
 #include "launcher/versions.h"
 #include "spawn/confine.h"
 #include "spawn/stages.h"
@@ -22,6 +23,9 @@
 /* Where the supervisor finds its socket. */
 #define KEEPER_SOCKET	   3
 #define KEEPER_SOCKET_TEXT "3"
+/* And what it carries on. */
+#define KEEPER_CARRY	  4
+#define KEEPER_CARRY_TEXT "4"
 
 #define KEEPER_TRIES 3 /* of a version that never says hello, before it is passed over */
 
@@ -71,9 +75,9 @@ bool keeper_restart(struct keeper *k, uint64_t now);
 /* The earliest deadline, or UINT64_MAX. */
 uint64_t keeper_deadline(const struct keeper *k);
 
-/* Forks and executes the supervisor with `socket` as KEEPER_SOCKET (its environment says so
- * already) and the signals that a terminal sends ignored: only the launcher acts on them. failure:
- * as in struct birth. 0 or negative errno. */
-int keeper_start(struct keeper *k, int socket, const sigset_t *mask, struct birth_failure *failure,
-	uint64_t now) HSUP_MUST_CHECK;
+/* Forks and executes the supervisor with `socket` as KEEPER_SOCKET and `carry` from KEEPER_CARRY on
+ * (its environment says so already) and the signals that a terminal sends ignored: only the
+ * launcher acts on them. failure: as in struct birth. 0 or negative errno. */
+int keeper_start(struct keeper *k, int socket, const struct carry *carry, const sigset_t *mask,
+	struct birth_failure *failure, uint64_t now) HSUP_MUST_CHECK;
 void keeper_kill(struct keeper *k);

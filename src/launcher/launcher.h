@@ -9,6 +9,7 @@
  *   main.c      the loop, deadlines, the end */
 #pragma once
 
+#include "launcher/carry.h"
 #include "launcher/children.h"
 #include "launcher/keeper.h"
 #include "launcher/options.h"
@@ -53,6 +54,7 @@ struct launcher {
 	const struct options *options;
 	struct children *children;
 	struct store store;
+	struct carry carry;
 	struct keeper keeper;
 	struct channel channel;
 	struct upgrade upgrade;

@@ -113,7 +113,7 @@ static int begin_anew(struct launcher *l, bool *ret_old, struct err *err)
 		ftruncate(l->failures_fd, (off_t)(sizeof *l->failures * (LIMIT_DYNOS + 1))) < 0)
 		return err_errno(err, -ENOMEM, "cannot make the table of children");
 	l->has_terminal = tcgetattr(STDIN_FILENO, &l->terminal) == 0;
-	return 0;
+	return carry_open(l->options->table, &l->carry, err);
 }
 
 static int open_all(struct launcher *l, int *ret_signals, bool *ret_old, struct err *err)
@@ -142,7 +142,8 @@ static int open_all(struct launcher *l, int *ret_signals, bool *ret_old, struct 
 	r = map_failures(l);
 	if (r < 0)
 		return err_errno(err, r, "cannot share memory with children");
-	if (setenv(WIRE_FD_ENV, KEEPER_SOCKET_TEXT, 1) < 0)
+	if (setenv(WIRE_FD_ENV, KEEPER_SOCKET_TEXT, 1) < 0 ||
+		setenv(CARRY_FD_ENV, KEEPER_CARRY_TEXT, 1) < 0)
 		return err_errno(err, -errno, "cannot set the environment");
 	store_refill(&l->store);
 	l->keeper.command = l->options->command;
@@ -203,7 +204,8 @@ int start_supervisor(struct launcher *l)
 	choose_program(l);
 	struct table *table = children_table(l->children)->table;
 	table->supervisor_forked = clock_boot();
-	int r = keeper_start(&l->keeper, pair[1], &l->mask, &l->failures[LIMIT_DYNOS], clock_now());
+	int r = keeper_start(
+		&l->keeper, pair[1], &l->carry, &l->mask, &l->failures[LIMIT_DYNOS], clock_now());
 	(void)fd_close(pair[1]);
 	if (r < 0) {
 		(void)fd_close(pair[0]);

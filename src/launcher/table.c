@@ -80,20 +80,19 @@ void table_close(struct table_file *f)
 	f->fd = fd_close(f->fd);
 }
 
-static int open_file(const char *path, struct err *err)
+int table_open_file(const char *path, const char *name, struct err *err)
 {
 	struct stat st;
 	int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600)
-		      : memfd_create("hsup-children", MFD_CLOEXEC);
+		      : memfd_create(name, MFD_CLOEXEC);
 
 	if (fd < 0)
-		return err_errno(err, -errno, "table of children: %s", path ? path : "memfd");
+		return err_errno(err, -errno, "%s", path ? path : name);
 	/* Another user's file would let that user tell us whom to signal. */
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
 		(path && (st.st_mode & 077))) {
 		(void)fd_close(fd);
-		return err_set(err, -EPERM,
-			"table of children: %s is not a file of ours alone: remove it", path);
+		return err_set(err, -EPERM, "%s is not a file of ours alone: remove it", path);
 	}
 	return fd;
 }
@@ -187,7 +186,7 @@ static int open_table(struct table_file *f, const char *path, const char *name, 
 
 int table_open(const char *path, struct table_file *ret_file, bool *ret_old, struct err *err)
 {
-	struct table_file f = {.fd = open_file(path, err)};
+	struct table_file f = {.fd = table_open_file(path, "hsup-children", err)};
 
 	if (f.fd < 0)
 		return err->code;

@@ -110,6 +110,9 @@ struct table_file {
  * -EPROTO: it is of another layout. */
 int table_open(const char *path, struct table_file *ret_file, bool *ret_old,
 	struct err *err) HSUP_MUST_CHECK;
+/* A file that is ours alone, made when it is not there, or a memfd of that name when path is NULL.
+ * The descriptor, or negative errno and err. */
+int table_open_file(const char *path, const char *name, struct err *err) HSUP_MUST_CHECK;
 /* That of the launcher we were until now; takes fd. */
 int table_resume(int fd, struct table_file *ret_file, struct err *err) HSUP_MUST_CHECK;
 /* Could we? Changes nothing, fd stays the caller's. */

@@ -22,6 +22,7 @@
 struct handover {
 	uint32_t magic, version, size;
 	int table, failures; /* descriptors */
+	struct carry carry;
 	struct keeper keeper;
 	struct channel channel;
 	struct policy policy;
@@ -41,6 +42,7 @@ static int write_handover(const struct launcher *l)
 		.size = sizeof h,
 		.table = children_table(l->children)->fd,
 		.failures = l->failures_fd,
+		.carry = l->carry,
 		.keeper = l->keeper,
 		.channel = l->channel,
 		.policy = *l->policy,
@@ -134,8 +136,8 @@ void upgrade_late(struct launcher *l)
 /* What must outlive execve, and nothing else does. */
 static void keep_open(struct launcher *l, int handover)
 {
-	const int own[] = {
-		handover, children_table(l->children)->fd, l->failures_fd, l->channel.socket};
+	const int own[] = {handover, children_table(l->children)->fd, l->failures_fd,
+		l->carry.fds[0], l->carry.fds[1], l->carry.fds[2], l->channel.socket};
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
 		if (own[i] >= 0)
@@ -224,6 +226,7 @@ int upgrade_resume(struct launcher *l, int fd, struct err *err)
 	l->children = children_new(&table, launcher_limit());
 	l->policy = seal(&h.policy);
 	l->failures_fd = h.failures;
+	l->carry = h.carry;
 	l->keeper = h.keeper;
 	l->channel = h.channel;
 	l->nofile = h.nofile;
