@@ -276,3 +276,23 @@ def test_a_driver_that_starts_nothing_has_a_wire_too(app):
     begun = time.monotonic()
     assert app.stop() == 0
     assert time.monotonic() - begun < 8  # the launcher's patience with a silent one is 10 s
+
+
+def test_a_stop_while_a_new_supervisor_starts_loses_no_output(app):
+    """It hears of the stop before it has found the dynos: they are stopped in its way all the same."""
+    script = "trap 'echo stops in order; exit 0' USR1; echo ready; while :; do sleep 0.05; done"
+    app.start()
+    app.submit(app.release({"Type": "web", "Args": [script], "StopSignal": "USR1"}))
+    app.wait_line(r"app\[web\.1\]: ready")
+    app.wait_line("release v1 is up")
+    dyno, old = app.dynos()[0], app.supervisor()
+    os.kill(old, signal.SIGKILL)
+    new = old
+    while new in (old, dyno):  # without a pause: it must not come to its hello
+        new = next((p for p in children_of(app.launcher) if p not in (old, dyno)), old)
+    os.kill(new, signal.SIGSTOP)
+    os.kill(app.launcher, signal.SIGTERM)
+    time.sleep(0.2)
+    os.kill(new, signal.SIGCONT)
+    assert app.wait() == 0
+    assert app.app_lines("web.1")[-1:] == [("web.1", "stops in order")]

@@ -81,6 +81,20 @@ static int on_progress(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
+static void stop_early(struct supervisor *s)
+{
+	for (struct known_release *k = s->releases; k; k = k->next)
+		release_fetch_stop(k);
+	if (!run_mode_lasts(s->options->mode)) {
+		/* A `run` or `build` that did not come to its work has not done it. */
+		s->leave_code = 1;
+		leave_now(s);
+	} else if (s->listed) {
+		supervisor_stop_found(s);
+	}
+	/* Else what runs is being told to us, and is stopped when it is. */
+}
+
 void supervisor_shutdown(struct supervisor *s, unsigned urgency)
 {
 	if (urgency <= s->stopping)
@@ -104,12 +118,7 @@ void supervisor_shutdown(struct supervisor *s, unsigned urgency)
 			(s->stop_begun + PROGRESS_FIRST) / NSEC_PER_USEC, 1000, on_progress, s);
 	}
 	if (!s->caught_up) {
-		/* The launcher stops what runs when we leave. */
-		for (struct known_release *k = s->releases; k; k = k->next)
-			release_fetch_stop(k);
-		/* A `run` or `build` that did not come to its work has not done it. */
-		s->leave_code = run_mode_lasts(s->options->mode) ? 0 : 1;
-		leave_now(s);
+		stop_early(s);
 		return;
 	}
 	feed(s, &(struct engine_event){.type = ENGINE_SHUTDOWN, .urgency = (int)urgency});

@@ -123,6 +123,10 @@ void lives_tell_engine(struct supervisor *s)
 {
 	for (size_t i = 0; i < s->n_adopted; i++)
 		tell_adopted(s, &s->adopted[i]);
+	/* Before it would start what is missing. */
+	if (s->stopping)
+		feed(s, &(struct engine_event){
+				.type = ENGINE_SHUTDOWN, .urgency = (int)s->stopping});
 	feed(s, &(struct engine_event){.type = ENGINE_CAUGHT_UP});
 	s->caught_up = true;
 

@@ -57,6 +57,7 @@ struct supervisor {
 	bool holds_source;
 
 	struct engine *engine;
+	bool listed; /* the driver has told of all that runs */
 	bool caught_up;
 	bool handling; /* engine_handle() is on the stack: events wait in the queue */
 	struct engine_event *queue;
@@ -162,7 +163,8 @@ void one_off_failed(struct supervisor *s, const char *why);
 
 /* ---- supervisor.c ---- */
 void supervisor_adopted(struct supervisor *s, int r);
-void supervisor_begin_source(struct supervisor *s);			 /* once */
+void supervisor_stop_found(struct supervisor *s);   /* told to stop while it catches up */
+void supervisor_begin_source(struct supervisor *s); /* once */
 void supervisor_restored(struct supervisor *s, struct known_release *k); /* NULL: there is none */
 
 /* ---- tell.c: how we are, to who started us and to who asks ---- */

@@ -125,6 +125,8 @@ int release_restore(struct supervisor *s, struct err *err)
 		return err_errno(err, -ENOMEM, "release in force");
 	s->fallback = before ? before->handle : 0;
 	s->restoring = k->handle;
+	if (s->stopping)
+		return 1;
 	if (before)
 		release_fetch(s, before);
 	release_prepare(s, k);

@@ -27,7 +27,7 @@ void supervisor_begin_source(struct supervisor *s)
 {
 	struct err err = {0};
 
-	if (s->source_begun)
+	if (s->source_begun || s->stopping)
 		return;
 	s->source_begun = true;
 	if (s->setup->source->start(s->source_state, s->loop, &supervisor_source_events, s, &err) <
@@ -86,9 +86,27 @@ static int open_house(struct supervisor *s, struct err *err)
 	return s->slugs ? 0 : err->code;
 }
 
+/* Nothing is made ready any more, but what is written down of the releases says how each dyno wants
+ * to be stopped. */
+void supervisor_stop_found(struct supervisor *s)
+{
+	struct known_release *both[] = {
+		release_known(s, s->restoring), release_known(s, s->fallback)};
+
+	s->preparing = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(both); i++)
+		if (both[i] && !both[i]->formation)
+			both[i]->formation = formation_new(both[i]->release);
+	if (both[1] && !both[1]->formation)
+		s->fallback = 0;
+	supervisor_restored(s, both[0] && both[0]->formation ? both[0] : NULL);
+}
+
 void supervisor_adopted(struct supervisor *s, int r)
 {
 	struct err err = {0};
+
+	s->listed = true;
 
 	if (r < 0) {
 		router_note(s->router, NULL, "error: what runs cannot be listed: %s", err_name(r));
@@ -110,7 +128,9 @@ void supervisor_adopted(struct supervisor *s, int r)
 	r = release_restore(s, &err);
 	if (r < 0)
 		router_note(s->router, NULL, "error: %s", err.text);
-	if (r <= 0)
+	if (s->stopping)
+		supervisor_stop_found(s);
+	else if (r <= 0)
 		supervisor_restored(s, NULL);
 }
 
