@@ -70,6 +70,11 @@ class House:
         assert self.w.failed() == (ident, stage, error)
         self.w.send(ACK, self.w.child(ident))
 
+    def memory(self):
+        """Of the launcher, in kB."""
+        rollup = open(f"/proc/{self.launcher.process.pid}/smaps_rollup").read()
+        return int(re.search(r"^Private_Dirty:\s+(\d+) kB", rollup, re.M).group(1))
+
     def warnings(self, pattern=""):
         return [line for line in self.launcher.text().splitlines() if re.search(pattern, line)]
 
@@ -434,7 +439,7 @@ def pour(w, kind, body, count):
 
 @pytest.mark.parametrize("kind", [LIST, SIGNAL, ACK, PONG, TAG])
 def test_a_flood_of_requests_that_nobody_reads_the_answers_of(house, kind):
-    lines = len(house.warnings())
+    lines, memory = len(house.warnings()), house.memory()
     if kind in (SIGNAL, ACK):
         body = REQUESTS[kind][0] * 32
     elif kind == TAG:
@@ -443,8 +448,7 @@ def test_a_flood_of_requests_that_nobody_reads_the_answers_of(house, kind):
         body = b""
     assert pour(house.w, kind, body, 20000) == 20000
     assert len(house.warnings()) == lines
-    pss = open(f"/proc/{house.launcher.process.pid}/smaps_rollup").read()
-    assert int(re.search(r"^Pss:\s+(\d+) kB", pss, re.M).group(1)) < 4000
+    assert house.memory() < memory + 500
     house.unharmed()
 
 
@@ -457,8 +461,8 @@ def test_a_storm_of_spawns_above_the_table(start):
         house.w.send(SPAWN, spawn_body(ident), [fd])
         while readable(sock, 0):
             count(house.w, others)
-    wait_until(lambda: (count(house.w, others) if readable(sock, 0) else 0) or sum(others.values()) >= 300,
-               "all answers")
+    while sum(others.values()) < 300:
+        count(house.w, others)
     os.close(fd)
     assert 20 <= others[SPAWNED] <= 68 and others[SPAWNED] + others[FAILED] == 300
     running = house.w.list()
@@ -467,8 +471,6 @@ def test_a_storm_of_spawns_above_the_table(start):
         if ident != INNOCENT:
             house.w.send(SIGNAL, house.w.child(ident) + struct.pack("=iI", signal.SIGKILL, 0))
     house.unharmed()
-
-
 
 
 def count(w, answers):
@@ -523,9 +525,11 @@ def test_a_socket_that_lingers_does_not_hold_the_launcher(house):
                 client.send(bytes(65536))
         except BlockingIOError:
             pass
+        # The launcher's copy is to be the last: else it is we who wait.
+        os.kill(house.launcher.process.pid, signal.SIGSTOP)
         house.w.send(kind, body, [client.fileno()] + [2] * extra)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 600))
-        os.close(client.detach())
+        client.close()
+        os.kill(house.launcher.process.pid, signal.SIGCONT)
         if kind == LIST:
             assert house.w.closed()
             house.again()
