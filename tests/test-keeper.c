@@ -59,9 +59,13 @@ static void test_85_restarts_at_once_but_not_in_a_loop(void **state)
 
 	(void)state;
 	k.delay = KEEPER_DELAY_MAX;
-	assert_int_equal(keeper_judge(&k, EXIT(85), false, START + 5), KEEPER_RESTART);
-	assert_int_equal(k.start_at, START + 5);
+	assert_int_equal(keeper_judge(&k, EXIT(85), false, START + NSEC_PER_SEC), KEEPER_RESTART);
+	assert_int_equal(k.start_at, START + NSEC_PER_SEC);
 	assert_int_equal(k.delay, 0);
+	/* One that does nothing else has a pause each time. */
+	k = running(true);
+	assert_int_equal(keeper_judge(&k, EXIT(85), false, START + 5), KEEPER_RESTART);
+	assert_int_equal(k.start_at, START + 5 + KEEPER_DELAY_MIN);
 	k = running(false);
 	assert_int_equal(keeper_judge(&k, EXIT(85), false, START + 5), KEEPER_RESTART);
 	assert_int_equal(k.start_at, START + 5 + KEEPER_DELAY_MIN);

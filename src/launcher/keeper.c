@@ -70,10 +70,11 @@ enum keeper_verdict keeper_judge(struct keeper *k, int status, bool unrunnable, 
 	/* Before the first hello nothing runs, and who called us is better served by an error. */
 	if (unrunnable && !k->ever_greeted)
 		return stop(k, 1);
-	/* One that asks for a restart before it was ever of use would do so for ever. */
+	/* One that asks for a restart before it was ever of use would do so for ever; one that asks
+	 * again at once may do so, but not without a pause. */
 	if (code == SUPERVISOR_EXIT_RESTART && k->greeted) {
 		k->delay = 0;
-		k->start_at = now;
+		k->start_at = now - k->started_at < NSEC_PER_SEC ? now + KEEPER_DELAY_MIN : now;
 		return KEEPER_RESTART;
 	}
 	return crashed(k, status, now);

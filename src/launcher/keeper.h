@@ -46,6 +46,7 @@ struct keeper {
 	uint64_t patience;	       /* with a silent supervisor; 0 = for ever */
 	uint64_t started_at, delay, heard_at, asked_at;
 	uint64_t start_at, kill_at, ping_at, stop_kill_at, stop_end_at; /* deadlines */
+	uint64_t upgraded_at;
 	struct confinement confinement;
 };
 

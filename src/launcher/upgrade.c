@@ -18,6 +18,7 @@
 #define HANDOVER_MAGIC	 UINT32_C(0x68736877) /* "hshw" */
 #define HANDOVER_VERSION 1		      /* counted up with every change of what is below */
 #define ANSWER_WITHIN	 (10 * NSEC_PER_SEC)
+#define PAUSE		 (100 * NSEC_PER_MSEC) /* between two upgrades */
 
 struct handover {
 	uint32_t magic, version, size;
@@ -106,11 +107,18 @@ HSUP_NORETURN static void become_asked(const struct launcher *l, int handover, i
 
 void upgrade_begin(struct launcher *l)
 {
-	if (l->upgrade.pid || l->keeper.signo || l->keeper.stopping) {
-		log_warning("no upgrade now: %s",
-			l->upgrade.pid ? "one is under way" : "all is being stopped");
+	uint64_t now = clock_now();
+
+	if (l->keeper.signo || l->keeper.stopping) {
+		log_warning("no upgrade now: all is being stopped");
 		return;
 	}
+	/* A supervisor may wish for it as often as it likes. */
+	if (l->upgrade.pid || (l->keeper.upgraded_at && now - l->keeper.upgraded_at < PAUSE)) {
+		log_debug("no upgrade now: the last was just now");
+		return;
+	}
+	l->keeper.upgraded_at = now;
 	choose(l);
 	_cleanup_close_ int handover = write_handover(l);
 	int table = children_table(l->children)->fd;
