@@ -761,3 +761,21 @@ def test_upgrade_of_the_daemon_and_its_apps(daemon):
 def test_upgrade_without_a_daemon(daemon):
     done = daemon.hsup("upgrade")
     assert done.returncode == 1 and "no daemon runs" in done.stderr
+
+
+def test_the_apps_of_a_daemon_with_a_user_are_confined(reachable, make_daemon):
+    """Its own supervisor stays root: it reads no more than hsup.json and the names of folders."""
+    daemon = make_daemon(reachable)
+    up = daemon.hsup("up", "--user", "nobody", "--dyno-user", "daemon")
+    assert up.returncode == 0, up.stderr
+    script = "grep -E '^(Uid|NoNewPrivs)' /proc/self/status; exec sleep 1000"
+    deployed = daemon.hsup("deploy", "-", "-a", "shop", input=json.dumps(
+        {"Version": 1, "Env": {}, "Processes": [{"Type": "web", "Args": [script], "Quantity": 1}]}))
+    assert deployed.returncode == 0, deployed.stderr
+    wait_until(lambda: re.search(r"app\[shop/web\.1\]: Uid:\s+1\s+1\s+1\s+1\n", daemon.log()), "the dyno's user")
+    supervisors = [pid for pid in marked_processes(daemon.mark) if "--log-app\0shop" in command_line(pid)
+                   and command_line(pid).split("\0")[0].endswith("/hsup")]
+    status = pathlib.Path(f"/proc/{supervisors[0]}/status").read_text()
+    assert re.search(r"^Uid:\s+65534\s+65534\s+65534\s+65534$", status, re.M)
+    assert re.search(r"^CapEff:\s+0+$", status, re.M) and re.search(r"^Seccomp:\s+2$", status, re.M)
+    assert daemon.hsup("down").returncode == 0

@@ -431,6 +431,7 @@ def test_the_state_directory(make, folder):
     assert app.hsup("build", "-C", app.control).returncode == 0
     made = {p: (p.stat().st_uid, stat.S_IMODE(p.stat().st_mode)) for p in (state, state.parent)}
     assert made == {state: (TEST_USER.pw_uid, 0o755), state.parent: (0, 0o755)}
+    shutil.rmtree(state / "apps")
     os.chown(state, 0, 0)
     assert f"state directory {state}: user {SUPERVISOR} cannot write to it" in refusal(app)
     # A link is not followed to somewhere else.

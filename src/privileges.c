@@ -155,7 +155,9 @@ static int make_directory(char *path, const struct account *a)
 static int prepare_directories(const struct options *o, const struct account *a, struct err *err)
 {
 	static const char *const control[] = {".", ".hsup", "releases", "loaded", NULL},
-				 *const state[] = {".", "apps", NULL};
+				 *const state[] = {".", NULL}, *const apps[] = {"apps", NULL};
+	struct stat st;
+	char path[PATH_MAX];
 
 	int r = check_directory("control directory", o->control_dir, a, control, err);
 	if (r < 0)
@@ -163,16 +165,34 @@ static int prepare_directories(const struct options *o, const struct account *a,
 	r = make_directory(o->state_dir, a);
 	if (r < 0)
 		return err_errno(err, r, "state directory %.300s", o->state_dir);
-	return check_directory("state directory", o->state_dir, a, state, err);
+	/* Of a daemon it is root's, who has its log there, and only what is in it is the user's. */
+	(void)snprintf(path, sizeof path, "%s/apps", o->state_dir);
+	return check_directory(
+		"state directory", o->state_dir, a, stat(path, &st) == 0 ? apps : state, err);
+}
+
+/* Made a moment ago by `up`, or by one that ran without --user: from now on the account's. */
+static int give_away(const char *path, const struct account *a)
+{
+	struct stat st;
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	return st.st_uid == 0 && fchown(fd, a->uid, a->gid) < 0 ? -errno : 0;
 }
 
 static int prepare_daemon(const struct options *o, const struct account *a, struct err *err)
 {
-	int r = make_directory(o->state_dir, a);
+	char path[PATH_MAX];
 
+	(void)snprintf(path, sizeof path, "%s/apps", o->state_dir);
+	int r = make_directory(path, a);
+	if (r == 0)
+		r = give_away(path, a);
 	if (r < 0)
-		return err_errno(err, r, "state directory %.300s", o->state_dir);
-	r = make_directory(o->apps_dir, a);
+		return err_errno(err, r, "%.300s", path);
+	r = give_away(o->apps_dir, a);
 	return r < 0 ? err_errno(err, r, "folder of the apps %.300s", o->apps_dir) : 0;
 }
 

@@ -1,5 +1,7 @@
 #include "cli/boot.h"
 
+#include <pwd.h>
+
 /* A word as systemd reads it: in double quotes, where \ and " are escaped, % and $ doubled. */
 static void add_unit_word(struct strbuf *b, const char *word)
 {
@@ -43,6 +45,8 @@ static void add_command(
 		{OPT_STATE_DIR, o->state_dir},
 		{OPT_RUNTIME_DIR, o->runtime_dir},
 		{OPT_LOG, o->log ? o->log : o->log_file},
+		/* What parses and listens is not root, once there is somebody else for it to be. */
+		{OPT_USER, !o->user && getpwnam("hsup") ? "hsup" : NULL},
 	};
 
 	add(b, program);

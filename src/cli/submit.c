@@ -39,6 +39,16 @@ static bool has_text(const struct submit *s, const char *name)
 	       memcmp(text, s->text, len) == 0;
 }
 
+/* What root puts into another user's folder is that user's: who looks after the app reads it. */
+static int give(int folder, int fd)
+{
+	struct stat st;
+
+	if (geteuid() != 0)
+		return 0;
+	return fstat(folder, &st) < 0 || fchown(fd, st.st_uid, st.st_gid) < 0 ? -errno : 0;
+}
+
 static int write_new(struct submit *s, struct err *err)
 {
 	char beside[40];
@@ -48,6 +58,8 @@ static int write_new(struct submit *s, struct err *err)
 	_cleanup_close_ int fd =
 		openat(s->dir, beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	int r = fd < 0 ? -errno : fd_write_all(fd, s->text, s->len);
+	if (r == 0)
+		r = give(s->dir, fd);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
 	fd_close(TAKE_FD(fd)); /* nobody may have it open when it gets its name */
@@ -58,13 +70,19 @@ static int write_new(struct submit *s, struct err *err)
 	return r < 0 ? err_errno(err, r, "new") : 0;
 }
 
-static int open_dir(struct submit *s, const char *path, struct err *err)
+static int open_dir(struct submit *s, const char *folder, const char *path, struct err *err)
 {
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+	_cleanup_close_ int above = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	bool made = mkdir(path, 0700) == 0;
+
+	if (!made && errno != EEXIST)
 		return err_errno(err, -errno, "%.300s cannot be made", path);
 	s->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->dir < 0)
 		return err_errno(err, -errno, "%.300s", path);
+	if (made && give(above, s->dir) < 0)
+		return err_errno(
+			err, -errno, "%.300s cannot be given to the owner of %.200s", path, folder);
 	s->watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (s->watch < 0 || inotify_add_watch(s->watch, path,
 				    IN_MOVED_TO | IN_CLOSE_WRITE | IN_CREATE | IN_ONLYDIR) < 0)
@@ -80,7 +98,7 @@ int submit_begin(struct submit *s, const char *folder, const char *app, const ch
 	*s = (struct submit){.dir = -1, .watch = -1, .text = text, .len = len};
 	if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, app) >= sizeof path)
 		return err_errno(err, -ENAMETOOLONG, "%.300s", folder);
-	int r = open_dir(s, path, err);
+	int r = open_dir(s, folder, path, err);
 	if (r < 0)
 		return r;
 	take_mark(s->dir, "loaded", &s->loaded);

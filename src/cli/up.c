@@ -82,7 +82,8 @@ static bool is_own_folder(const struct options *o)
 static int make_folders(const struct options *o)
 {
 	struct err err;
-	int r = path_make(o->state_dir, 0700, &err);
+	/* Of root it holds slugs that dynos of other users read. */
+	int r = path_make(o->state_dir, geteuid() == 0 ? 0755 : 0700, &err);
 
 	if (r == 0 && access(o->state_dir, W_OK) < 0)
 		r = err_errno(&err, -errno, "state directory %.300s", o->state_dir);

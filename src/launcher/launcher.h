@@ -46,7 +46,8 @@ struct upgrade {
 	pid_t pid; /* 0 = none */
 	bool ended;
 	int status;
-	uint64_t deadline; /* 0 = none */
+	uint64_t deadline; /* of its answer; 0 = none */
+	uint64_t begin_at; /* when it is to be asked; 0 = nobody wishes for it */
 	char path[PATH_MAX];
 };
 

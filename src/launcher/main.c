@@ -171,6 +171,8 @@ static void handle_deadlines(struct launcher *l)
 		reap_look(l);
 	if (due(&l->upgrade.deadline, now))
 		upgrade_late(l);
+	if (due(&l->upgrade.begin_at, now))
+		upgrade_begin(l);
 	if (due(&k->stop_kill_at, now)) {
 		log_warning("%u of them did not end: killed", children_alive(l->children));
 		reap_signal_all(l, SIGKILL);
@@ -186,7 +188,7 @@ static bool finished(const struct launcher *l)
 
 static uint64_t next_deadline(const struct launcher *l)
 {
-	const uint64_t own[] = {l->refill_at, l->look_at, l->upgrade.deadline};
+	const uint64_t own[] = {l->refill_at, l->look_at, l->upgrade.deadline, l->upgrade.begin_at};
 	uint64_t first = keeper_deadline(&l->keeper);
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)

@@ -113,11 +113,14 @@ void upgrade_begin(struct launcher *l)
 		log_warning("no upgrade now: all is being stopped");
 		return;
 	}
-	/* A supervisor may wish for it as often as it likes. */
-	if (l->upgrade.pid || (l->keeper.upgraded_at && now - l->keeper.upgraded_at < PAUSE)) {
-		log_debug("no upgrade now: the last was just now");
+	if (l->upgrade.pid)
+		return;
+	/* A supervisor may wish for it as often as it likes, and gets it now and then. */
+	if (l->keeper.upgraded_at && now - l->keeper.upgraded_at < PAUSE) {
+		l->upgrade.begin_at = l->keeper.upgraded_at + PAUSE;
 		return;
 	}
+	l->upgrade.begin_at = 0;
 	l->keeper.upgraded_at = now;
 	choose(l);
 	_cleanup_close_ int handover = write_handover(l);

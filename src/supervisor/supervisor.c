@@ -207,7 +207,8 @@ static int begin(struct supervisor *s, struct err *err)
 		.loop = s->loop,
 		.launch = s->launch,
 		.shell = access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh",
-		.dyno_user = s->options->dyno_user,
+		/* The daemon's dynos are its apps' launchers, which stay who they are. */
+		.dyno_user = s->options->mode == MODE_UP ? NULL : s->options->dyno_user,
 		.dyno_ids = s->options->supervisor_user || geteuid() == 0 ? &s->options->dyno_ids
 									  : NULL,
 		.events = &supervisor_driver_events,
