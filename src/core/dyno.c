@@ -199,11 +199,11 @@ void dyno_adopt(struct dyno *d, const struct formation_type *type, uint64_t star
 	d->started = true;
 	if (started > now)
 		started = now;
-	if (d->last_exit.kind == EXIT_STAGE || d->bad)
-		enter(d, type, DYNO_STARTING, started);
-	else if (!d->asked && now - started >= type->start_time)
+	bool failed = d->last_exit.kind == EXIT_STAGE || d->bad;
+
+	if (!failed && !d->asked && now - started >= type->start_time)
 		enter(d, type, DYNO_UP, started + type->start_time);
-	else if (d->was_up)
+	else if (!failed && d->was_up)
 		enter(d, type, DYNO_UP, now);
 	else
 		enter(d, type, DYNO_STARTING, started);

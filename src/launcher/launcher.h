@@ -52,7 +52,7 @@ struct upgrade {
 };
 
 struct launcher {
-	const struct options *options;
+	struct options options;
 	struct children *children;
 	struct store store;
 	struct carry carry;

@@ -65,7 +65,7 @@ static void take_signal(struct launcher *l, int signo)
 	case SIGHUP:
 		if (l->hup_ignored)
 			break;
-		if (l->options->hup_stops)
+		if (l->options.hup_stops)
 			told_to_end(l, signo);
 		else
 			restart_supervisor(l);
@@ -262,7 +262,7 @@ int main(int argc, char **argv)
 	log_open("hsup-launcher", o.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	if (o.check)
 		return check(&o);
-	l.options = &o;
+	l.options = o;
 	machine_begin();
 	if (start_up(&l, &signals, &err) < 0) {
 		log_error("%s", err.text);

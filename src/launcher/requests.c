@@ -68,7 +68,7 @@ static void spawn(struct launcher *l, struct packet *p, const struct wire_reques
 		.policy = l->policy,
 		.spec = p->fds[0],
 		.nofile = l->nofile,
-		.parent = l->options->die_with_launcher ? getpid() : 0,
+		.parent = l->options.die_with_launcher ? getpid() : 0,
 	};
 	struct pipes pair = {.ends = {-1, -1}, .own = {-1, -1}};
 

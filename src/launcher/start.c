@@ -102,26 +102,26 @@ static int begin_anew(struct launcher *l, bool *ret_old, struct err *err)
 	struct table_file table;
 
 	raise_limit(&l->nofile);
-	int r = table_open(l->options->table, &table, ret_old, err);
+	int r = table_open(l->options.table, &table, ret_old, err);
 	if (r < 0)
 		return r;
 	l->children = children_new(&table, launcher_limit());
-	l->policy = seal_policy(&l->options->grant, l->options->terminal);
+	l->policy = seal_policy(&l->options.grant, l->options.terminal);
 	/* A file, so that a child that is being born sees the same memory as whom we become. */
 	l->failures_fd = memfd_create("hsup-failures", MFD_CLOEXEC);
 	if (!l->children || !l->policy || l->failures_fd < 0 ||
 		ftruncate(l->failures_fd, (off_t)(sizeof *l->failures * (LIMIT_DYNOS + 1))) < 0)
 		return err_errno(err, -ENOMEM, "cannot make the table of children");
 	l->has_terminal = tcgetattr(STDIN_FILENO, &l->terminal) == 0;
-	return carry_open(l->options->table, &l->carry, err);
+	return carry_open(l->options.table, &l->carry, err);
 }
 
 static int open_all(struct launcher *l, int *ret_signals, bool *ret_old, struct err *err)
 {
-	bool resumed = l->options->resume_fd >= 0;
+	bool resumed = l->options.resume_fd >= 0;
 
 	*ret_old = false;
-	if (l->options->confinement.on && geteuid() != 0)
+	if (l->options.confinement.on && geteuid() != 0)
 		return err_set(
 			err, -EPERM, "--user: only root can start its supervisor as another user");
 	l->null = tidy_descriptors(resumed);
@@ -136,7 +136,7 @@ static int open_all(struct launcher *l, int *ret_signals, bool *ret_old, struct 
 	int r = store_open(&l->store, err);
 	if (r < 0)
 		return r;
-	r = resumed ? upgrade_resume(l, l->options->resume_fd, err) : begin_anew(l, ret_old, err);
+	r = resumed ? upgrade_resume(l, l->options.resume_fd, err) : begin_anew(l, ret_old, err);
 	if (r < 0)
 		return r;
 	r = map_failures(l);
@@ -146,9 +146,9 @@ static int open_all(struct launcher *l, int *ret_signals, bool *ret_old, struct 
 		setenv(CARRY_FD_ENV, KEEPER_CARRY_TEXT, 1) < 0)
 		return err_errno(err, -errno, "cannot set the environment");
 	store_refill(&l->store);
-	l->keeper.command = l->options->command;
-	l->keeper.confinement = l->options->confinement;
-	l->keeper.patience = l->options->watchdog * NSEC_PER_SEC;
+	l->keeper.command = l->options.command;
+	l->keeper.confinement = l->options.confinement;
+	l->keeper.patience = l->options.watchdog * NSEC_PER_SEC;
 	return 0;
 }
 
@@ -159,12 +159,12 @@ int start_up(struct launcher *l, int *ret_signals, struct err *err)
 	int r = open_all(l, ret_signals, &old, err);
 	if (r < 0)
 		return r;
-	if (l->options->resume_fd >= 0) {
-		(void)fd_close(l->options->resume_fd);
+	if (l->options.resume_fd >= 0) {
+		(void)fd_close(l->options.resume_fd);
 		found_watch(l);
 		/* One upgrade, both programs. */
 		l->channel.due |= DUE_RESTART;
-		log_info("this is hsup-launcher %s now; %u processes run on", l->options->argv[0],
+		log_info("this is hsup-launcher %s now; %u processes run on", l->options.argv[0],
 			children_alive(l->children));
 		return 0;
 	}
@@ -191,7 +191,7 @@ static void choose_program(struct launcher *l)
 	if (given && *given)
 		(void)snprintf(k->program, sizeof k->program, "%s", given);
 	else if (!versions_newest(
-			 l->options->versions, "hsup", k->passed_over, k->program, k->version))
+			 l->options.versions, "hsup", k->passed_over, k->program, k->version))
 		(void)snprintf(k->program, sizeof k->program, "%s", k->command[0]);
 }
 

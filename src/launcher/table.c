@@ -28,12 +28,11 @@ static int map(struct table_file *f)
 	/* The hole behind what is allocated costs nothing. */
 	if (ftruncate(f->fd, sizeof *f->table) < 0)
 		return -errno;
-	f->table = mmap(NULL, sizeof *f->table, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, 0);
-	if (f->table == MAP_FAILED) {
-		f->table = NULL;
-		return -errno;
-	}
-	(void)madvise(f->table, sizeof *f->table, MADV_DONTFORK);
+	void *at = mmap(NULL, sizeof *f->table, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, 0);
+	if (at == MAP_FAILED)
+		return errno == EACCES ? -EACCES : -ENOMEM;
+	(void)madvise(at, sizeof *f->table, MADV_DONTFORK);
+	f->table = at;
 	return 0;
 }
 

@@ -67,18 +67,18 @@ static void exec_new(const struct launcher *l, const char *path, const char *opt
 	char resume[64];
 	size_t n = 0, at = 0;
 
-	while (l->options->argv[n])
+	while (l->options.argv[n])
 		n++;
 	_cleanup_free_ const char **args = calloc(n + 2, sizeof *args);
 	if (!args)
 		return;
-	(void)snprintf(resume, sizeof resume, "--%s=%d:%u", option, handover,
-		l->options->resume_count + 1);
+	(void)snprintf(
+		resume, sizeof resume, "--%s=%d:%u", option, handover, l->options.resume_count + 1);
 	args[at++] = path;
 	args[at++] = resume;
 	for (size_t i = 1; i < n; i++)
-		if (i > 1 || strncmp(l->options->argv[i], "--resume=", 9) != 0)
-			args[at++] = l->options->argv[i];
+		if (i > 1 || strncmp(l->options.argv[i], "--resume=", 9) != 0)
+			args[at++] = l->options.argv[i];
 	args[at] = NULL;
 	char **list;
 	memcpy(&list, &args, sizeof list);
@@ -89,8 +89,8 @@ static void choose(struct launcher *l)
 {
 	char version[VERSION_MAX];
 
-	if (!versions_newest(l->options->versions, "hsup-launcher", "", l->upgrade.path, version))
-		(void)snprintf(l->upgrade.path, sizeof l->upgrade.path, "%s", l->options->argv[0]);
+	if (!versions_newest(l->options.versions, "hsup-launcher", "", l->upgrade.path, version))
+		(void)snprintf(l->upgrade.path, sizeof l->upgrade.path, "%s", l->options.argv[0]);
 }
 
 /* The table itself is not there in a fork: its descriptor is. */
@@ -206,7 +206,7 @@ static int read_handover(int fd, struct handover *ret, struct err *err)
 
 int upgrade_check(int fd, struct err *err)
 {
-	struct handover h;
+	struct handover h = {0};
 
 	int r = read_handover(fd, &h, err);
 	return r < 0 ? r : table_check(h.table, err);
@@ -226,7 +226,7 @@ static const struct policy *seal(const struct policy *policy)
 int upgrade_resume(struct launcher *l, int fd, struct err *err)
 {
 	struct table_file table;
-	struct handover h;
+	struct handover h = {0};
 
 	int r = read_handover(fd, &h, err);
 	if (r < 0)

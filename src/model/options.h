@@ -49,7 +49,7 @@ struct options {
 	bool oneshot;
 	unsigned start_number; /* from 1 */
 	unsigned watchdog; /* seconds that the launcher bears a silent supervisor; 0 = for ever */
-	bool die_with_launcher; /* dynos do */
+	bool die_with_launcher;	     /* dynos do */
 	const char *supervisor_user; /* --user: name or number; NULL = who we are */
 	const char *dyno_user;	     /* of process types without User; NULL = who the launcher is */
 	struct id_grant dyno_ids;    /* with the ids of dyno_user, once privileges.c has seen it */
