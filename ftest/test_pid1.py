@@ -469,6 +469,7 @@ def test_hsup_run_is_pid_1(build, folder):
     (folder / "loaded").write_text('{"Processes": []}')
     done = subprocess.run([*NAMESPACE, build / "hsup", "run", "-C", folder, "--", "sh", "-c",
                            "cat /proc/1/comm; (setsid sleep 1000 &); exit 7"],
-                          env=dict(os.environ, HSUP_STATE_DIR=str(folder / "state")), stdin=subprocess.DEVNULL,
+                          env=dict(os.environ, HSUP_STATE_DIR=str(folder / "state"),
+                                   HSUP_RUNTIME_DIR=str(folder / "run")), stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout) == (7, "hsup-launcher\n")
