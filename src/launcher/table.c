@@ -27,7 +27,7 @@ static int map(struct table_file *f)
 {
 	/* The hole behind what is allocated costs nothing. */
 	if (ftruncate(f->fd, sizeof *f->table) < 0)
-		return -errno;
+		return errno == ENOSPC ? -ENOSPC : -EIO;
 	void *at = mmap(NULL, sizeof *f->table, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, 0);
 	if (at == MAP_FAILED)
 		return errno == EACCES ? -EACCES : -ENOMEM;
