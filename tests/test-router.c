@@ -616,7 +616,7 @@ static void the_format(void **state)
 	(void)state;
 	make_pipe(p);
 	for (int color = 0; color < 2; color++) {
-		struct sink *s = sink_terminal_new(p[1], color, NULL);
+		struct sink *s = sink_terminal_new(p[1], color, NULL, NULL);
 		struct log_line line = sample("hi \033[1mthere");
 
 		assert_int_equal(s->ops->line(s, &line), 0);
@@ -649,7 +649,7 @@ static void the_format_with_an_app(void **state)
 
 	(void)state;
 	make_pipe(p);
-	struct sink *s = sink_terminal_new(p[1], false, "shop");
+	struct sink *s = sink_terminal_new(p[1], false, "shop", NULL);
 	whole.whole = true;
 	assert_int_equal(s->ops->line(s, &line), 0);
 	assert_int_equal(s->ops->line(s, &whole), 0);
@@ -741,7 +741,7 @@ static void the_system_s_log(void **state)
 /* A blocking descriptor shared with others: never waited on, never changed; nothing lost. */
 static void check_stall(int out, int in)
 {
-	struct sink *s = sink_terminal_new(out, false, NULL);
+	struct sink *s = sink_terminal_new(out, false, NULL, NULL);
 	struct log_line line = sample("0123456789012345678901234567890123456789");
 	size_t sent = 0, got = 0;
 	unsigned called = 0;
@@ -827,7 +827,7 @@ static void a_pipe_gets_whole_lines(void **state)
 	(void)state;
 	make_pipe(p);
 	assert_true(fcntl(p[1], F_SETPIPE_SZ, sizeof got) > 0);
-	struct sink *s = sink_terminal_new(p[1], false, NULL);
+	struct sink *s = sink_terminal_new(p[1], false, NULL, NULL);
 	memset(text, 'x', sizeof text);
 	do {
 		line.len = (line.len + 37) % sizeof text;
@@ -860,7 +860,7 @@ static void a_pipe_gets_whole_lines(void **state)
 static void a_file_is_always_writable(void **state)
 {
 	FILE *f = tmpfile();
-	struct sink *s = sink_terminal_new(fileno(f), false, NULL);
+	struct sink *s = sink_terminal_new(fileno(f), false, NULL, NULL);
 	struct log_line line = sample("x");
 	sd_event *loop = NULL;
 	unsigned called = 0;
@@ -889,7 +889,7 @@ static void a_reader_that_is_gone_stalls_nobody(void **state)
 
 	(void)state;
 	make_pipe(p);
-	struct sink *s = sink_terminal_new(p[1], false, NULL);
+	struct sink *s = sink_terminal_new(p[1], false, NULL, NULL);
 	close(p[0]);
 	assert_int_equal(s->ops->line(s, &line), 0);
 	assert_int_equal(s->ops->flush(s), -EPIPE);

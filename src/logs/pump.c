@@ -26,10 +26,28 @@ void router_pump_later(struct router *r)
 	(void)sd_event_source_set_enabled(r->more, SD_EVENT_ONESHOT);
 }
 
+/* The carry has the lines: their bytes are taken before the sink gets any of them. */
+static void take_handed(struct router *r, struct carry *c)
+{
+	struct tap *t;
+
+	TAILQ_FOREACH(t, &r->handed, handed_link)
+	if (t->handed)
+		carry_will_take(c, t->dev, t->ino, t->handed);
+	carry_publish(c);
+	TAILQ_FOREACH(t, &r->handed, handed_link)
+	if (t->handed) {
+		carry_take(c, t->fd);
+		tap_taken(t);
+	}
+}
+
 /* True when all that the sink held is out. A broken sink says so once and swallows from then on:
  * nobody is left to be told. */
 static bool flush_sink(struct router *r)
 {
+	if (r->sink->carry)
+		take_handed(r, r->sink->carry);
 	if (r->sink->ops->flush(r->sink) != -EAGAIN)
 		return true;
 	r->stalled = true;
@@ -70,6 +88,8 @@ static void unqueue(struct router *r, struct tap *t)
 void router_forget(struct router *r, struct tap *t)
 {
 	unqueue(r, t);
+	if (t->listed)
+		TAILQ_REMOVE(&r->handed, t, handed_link);
 	TAILQ_REMOVE(&r->taps, t, all);
 	/* close() is not enough: the launcher shares the open pipe, so epoll would keep it. */
 	(void)epoll_ctl(r->epoll, EPOLL_CTL_DEL, t->fd, NULL);
@@ -98,6 +118,14 @@ static bool is_whole(const char *text, size_t len)
 			return false;
 	text += sizeof stamp - 1;
 	return memcmp(text, "app[", 4) == 0 || memcmp(text, "hsup[", 5) == 0;
+}
+
+static void hand(struct router *r, struct tap *t, size_t bytes)
+{
+	t->handed += bytes;
+	if (!t->listed)
+		TAILQ_INSERT_TAIL(&r->handed, t, handed_link);
+	t->listed = true;
 }
 
 /* Gives the sink the whole lines that a pipe holds; bytes looked at. */
@@ -140,11 +168,9 @@ static size_t turn(struct router *r, struct tap *t)
 			break;
 		}
 		used += piece;
+		hand(r, t, piece);
 	}
-	t->handed = used;
 	t->rest = len - used;
-	if (used)
-		TAILQ_INSERT_TAIL(&r->handed, t, handed_link);
 	return len;
 }
 
@@ -155,6 +181,7 @@ static bool push(struct router *r)
 		return false;
 	for (struct tap *t; (t = TAILQ_FIRST(&r->handed));) {
 		TAILQ_REMOVE(&r->handed, t, handed_link);
+		t->listed = false;
 		tap_take(t, r->data, sizeof r->data);
 		/* From here on `done` may come back into the router: nothing of t is used after. */
 		if (t->finishing && t->owed == 0)
@@ -199,17 +226,18 @@ void router_pump(struct router *r)
 
 	if (r->stalled || !push(r) || !tell_notes(r))
 		return;
-	for (struct tap *t; budget > 0 && !r->stalled && (t = TAILQ_FIRST(&r->ready));) {
+	for (struct tap *t;
+		budget > 0 && !r->stalled && !r->carry && (t = TAILQ_FIRST(&r->ready));) {
 		unqueue(r, t);
 		if (t->handed)
 			continue;
 		size_t looked = turn(r, t);
 
 		budget -= looked < budget ? looked : budget;
-		if (t->finishing && t->owed == 0 && t->handed == 0)
+		if (t->finishing && t->owed == 0 && !t->listed)
 			router_over(r, t);
 	}
-	if (!r->stalled && push(r) && !TAILQ_EMPTY(&r->ready))
+	if (!r->stalled && push(r) && !r->carry && !TAILQ_EMPTY(&r->ready))
 		router_pump_later(r);
 }
 

@@ -68,6 +68,11 @@ struct router *router_new(sd_event *loop, struct sink *sink, struct err *err)
 		(void)err_errno(err, e, "log router");
 		return router_free(r);
 	}
+	if (sink->carry) {
+		r->carry = carry_owes(sink->carry) ? sink->carry : NULL;
+		/* What an earlier supervisor held goes first. */
+		router_pump_later(r);
+	}
 	return r;
 }
 
@@ -109,9 +114,20 @@ int router_tap(struct router *r, const char *name, unsigned color, enum log_stre
 		tap_free(t);
 		return e;
 	}
+	if (r->carry)
+		carry_adopt(r->carry, t->dev, t->ino, fd);
 	TAILQ_INSERT_TAIL(&r->taps, t, all);
 	*ret_tap = t;
 	return 0;
+}
+
+void router_adopted(struct router *r)
+{
+	if (!r->carry)
+		return;
+	carry_adopted(r->carry);
+	r->carry = NULL;
+	router_pump_later(r);
 }
 
 void router_finish(struct router *r, struct tap *t, void (*done)(void *userdata), void *userdata)
@@ -174,7 +190,7 @@ void router_flush(struct router *r, uint64_t wait_ns)
 		router_pump(r);
 		uint64_t now = clock_now();
 
-		if (!r->stalled && news <= 0 && TAILQ_EMPTY(&r->ready))
+		if (!r->stalled && news <= 0 && (r->carry || TAILQ_EMPTY(&r->ready)))
 			return;
 		if (now >= deadline)
 			return;

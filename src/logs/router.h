@@ -1,10 +1,11 @@
 /* From the dynos' pipes to the sink, losing nothing.
  *
- * The pipe itself is the buffer that survives us. A tap looks at what a pipe holds without taking
- * it (tee(2) into a scratch pipe), hands whole lines to the sink, and takes those bytes out of the
- * pipe only when the sink has let them go. So a supervisor killed at any instant loses no byte, and
- * an unfinished line stays with the dyno for the next one; a line may come twice when the kill
- * falls between the sink's write and the taking. A sink that stalls leaves the pipes full (the dyno
+ * A tap looks at what a pipe holds without taking it (tee(2) into a scratch pipe) and hands whole
+ * lines to the sink; an unfinished line stays in the pipe, for the next supervisor too. Where the
+ * launcher keeps a carry for us (logs/carry.h) the bytes are taken once it holds the lines, and a
+ * kill at any instant loses no line and repeats none. Without one, and for the system's log, they
+ * are taken when the sink has let the lines go: then a kill loses none either, but what fell
+ * between that and the taking comes twice. A sink that stalls leaves the pipes full (the dyno
  * waits): nothing is dropped here.
  *
  * Hot pipes are registered edge-triggered behind one epoll descriptor that is a single sd-event
@@ -28,6 +29,10 @@ void router_pass_whole(struct router *r);
 /* Follows one pipe (takes fd, on failure too). name is copied. */
 int router_tap(struct router *r, const char *name, unsigned color, enum log_stream stream, int fd,
 	struct tap **ret_tap) HSUP_MUST_CHECK;
+
+/* All that an earlier supervisor followed is followed again (or is gone for good): only now does
+ * anything new come from the taps. */
+void router_adopted(struct router *r);
 
 /* The dyno has ended: what the pipe holds at this moment goes out, an unterminated last line too,
  * even when someone else still has the pipe open and writes on; then the pipe is closed, the tap

@@ -1,6 +1,7 @@
 /* The router from inside: router.c is what others call, pump.c what moves the lines. */
 #pragma once
 
+#include "logs/carry.h"
 #include "logs/notes.h"
 #include "logs/tap.h"
 
@@ -15,6 +16,8 @@ struct router {
 	struct tap_list taps;
 	struct tap_list ready;	/* may hold lines: an edge-triggered event is told once */
 	struct tap_list handed; /* the sink has their lines, not yet let go */
+	struct carry
+		*carry; /* the sink's, while takes of an earlier supervisor wait for their taps */
 	bool pass_whole;
 	bool stalled; /* waiting for the sink's `writable` */
 	struct notes notes;

@@ -24,8 +24,11 @@ struct log_line {
 	bool whole; /* text is such a line already, of another hsup: it goes out as it is */
 };
 
+struct carry;
+
 struct sink {
 	const struct sink_ops *ops;
+	struct carry *carry; /* holds its lines, whatever becomes of us; NULL = none does */
 };
 
 struct sink_ops {
@@ -50,8 +53,9 @@ struct sink_ops {
 /* Heroku's format to a descriptor (the caller's; not closed, its flags not changed):
  * "2026-11-21T08:00:00.123456+00:00 app[web.1]: text"; with an app (not copied; NULL = none)
  * "app[shop/web.1]: text". color: escape codes around the prefix; the text is the app's own and
- * never altered. The program ignores SIGPIPE. NULL = out of memory. */
-struct sink *sink_terminal_new(int fd, bool color, const char *app);
+ * never altered. The program ignores SIGPIPE. Takes carry (NULL = one of its own), on failure too.
+ * NULL = out of memory. */
+struct sink *sink_terminal_new(int fd, bool color, const char *app, struct carry *carry);
 
 /* To the system's log over its datagram socket, one message per line: "<30>hsup[123]: app[web.1]:
  * text" (the system's log has a time of its own). While nobody listens there lines are lost, and

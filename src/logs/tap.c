@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PIPE_WANTED 65536
@@ -15,9 +16,13 @@ struct tap *tap_new(const char *name, unsigned color, enum log_stream stream, in
 {
 	size_t len = strlen(name) + 1;
 	struct tap *t = calloc(1, sizeof *t + len);
+	struct stat st = {0};
 
 	if (!t)
 		return NULL;
+	(void)fstat(fd, &st);
+	t->dev = st.st_dev;
+	t->ino = st.st_ino;
 	t->fd = fd;
 	t->color = color;
 	t->stream = stream;
@@ -79,15 +84,22 @@ bool tap_may_be_full(const struct tap *t, size_t len)
 
 void tap_take(struct tap *t, char *data, size_t size)
 {
-	while (t->handed > 0) {
-		ssize_t n = read(t->fd, data, t->handed < size ? t->handed : size);
+	size_t left = t->handed;
+
+	while (left > 0) {
+		ssize_t n = read(t->fd, data, left < size ? left : size);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			break;
-		t->handed -= (size_t)n;
-		t->owed -= t->owed < (size_t)n ? t->owed : (size_t)n;
+		left -= (size_t)n;
 	}
+	tap_taken(t);
+}
+
+void tap_taken(struct tap *t)
+{
+	t->owed -= t->owed < t->handed ? t->owed : t->handed;
 	t->handed = 0;
 }

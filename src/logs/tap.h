@@ -8,8 +8,10 @@
 struct tap {
 	TAILQ_ENTRY(tap) all, ready, handed_link;
 	bool queued;	/* in the router's ready list */
+	bool listed;	/* in its handed list */
 	bool finishing; /* its dyno has ended */
 	int fd;
+	uint64_t dev, ino; /* the pipe, for whoever comes after us */
 	unsigned color;
 	enum log_stream stream;
 	size_t handed; /* bytes that the sink holds and the pipe too */
@@ -38,3 +40,6 @@ bool tap_may_be_full(const struct tap *t, size_t len);
 
 /* Takes the handed bytes out of the pipe; data is scrap. */
 void tap_take(struct tap *t, char *data, size_t size);
+
+/* They have been taken. */
+void tap_taken(struct tap *t);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "logs/carry.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -113,6 +114,7 @@ void supervisor_adopted(struct supervisor *s, int r)
 		supervisor_exit(s, 1);
 		return;
 	}
+	router_adopted(s->router);
 	if (s->n_adopted)
 		router_note(s->router, NULL, "found %zu dynos running%s", s->n_found_running,
 			s->n_found_running < s->n_adopted ? ", and some that have ended" : "");
@@ -154,26 +156,34 @@ static bool use_color(const struct options *o, int fd)
 	return isatty(fd) && !(no && *no) && !(term && strcmp(term, "dumb") == 0);
 }
 
-static struct sink *open_sink(const struct options *o)
+static struct sink *open_sink(const struct options *o, struct carry *carry)
 {
 	/* The output of `run` is the command's own: what hsup says goes to standard error. */
 	int fd = run_mode_lasts(o->mode) ? STDOUT_FILENO : STDERR_FILENO;
 
 	if (!o->log)
-		return sink_terminal_new(fd, use_color(o, fd), o->log_app);
+		return sink_terminal_new(fd, use_color(o, fd), o->log_app, carry);
+	carry_free(carry);
 	const char *colon = strchr(o->log, ':');
 	return sink_syslog_new(colon ? colon + 1 : "/dev/log");
 }
 
 static int open_logs(struct supervisor *s, struct err *err)
 {
-	struct sink *sink = open_sink(s->options);
+	struct carry *carry = carry_inherit();
 
+	if (!carry)
+		return err_errno(err, -ENOMEM, "log");
+	const char *refused = carry_refused(carry);
+	struct sink *sink = open_sink(s->options, carry);
 	if (!sink)
 		return err_errno(err, -ENOMEM, "log");
 	s->router = router_new(s->loop, sink, err);
 	if (!s->router)
 		return -ENOMEM;
+	if (refused)
+		router_note(s->router, NULL,
+			"the log of an earlier supervisor cannot be continued: %s", refused);
 	if (s->options->mode == MODE_UP)
 		router_pass_whole(s->router);
 	log_set_sink(log_to_router, s);

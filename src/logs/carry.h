@@ -1,0 +1,79 @@
+/* Lines on their way from the dynos' pipes to the sink, held where a kill of the supervisor does
+ * not reach: neither lost nor repeated, at whatever instant it comes.
+ *
+ * Three objects of the kernel, which the launcher keeps over all supervisors: a file in memory with
+ * the formatted lines (the journal), and two pipes. A line passes so:
+ *
+ *   1. It is formatted into the journal while its bytes are still in the dyno's pipe.
+ *   2. The journal says what is to be taken from which pipe: from here on the line counts.
+ *   3. Those bytes are spliced into the pipe H. What is in H has been taken, what is not has not.
+ *   4. The line is written to the pipe O, and spliced from there to the sink. What has left O is
+ *      out, what is in O is not.
+ *
+ * Every step between two of these is one store or one system call, so a successor reads from the
+ * journal and from what H and O hold exactly how far we came. A regular file is written directly:
+ * what it has of our lines is read from it again. What takes neither splice() nor is a regular file
+ * (an old kernel's terminal) may get the last write() twice.
+ *
+ * When the launcher is killed too, H and O are new: then nothing is lost, and what was last on its
+ * way through them may come twice. */
+#pragma once
+
+#include "logs/outlet.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CARRY_FD_ENV "HSUP_CARRY_FD" /* the first of three descriptors: journal, H, O */
+#define CARRY_BYTES  65536	     /* of lines at once */
+
+struct carry;
+
+/* One that dies with us. NULL = out of memory. */
+struct carry *carry_new(void);
+
+/* What the launcher keeps, as it says in the environment (the variable is taken from there), with
+ * what an earlier supervisor left. One that dies with us when there is none, or none that can be
+ * used. NULL = out of memory. */
+struct carry *carry_inherit(void);
+
+/* The same from three descriptors (taken, on failure too). */
+struct carry *carry_open(const int fds[3]);
+struct carry *carry_free(struct carry *c);
+
+bool carry_survives(const struct carry *c);
+
+/* Why what an earlier supervisor left, or the launcher keeps, cannot be used; NULL = all is well.
+ */
+const char *carry_refused(const struct carry *c);
+
+/* ---- lines in ---- */
+
+/* Where to put the next lines, need bytes at most; NULL = full, or earlier ones are not out yet. */
+char *carry_room(struct carry *c, size_t need);
+void carry_added(struct carry *c, const char *end);
+
+/* ---- taking, when it survives ---- */
+
+/* The lines since the last publish use up this much of a pipe: once for each pipe. */
+void carry_will_take(struct carry *c, uint64_t dev, uint64_t ino, size_t bytes);
+
+/* From here on these lines go out, whatever becomes of us; what was said with carry_will_take() is
+ * to be taken now, in its order. */
+void carry_publish(struct carry *c);
+void carry_take(struct carry *c, int fd);
+
+/* An earlier supervisor left lines whose bytes it did not take any more: until all its pipes have
+ * been shown, nothing new may be taken. */
+bool carry_owes(const struct carry *c);
+void carry_adopt(struct carry *c, uint64_t dev, uint64_t ino, int fd);
+void carry_adopted(struct carry *c);
+
+/* ---- out ---- */
+
+/* Before the first carry_out(): looks what came out of an earlier supervisor's last write. */
+void carry_resume(struct carry *c, const struct outlet *to);
+
+/* 0 = all is out; -EAGAIN; another: it is broken, and what was held is dropped. */
+int carry_out(struct carry *c, const struct outlet *to);
