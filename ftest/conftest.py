@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import signal
+import signal
 import tempfile
 import time
 
@@ -16,6 +17,10 @@ from hsup import App, marked_processes
 from wire import Launcher
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+# As nohup has it, HUP would be ignored by every program of the tests, too.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(hookwrapper=True)
