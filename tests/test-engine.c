@@ -901,6 +901,34 @@ static void a_rollout_goes_on_after_a_restart_and_rolls_back(void **state)
 	assert_int_equal(count(ACTION_SIGNAL), 0);
 }
 
+/* It was told to stop because fewer are wanted, and ended while nobody looked: that is its end. */
+static void a_surplus_dyno_that_ended_meanwhile_is_not_started_again(void **state)
+{
+	struct formation *f = web(1, 1);
+	struct engine_adopted found[2] = {
+		{.id = 5, .generation = 1, .type = "web", .instance = 1, .started = S(900)},
+		{.id = 6,
+			.generation = 1,
+			.type = "web",
+			.instance = 2,
+			.started = S(900),
+			.ended = true,
+			.exit = {.kind = EXIT_SIGNAL, .value = 15},
+			.at = S(999)},
+	};
+
+	(void)state;
+	found[0].fingerprint = found[1].fingerprint = f->types[0].fingerprint;
+	say(ENGINE_RESTORED, .release = 4, .formation = f, .settled = 4);
+	say(ENGINE_ADOPTED, .adopted = &found[0]);
+	say(ENGINE_ADOPTED, .adopted = &found[1]);
+	say(ENGINE_CAUGHT_UP);
+	assert_int_equal(count(ACTION_START), 0);
+	assert_int_equal(count(ACTION_SIGNAL), 0);
+	assert_int_equal(engine_dynos(engine), 1);
+	assert_int_equal(get("web", 1)->state, DYNO_UP);
+}
+
 static void adopted_without_a_release_is_stopped(void **state)
 {
 	struct engine_adopted a = {.id = 5,
@@ -1368,6 +1396,7 @@ int main(void)
 		TEST(shut_down_in_two_steps),
 		TEST(adopts_what_still_runs),
 		TEST(a_rollout_goes_on_after_a_restart_and_rolls_back),
+		TEST(a_surplus_dyno_that_ended_meanwhile_is_not_started_again),
 		TEST(adopted_without_a_release_is_stopped),
 		TEST(adopted_without_its_leader_is_stopped_and_restarted),
 		TEST(a_back_off_outlives_its_engine),

@@ -184,6 +184,9 @@ int engine_handle(struct engine *e, const struct engine_event *event, uint64_t n
 		return r;
 
 	plan_retry(e, now);
+	/* Who is not wanted any more must not come back by a back-off that ran out meanwhile. */
+	if (event->type == ENGINE_CAUGHT_UP)
+		plans_run(e, now);
 	do {
 		all = timers_run(e, now);
 		rollout_check_failed(e, now);
