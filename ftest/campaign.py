@@ -137,8 +137,10 @@ class Campaign:
                                                      (os.POSIX_SPAWN_DUP2, self.log, 2)])
         self.counts["launchers started"] += 1
         self.wait(lambda: exe(self.launcher) == str(self.bin / "hsup-launcher"), "the launcher")
-        command = pathlib.Path(f"/proc/{self.launcher}/cmdline").read_text(encoding="utf-8")
-        self.has["table"] = "--table" in command
+        command = pathlib.Path(f"/proc/{self.launcher}/cmdline")
+        # (Empty for a moment, within execve.)
+        self.wait(lambda: command.read_text(encoding="utf-8"), "its command line")
+        self.has["table"] = "--table" in command.read_text(encoding="utf-8")
 
     def say(self, text):
         line = f"{time.strftime('%T')} {time.monotonic() - self.begun:8.3f} {self.round}: {text}"
