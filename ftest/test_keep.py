@@ -644,3 +644,16 @@ def test_dynos_die_with_the_launcher_when_told(app):
     dynos = app.dynos()
     killed(app)
     wait_until(lambda: not any(alive(pid) for pid in dynos), "the dynos to die")
+
+
+def test_a_launcher_that_has_left_in_order_leaves_an_empty_table(keep, folder):
+    first = keep("first")
+    w = first.connect()
+    for ident in range(1, 300):
+        w.spawn(ident, "true", tag=b"x" * 500)
+    w.order_exit(0)
+    assert first.process.wait(20) == 0
+    assert (folder / "table").stat().st_size == 0
+    second = keep("second")
+    assert second.connect().list() == {}
+    assert "found" not in second.text()

@@ -272,6 +272,9 @@ int main(int argc, char **argv)
 	/* The turning point: from here on our death would be the dynos'. */
 	loop(&l, signals);
 	store_close(&l.store);
+	/* Nothing is left for another launcher to find. */
+	if (children_alive(l.children) == 0)
+		table_forget(children_table(l.children));
 	machine_end(l.keeper.signo);
 	return l.keeper.exit_code;
 }

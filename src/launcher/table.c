@@ -71,6 +71,13 @@ int table_grow(struct table_file *f, unsigned slots, unsigned blocks)
 			       BLOCKS, &f->blocks_ready);
 }
 
+void table_forget(const struct table_file *f)
+{
+	/* When it cannot be done the next one finds that nobody of it lives. */
+	if (ftruncate(f->fd, 0) < 0)
+		return;
+}
+
 void table_close(struct table_file *f)
 {
 	if (f->table)

@@ -117,6 +117,9 @@ int table_open_file(const char *path, const char *name, struct err *err) HSUP_MU
 int table_resume(int fd, struct table_file *ret_file, struct err *err) HSUP_MUST_CHECK;
 /* Could we? Changes nothing, fd stays the caller's. */
 int table_check(int fd, struct err *err) HSUP_MUST_CHECK;
+/* Empties the file: the next launcher begins anew. Nothing may be looked at in the table any more.
+ */
+void table_forget(const struct table_file *f);
 /* Only before the turning point. */
 void table_close(struct table_file *f);
 
