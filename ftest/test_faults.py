@@ -381,6 +381,17 @@ def test_a_line_cut_by_the_restart_comes_out_whole(app):
     app.wait_line(r"app\[web\.1\]: first half, second half$")
 
 
+def test_a_line_begun_and_then_more_than_a_pipe_in_one_write(app):
+    """While that write lasts the kernel tells a reader nothing, who left the begun line in the pipe."""
+    script = "printf begun,; sleep 0.3; exec dd if=numbers bs=1M status=none"
+    (app.folder / "numbers").write_text("".join(f"number-{n}\n" for n in range(50000)))
+    app.start("--oneshot")
+    app.submit(app.release({"Type": "web", "Directory": str(app.folder), "Args": [script]}, Version=1))
+    app.wait_line(r"number-49999$")
+    assert [text for _, text in app.app_lines("web.1")] == \
+        ["begun,number-0", *(f"number-{n}" for n in range(1, 50000))]
+
+
 def test_an_exit_while_nobody_looks_is_seen(app):
     app.start()
     app.submit(app.release(("web", ["sleep", "1000"], 1), Version=1))

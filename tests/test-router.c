@@ -25,6 +25,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -219,11 +220,12 @@ static void lines_pass_and_a_rest_stays(void **state)
 	(void)settle(w);
 	expect_out(w, "web.1:one\nweb.1:two\n");
 	assert_int_equal(held(p[1]), 3);
-	assert_int_equal(settle(w), 0);
+	/* But for a look now and then at whether it grew, which a slow machine may fall into. */
+	assert_true(settle(w) <= 1);
 
 	/* An unfinished line wakes us when it grows, not more often. */
 	say(p[1], "e");
-	assert_true(settle(w) <= 3);
+	assert_true(settle(w) <= 4);
 	assert_int_equal(held(p[1]), 4);
 	say(p[1], "e\nfour\n");
 	(void)settle(w);
@@ -455,6 +457,55 @@ static void a_small_pipe_does_not_stall(void **state)
 	/* Each time the pipe was full it was made free. */
 	assert_int_equal(held(p[1]), 0);
 	assert_int_equal(w->out.len, 5 * (2 + 4096 + 1));
+	close(p[1]);
+}
+
+static pid_t write_at_once(int fd, const struct strbuf *text)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(fd_write_all(fd, text->data, text->len) == 0 ? 0 : 1);
+	return pid;
+}
+
+/* One write() of more than the pipe holds, behind the beginning of a line that was looked at
+ * before: while it sleeps for room the kernel tells epoll nothing, as the pipe was never empty. */
+static void one_write_of_more_than_a_pipe_does_not_stall(void **state)
+{
+	struct world *w = *state;
+	struct strbuf _cleanup_strbuf_ text = STRBUF(0), _cleanup_strbuf_ want = STRBUF(0);
+	uint64_t deadline = clock_now() + 60 * NSEC_PER_SEC;
+	int p[2], status = -1;
+
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	assert_int_equal(fd_nonblock(p[0], true), 0);
+	follow(w, "a", p[0]);
+	say(p[1], "begun, ");
+	(void)strbuf_puts(&want, "a:begun, ");
+	(void)settle(w);
+	for (unsigned i = 0; text.len < 1000000; i++) {
+		(void)strbuf_printf(&text, "number %u\n", i);
+		(void)strbuf_printf(&want, i ? "a:number %u\n" : "number %u\n", i);
+	}
+	pid_t pid = write_at_once(p[1], &text);
+	while (held(p[0]) < 60000 && clock_now() < deadline)
+		(void)usleep(1000);
+	/* Stopped, which ends that write: the next one finds the room we made. */
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	while (held(p[0]) > 1000 && clock_now() < deadline)
+		(void)sd_event_run(w->loop, 100000);
+	(void)settle(w);
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	while (w->out.len < want.len && clock_now() < deadline)
+		(void)sd_event_run(w->loop, 100000);
+	if (w->out.len < want.len)
+		(void)kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	expect_out(w, want.data);
 	close(p[1]);
 }
 
@@ -914,6 +965,7 @@ int main(void)
 		ROUTER(long_lines_come_in_pieces),
 		ROUTER(a_pipe_full_of_little_does_not_stall),
 		ROUTER(a_small_pipe_does_not_stall),
+		ROUTER(one_write_of_more_than_a_pipe_does_not_stall),
 		ROUTER(two_taps_are_fair),
 		ROUTER(notes_wait_and_are_counted),
 		ROUTER(done_may_come_back_in),

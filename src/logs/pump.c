@@ -72,38 +72,8 @@ bool router_give(struct router *r, const struct log_line *line)
 
 void router_queue(struct router *r, struct tap *t)
 {
-	if (t->queued)
-		return;
-	t->queued = true;
-	TAILQ_INSERT_TAIL(&r->ready, t, ready);
-}
-
-static void unqueue(struct router *r, struct tap *t)
-{
-	if (t->queued)
-		TAILQ_REMOVE(&r->ready, t, ready);
-	t->queued = false;
-}
-
-void router_forget(struct router *r, struct tap *t)
-{
-	unqueue(r, t);
-	if (t->listed)
-		TAILQ_REMOVE(&r->handed, t, handed_link);
-	TAILQ_REMOVE(&r->taps, t, all);
-	/* close() is not enough: the launcher shares the open pipe, so epoll would keep it. */
-	(void)epoll_ctl(r->epoll, EPOLL_CTL_DEL, t->fd, NULL);
-	tap_free(t);
-}
-
-void router_over(struct router *r, struct tap *t)
-{
-	void (*done)(void *userdata) = t->done;
-	void *userdata = t->userdata;
-
-	router_forget(r, t);
-	if (done)
-		done(userdata);
+	if (t->in != &r->ready)
+		tap_move(t, &r->ready);
 }
 
 /* "2026-11-21T08:00:00.123456+00:00 app[shop/web.1]: text": a digit stands for any of them. */
@@ -171,6 +141,8 @@ static size_t turn(struct router *r, struct tap *t)
 		hand(r, t, piece);
 	}
 	t->rest = len - used;
+	if (t->rest == len && len > 0 && !t->in && !t->listed && !t->finishing)
+		router_watch(r, t);
 	return len;
 }
 
@@ -188,6 +160,8 @@ static bool push(struct router *r)
 			router_over(r, t);
 		else if (t->finishing || tap_held(t) > t->rest)
 			router_queue(r, t);
+		else if (t->rest > 0 && !t->in)
+			router_watch(r, t);
 	}
 	return true;
 }
@@ -228,7 +202,7 @@ void router_pump(struct router *r)
 		return;
 	for (struct tap *t;
 		budget > 0 && !r->stalled && !r->carry && (t = TAILQ_FIRST(&r->ready));) {
-		unqueue(r, t);
+		tap_move(t, NULL);
 		if (t->handed)
 			continue;
 		size_t looked = turn(r, t);
@@ -246,7 +220,12 @@ int router_collect(struct router *r)
 	struct epoll_event events[256];
 	int n = epoll_wait(r->epoll, events, (int)ARRAY_SIZE(events), 0);
 
-	for (int i = 0; i < n; i++)
-		router_queue(r, events[i].data.ptr);
+	for (int i = 0; i < n; i++) {
+		struct tap *t = events[i].data.ptr;
+
+		if (t->in == &r->watched)
+			t->mute = false;
+		router_queue(r, t);
+	}
 	return n;
 }

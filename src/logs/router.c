@@ -31,6 +31,27 @@ static int on_more(sd_event_source *source, void *userdata)
 	return 0;
 }
 
+void router_forget(struct router *r, struct tap *t)
+{
+	tap_move(t, NULL);
+	if (t->listed)
+		TAILQ_REMOVE(&r->handed, t, handed_link);
+	TAILQ_REMOVE(&r->taps, t, all);
+	/* close() is not enough: the launcher shares the open pipe, so epoll would keep it. */
+	(void)epoll_ctl(r->epoll, EPOLL_CTL_DEL, t->fd, NULL);
+	tap_free(t);
+}
+
+void router_over(struct router *r, struct tap *t)
+{
+	void (*done)(void *userdata) = t->done;
+	void *userdata = t->userdata;
+
+	router_forget(r, t);
+	if (done)
+		done(userdata);
+}
+
 /* ---- the outside ---- */
 
 static int open_router(struct router *r)
@@ -43,6 +64,8 @@ static int open_router(struct router *r)
 		e = sd_event_add_defer(r->loop, &r->more, on_more, r);
 	if (e >= 0)
 		e = sd_event_source_set_enabled(r->more, SD_EVENT_OFF);
+	if (e >= 0)
+		e = router_watch_start(r);
 	return e < 0 ? e : 0;
 }
 
@@ -60,6 +83,7 @@ struct router *router_new(sd_event *loop, struct sink *sink, struct err *err)
 	r->epoll = r->scratch[0] = r->scratch[1] = -1;
 	TAILQ_INIT(&r->taps);
 	TAILQ_INIT(&r->ready);
+	TAILQ_INIT(&r->watched);
 	TAILQ_INIT(&r->handed);
 	notes_init(&r->notes);
 
@@ -84,6 +108,7 @@ struct router *router_free(struct router *r)
 		router_forget(r, TAILQ_FIRST(&r->taps));
 	sd_event_source_disable_unref(r->io);
 	sd_event_source_disable_unref(r->more);
+	sd_event_source_disable_unref(r->timer);
 	fd_close(r->epoll);
 	fd_close(r->scratch[0]);
 	fd_close(r->scratch[1]);
@@ -187,6 +212,7 @@ void router_flush(struct router *r, uint64_t wait_ns)
 	for (;;) {
 		int news = router_collect(r);
 
+		router_watch_round(r);
 		router_pump(r);
 		uint64_t now = clock_now();
 

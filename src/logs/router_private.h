@@ -12,10 +12,12 @@ struct router {
 	struct sink *sink;
 	int epoll;
 	int scratch[2];
-	sd_event_source *io, *more;
+	sd_event_source *io, *more, *timer;
+	uint64_t watch_ns; /* until the timer: 0 = off */
 	struct tap_list taps;
-	struct tap_list ready;	/* may hold lines: an edge-triggered event is told once */
-	struct tap_list handed; /* the sink has their lines, not yet let go */
+	struct tap_list ready;	 /* may hold lines: an edge-triggered event is told once */
+	struct tap_list watched; /* hold the beginning of a line; all else has left */
+	struct tap_list handed;	 /* the sink has their lines, not yet let go */
 	struct carry
 		*carry; /* the sink's, while takes of an earlier supervisor wait for their taps */
 	bool pass_whole;
@@ -26,6 +28,11 @@ struct router {
 
 /* Marks a tap as worth a look. */
 void router_queue(struct router *r, struct tap *t);
+
+/* Comes back to a tap that holds an unfinished line, when epoll does not. */
+int router_watch_start(struct router *r);
+void router_watch(struct router *r, struct tap *t);
+void router_watch_round(struct router *r);
 
 /* Lets go of a tap, and frees it; `over` tells its owner too. */
 void router_forget(struct router *r, struct tap *t);

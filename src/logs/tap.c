@@ -43,6 +43,15 @@ void tap_free(struct tap *t)
 	free(t);
 }
 
+void tap_move(struct tap *t, struct tap_list *to)
+{
+	if (t->in)
+		TAILQ_REMOVE(t->in, t, link);
+	t->in = to;
+	if (to)
+		TAILQ_INSERT_TAIL(to, t, link);
+}
+
 size_t tap_held(const struct tap *t)
 {
 	int held = 0;

@@ -5,10 +5,14 @@
 
 #include <sys/queue.h>
 
+TAILQ_HEAD(tap_list, tap);
+
 struct tap {
-	TAILQ_ENTRY(tap) all, ready, handed_link;
-	bool queued;	/* in the router's ready list */
+	TAILQ_ENTRY(tap) all, link, handed_link;
+	struct tap_list
+		*in;	/* of the router's lists, by `link`: those ready, those watched; NULL */
 	bool listed;	/* in its handed list */
+	bool mute;	/* it got more and epoll did not tell */
 	bool finishing; /* its dyno has ended */
 	int fd;
 	uint64_t dev, ino; /* the pipe, for whoever comes after us */
@@ -22,11 +26,12 @@ struct tap {
 	char name[];
 };
 
-TAILQ_HEAD(tap_list, tap);
-
 /* Takes fd. NULL = out of memory (fd is then still the caller's). */
 struct tap *tap_new(const char *name, unsigned color, enum log_stream stream, int fd);
 void tap_free(struct tap *t);
+
+/* Into a list instead of the one it is in; NULL = into none. */
+void tap_move(struct tap *t, struct tap_list *to);
 
 /* Bytes in the pipe. */
 size_t tap_held(const struct tap *t);
