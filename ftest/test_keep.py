@@ -114,8 +114,12 @@ def test_who_died_meanwhile_is_gone_and_a_stranger_with_the_pid_is_not_touched(k
     kill(first, w)
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not alive(pid), "the dyno to be gone")
-    # A process with that number, as after a long time: the table is made to name one of ours.
-    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger:
+    # A process with that number, as after a long time (not within the same hundredth of a second, by
+    # which starts are told apart): the table is made to name one of ours.
+    time.sleep(0.1)
+    stranger = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    keep.pids.add(stranger.pid)
+    try:
         table = bytearray((folder / "table").read_bytes())
         at = table.index(struct.pack("=QIi", 1, 1, pid))
         table[at:at + 16] = struct.pack("=QIi", 1, 1, stranger.pid)
@@ -126,7 +130,9 @@ def test_who_died_meanwhile_is_gone_and_a_stranger_with_the_pid_is_not_touched(k
         w.send(SIGNAL, w.child(1) + struct.pack("=iI", signal.SIGKILL, 0))
         w.list()
         assert stranger.poll() is None
+    finally:
         stranger.kill()
+        stranger.wait()
 
 
 def test_what_a_leader_left_is_found_by_the_mark(keep):
