@@ -220,12 +220,7 @@ int router_collect(struct router *r)
 	struct epoll_event events[256];
 	int n = epoll_wait(r->epoll, events, (int)ARRAY_SIZE(events), 0);
 
-	for (int i = 0; i < n; i++) {
-		struct tap *t = events[i].data.ptr;
-
-		if (t->in == &r->watched)
-			t->mute = false;
-		router_queue(r, t);
-	}
+	for (int i = 0; i < n; i++)
+		router_queue(r, events[i].data.ptr);
 	return n;
 }

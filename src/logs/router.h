@@ -9,7 +9,8 @@
  * waits): nothing is dropped here.
  *
  * Hot pipes are registered edge-triggered behind one epoll descriptor that is a single sd-event
- * source; each tap reads a bounded amount per turn, then the others have theirs. */
+ * source; each tap reads a bounded amount per turn, then the others have theirs. Who has left the
+ * beginning of a line in the pipe is not told of all that comes: watch.c looks itself. */
 #pragma once
 
 #include "base/err.h"

@@ -17,6 +17,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	(void)source;
 	(void)usec;
+	/* Those of which epoll does tell are not what is looked for. */
+	(void)router_collect(userdata);
 	router_watch_round(userdata);
 	router_pump(userdata);
 	return 0;
@@ -53,10 +55,12 @@ void router_watch_round(struct router *r)
 	r->watch_ns = 0;
 	for (struct tap *t = TAILQ_FIRST(&r->watched), *next; t; t = next) {
 		next = TAILQ_NEXT(t, link);
-		if (tap_held(t) <= t->rest)
-			continue;
-		t->mute = true;
-		router_queue(r, t);
+		if (tap_held(t) > t->rest) {
+			t->mute = true;
+			router_queue(r, t);
+		} else if (ns > LATER) {
+			t->mute = false;
+		}
 	}
 	if (!TAILQ_EMPTY(&r->watched))
 		arm(r, ns && ns < RARELY ? ns : RARELY);
