@@ -40,16 +40,21 @@ static void name_of(const struct launcher *l, const struct child *c, char ret_na
 struct search {
 	const char *mark;
 	int32_t group; /* 0 = any */
-	uint64_t not_before;
 	struct proc found;
 };
 
 /* A number of a group that has died out may be another's: the mark decides. */
-static bool is_member(const struct proc *p, void *userdata)
+static bool is_member(const struct proc *p, const struct search *s)
+{
+	return (!s->group || p->group == s->group) && p->state != 'Z' &&
+	       proc_marked(p->pid, s->mark);
+}
+
+static bool find_member(const struct proc *p, void *userdata)
 {
 	struct search *s = userdata;
 
-	if ((s->group && p->group != s->group) || p->state == 'Z' || !proc_marked(p->pid, s->mark))
+	if (!is_member(p, s))
 		return true;
 	s->found = *p;
 	return false;
@@ -61,7 +66,7 @@ bool found_group_lives(const struct launcher *l, const struct child *c)
 	struct search s = {.mark = mark, .group = c->pid};
 
 	found_mark(l, c, mark);
-	procs_each(is_member, &s);
+	procs_each(find_member, &s);
 	return s.found.pid != 0;
 }
 
@@ -89,7 +94,7 @@ static int open_pipe_of(int32_t pid, uint64_t ino)
 }
 
 struct output {
-	struct search search; /* first: is_member() */
+	struct search search;
 	const struct child *child;
 	int ends[2];
 };
@@ -105,7 +110,7 @@ static bool try_member(const struct proc *p, void *userdata)
 {
 	struct output *o = userdata;
 
-	if (p->group == o->search.group && p->state != 'Z' && proc_marked(p->pid, o->search.mark))
+	if (is_member(p, &o->search))
 		open_pipes_of(p->pid, o);
 	return o->ends[0] < 0 || o->ends[1] < 0;
 }
@@ -181,7 +186,7 @@ static void find_unborn(struct launcher *l, struct child *c)
 	struct search s = {.mark = mark};
 
 	found_mark(l, c, mark);
-	procs_each(is_member, &s);
+	procs_each(find_member, &s);
 	if (!s.found.pid) {
 		children_remove(l->children, c);
 		return;

@@ -82,6 +82,8 @@ struct launcher {
 /* Makes everything, or takes over what an earlier launcher has left or hands over, and starts the
  * first supervisor if none runs. ret_signals: readable when one came. */
 int start_up(struct launcher *l, int *ret_signals, struct err *err) HSUP_MUST_CHECK;
+/* A copy in memory that nobody writes again; NULL = there is none. */
+const struct policy *launcher_seal(const struct policy *policy);
 /* How many children there may be, by our limit of descriptors. */
 unsigned launcher_limit(void);
 int start_supervisor(struct launcher *l) HSUP_MUST_CHECK;

@@ -57,17 +57,25 @@ static int take_signals(struct launcher *l)
 	return signalfd(-1, &all, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-static const struct policy *seal_policy(const struct id_grant *grant, bool terminal)
+const struct policy *launcher_seal(const struct policy *policy)
 {
-	gid_t groups[LIMIT_GROUPS];
-	int n = getgroups(LIMIT_GROUPS, groups);
 	struct policy *p =
 		mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
 		return NULL;
-	policy_init(p, geteuid(), getegid(), groups, n > 0 ? (unsigned)n : 0, grant, terminal);
+	*p = *policy;
 	return mprotect(p, sizeof *p, PROT_READ) == 0 ? p : NULL;
+}
+
+static const struct policy *seal_policy(const struct id_grant *grant, bool terminal)
+{
+	gid_t groups[LIMIT_GROUPS];
+	int n = getgroups(LIMIT_GROUPS, groups);
+	struct policy p;
+
+	policy_init(&p, geteuid(), getegid(), groups, n > 0 ? (unsigned)n : 0, grant, terminal);
+	return launcher_seal(&p);
 }
 
 /* Our own soft limit becomes the hard one; the supervisor, which gets a copy of every read end,

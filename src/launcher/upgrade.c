@@ -212,17 +212,6 @@ int upgrade_check(int fd, struct err *err)
 	return r < 0 ? r : table_check(h.table, err);
 }
 
-static const struct policy *seal(const struct policy *policy)
-{
-	struct policy *p =
-		mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (p == MAP_FAILED)
-		return NULL;
-	*p = *policy;
-	return mprotect(p, sizeof *p, PROT_READ) == 0 ? p : NULL;
-}
-
 int upgrade_resume(struct launcher *l, int fd, struct err *err)
 {
 	struct table_file table;
@@ -235,7 +224,7 @@ int upgrade_resume(struct launcher *l, int fd, struct err *err)
 	if (r < 0)
 		return r;
 	l->children = children_new(&table, launcher_limit());
-	l->policy = seal(&h.policy);
+	l->policy = launcher_seal(&h.policy);
 	l->failures_fd = h.failures;
 	l->carry = h.carry;
 	l->keeper = h.keeper;
