@@ -14,6 +14,7 @@
 #define LIMIT_ENV_BYTES	     ((size_t)1 << 20) /* all variables of one dyno; execve allows 2 MiB */
 #define LIMIT_QUANTITY	     4096	       /* of one type, and of all types together */
 #define LIMIT_EXIT_CODES     32
+#define LIMIT_AFTER	     16		       /* other types that one type waits for */
 #define LIMIT_BINDS	     64
 #define LIMIT_ENV_FILES	     64
 

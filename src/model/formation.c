@@ -71,6 +71,20 @@ static uint64_t hash_policy(uint64_t h, const struct process *p)
 	return hash_u64(h, p->open_files);
 }
 
+/* Said by few: a release without any of it has the fingerprints that it always had, so that a new
+ * hsup does not replace the dynos of an old one. */
+static uint64_t hash_more(uint64_t h, const struct process *p)
+{
+	if (p->memory || p->processes || p->cpu > 0)
+		h = hash_u64(
+			hash_u64(hash_u64(h, p->memory), p->processes), (uint64_t)(p->cpu * 1000));
+	if (p->umask >= 0)
+		h = hash_u64(hash_str(h, "umask"), (uint64_t)p->umask);
+	if (p->redirect_stderr || p->stdin_open)
+		h = hash_u64(hash_str(h, "stdio"), p->redirect_stderr + 2 * p->stdin_open);
+	return h;
+}
+
 /* Of what is the same for all types: which code runs, and on what. */
 static uint64_t hash_release(const struct release *r)
 {
@@ -97,7 +111,22 @@ static void fill(struct formation_type *t, const struct process *p)
 	t->n_exit_codes = p->n_exit_codes;
 	t->stop_signal = p->stop_signal;
 	t->priority = p->priority;
+	t->checked = p->ready.kind != CHECK_NONE;
+	t->essential = p->essential;
+	t->phase = strcmp(p->type, "release") == 0;
 	t->rollout = p->rollout;
+}
+
+/* Names that are not of the release were refused when it was read. */
+static void fill_after(struct formation *f, struct formation_type *t, const struct process *p)
+{
+	for (size_t i = 0; i < p->n_after && t->n_after < LIMIT_AFTER; i++) {
+		const struct formation_type *other = formation_find(f, p->after[i].type);
+
+		if (other)
+			t->after[t->n_after++] = (struct formation_after){
+				(unsigned)(other - f->types), p->after[i].condition};
+	}
 }
 
 static struct formation *formation_alloc(size_t n_types)
@@ -125,8 +154,10 @@ struct formation *formation_new(const struct release *r)
 			return NULL;
 		h = hash_str(hash_str(h, p->directory), p->user);
 		fill(&f->types[i], p);
-		f->types[i].fingerprint = hash_policy(h, p);
+		f->types[i].fingerprint = hash_more(hash_policy(h, p), p);
 	}
+	for (size_t i = 0; i < r->n_processes; i++)
+		fill_after(f, &f->types[i], &r->processes[i]);
 	return TAKE_PTR(f);
 }
 

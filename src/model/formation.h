@@ -4,6 +4,11 @@
 
 #include "model/release.h"
 
+struct formation_after {
+	unsigned type; /* index in the formation */
+	enum after_condition condition;
+};
+
 struct formation_type {
 	char name[LIMIT_TYPE_NAME + 1];
 	unsigned quantity;    /* wanted, overrides applied */
@@ -17,6 +22,11 @@ struct formation_type {
 	unsigned n_exit_codes;
 	int stop_signal;
 	int priority;
+	bool checked;	/* Ready is given: up is who was said to be, not who has lived so long */
+	bool essential;
+	bool phase;	/* the release phase: runs once, before the release is in force */
+	unsigned n_after;
+	struct formation_after after[LIMIT_AFTER];
 	struct rollout rollout;
 };
 

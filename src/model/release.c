@@ -27,12 +27,34 @@ void process_init(struct process *p)
 		.stop_signal = SIGTERM,
 		.stop_timeout = 30 * NSEC_PER_SEC,
 		.priority = 999,
+		.umask = -1,
+		.ready = {.interval = NSEC_PER_SEC / 2, .timeout = 5 * NSEC_PER_SEC},
+		.healthy = {.interval = 10 * NSEC_PER_SEC,
+			.timeout = 5 * NSEC_PER_SEC,
+			.threshold = 3},
+		.log = {.max_bytes = (uint64_t)50 << 20,
+			.keep = 10,
+			.mode = 0640,
+			.ring = (uint64_t)64 << 10},
 		.rollout = {.strategy = ROLLOUT_ROLLING, .timeout = 120 * NSEC_PER_SEC},
 	};
 }
 
+static void check_done(struct check *c)
+{
+	free(c->path);
+	strv_free(c->args);
+}
+
 static void process_done(struct process *p)
 {
+	check_done(&p->ready);
+	check_done(&p->healthy);
+	for (size_t i = 0; i < p->n_after; i++)
+		free(p->after[i].type);
+	free(p->after);
+	free(p->log.file);
+	free(p->log.owner);
 	free(p->type);
 	strv_free(p->args);
 	env_done(&p->env);

@@ -41,6 +41,64 @@ struct rollout {
 	unsigned surge;	  /* dynos above Quantity at most; 0 = a quarter of Quantity, at least 1 */
 	unsigned batch;	  /* dynos replaced at once; 0 = as surge */
 	uint64_t timeout; /* without progress for so long: rolled back; default 120 s */
+	uint64_t settle;  /* SettleSeconds: a new dyno must have been up for so long before it
+			   * counts; default 0: at once */
+};
+
+/* Ready, Healthy: how to find out. */
+enum check_kind {
+	CHECK_NONE,
+	CHECK_LISTEN,  /* something accepts connections at the port */
+	CHECK_HTTP,    /* GET path answers 2xx or 3xx at the port */
+	CHECK_COMMAND, /* run beside the dyno, as the dyno is, exits with 0 */
+	CHECK_NOTIFY,  /* it says READY=1 itself, sd_notify(3); Healthy: WATCHDOG=1 */
+	CHECK_KIND_MAX,
+};
+
+struct check {
+	enum check_kind kind;
+	unsigned port; /* Listen, HTTP; 0 = the dyno's own PORT */
+	char *path;    /* HTTP */
+	char **args;   /* Command: as struct process has them */
+	size_t n_args;
+	uint64_t interval;  /* Ready: between tries, default 0.5 s; Healthy: default 10 s */
+	uint64_t timeout;   /* of one try; default 5 s */
+	unsigned threshold; /* Healthy: failures in a row that count; default 3 */
+	uint64_t cooldown;  /* Healthy: nothing is looked at for so long after a start; default 0 */
+};
+
+enum after_condition {
+	AFTER_STARTED,	 /* each of its dynos has a process, or needs none any more */
+	AFTER_READY,	 /* each is up, or its job is done (default) */
+	AFTER_SUCCEEDED, /* each has ended with an exit code that was expected */
+	AFTER_CONDITION_MAX,
+};
+
+/* Its dynos start only when those of another type have come so far. */
+struct after {
+	char *type;
+	enum after_condition condition;
+};
+
+enum log_format {
+	LOG_FORMAT_HEROKU, /* "2026-11-21T08:00:00.123456+00:00 app[web.1]: text" */
+	LOG_FORMAT_JSON,   /* an object per line */
+	LOG_FORMAT_RAW,	   /* the text alone */
+	LOG_FORMAT_MAX,
+};
+
+/* Log: what becomes of the output of a type, beside the log of hsup as a whole. */
+struct log_options {
+	char *file; /* NULL = none; "%d" in it is the dyno's name, "%s" stdout or stderr */
+	enum log_format format;
+	uint64_t max_bytes; /* rotated when it would grow past it; default 50 MiB; 0 = never */
+	uint64_t max_age;   /* and when it is so old; default 0 = never */
+	unsigned keep;	    /* rotated files; default 10; 0 = none */
+	bool compress;	    /* the rotated ones, with zstd */
+	int mode;	    /* of the files; default 0640 */
+	char *owner;	    /* "user" or "user:group"; NULL = who the supervisor is */
+	uint64_t ring;	    /* bytes kept in memory per dyno and stream; default 64 KiB; 0 = none */
+	bool drop; /* when a sink stalls: drop and count, instead of letting the dyno wait */
 };
 
 struct process {
@@ -58,10 +116,22 @@ struct process {
 	int start_retries; /* StartRetries: failed starts in a row before it gives up; -1 never */
 	int exit_codes[LIMIT_EXIT_CODES]; /* ExitCodes: expected; default {0} */
 	unsigned n_exit_codes;
-	int stop_signal;	/* default SIGTERM */
-	uint64_t stop_timeout;	/* then KILL; default 30 s */
-	int priority;		/* 0..999, default 999; lower starts first, stops last */
-	uint64_t open_files;	/* Limits.OpenFiles; 0 = as the launcher */
+	int stop_signal;       /* default SIGTERM */
+	uint64_t stop_timeout; /* then KILL; default 30 s */
+	int priority;	       /* 0..999, default 999; lower starts first, stops last */
+	uint64_t open_files;   /* Limits.OpenFiles; 0 = as the launcher */
+	uint64_t memory;       /* Limits.Memory: bytes of all its processes together; 0 = no limit:
+				* above it R14 is said, above twice it the dyno is killed (R15) */
+	uint64_t processes;    /* Limits.Processes of its user; 0 = as the launcher */
+	double cpu;	       /* Limits.CPU: cores; for drivers with cgroups; 0 = no limit */
+	int umask;	       /* Umask; -1 = as the launcher */
+	bool redirect_stderr;  /* RedirectStderr: into its standard output */
+	bool stdin_open;       /* Stdin: it has one that `hsup attach` can write to */
+	bool essential;	       /* Essential: hsup ends when one of it ends for good */
+	struct check ready, healthy;
+	struct after *after;
+	size_t n_after;
+	struct log_options log;
 	struct rollout rollout; /* the release's, with this type's own values over it */
 };
 

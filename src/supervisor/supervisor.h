@@ -6,6 +6,17 @@
 #include "model/options.h"
 #include "source/source.h"
 
+struct supervisor;
+
+/* Who serves the control API (src/control): main.c names it, as it does the source. */
+struct control_ops {
+	/* Begins to answer on the loop; NULL state and 0 when nothing is to be served. An error is
+	 * said, and the supervisor goes on without. */
+	int (*open)(struct supervisor *s, sd_event *loop, const struct options *options,
+		void **ret_state, struct err *err);
+	void (*close)(void *state);
+};
+
 struct supervisor_setup {
 	const struct options *options;
 	const struct driver *driver;
@@ -14,7 +25,8 @@ struct supervisor_setup {
 	int (*open_source)(
 		const struct options *options, void **ret_state, bool *ret_holds, struct err *err);
 	const char *slug_helper; /* path of hsup-slug */
-	int launcher_fd;	 /* taken */
+	const struct control_ops *control; /* NULL = nothing is served */
+	int launcher_fd;		   /* taken */
 };
 
 /* Runs until all is done. Returns the exit code of the process (SUPERVISOR_EXIT_*, or 1: start me
