@@ -106,7 +106,7 @@ def test_what_the_daemon_is(daemon):
     assert re.search(r"^Umask:\s+0022$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)
     sid = os.getsid(pid)
     assert sid not in (pid, os.getsid(0))  # not a session's leader: no terminal can become its own
-    assert (daemon.run.stat().st_mode & 0o777) == 0o700
+    assert (daemon.run.stat().st_mode & 0o777) == 0o711
 
 
 def test_a_daemon_that_cannot_begin(daemon, make_daemon):

@@ -4,7 +4,6 @@
 #include "config.h"
 
 #include "base/fd.h"
-#include "base/hash.h"
 #include "base/log.h"
 
 #include <fcntl.h>
@@ -18,21 +17,19 @@ static void add(struct keep *k, const char *arg)
 
 /* One table for what is kept by one launcher: a control directory, or a folder of them. A `run` is
  * of its terminal, and nobody's to be found again. */
-static void add_table(const struct options *o, struct keep *k)
+static void add_table(const struct options *o, uid_t uid, gid_t gid, struct keep *k)
 {
-	const char *of = o->mode == MODE_UP ? o->apps_dir : o->control_dir;
-	const char *slash = strrchr(of, '/');
 	struct err err;
 
 	if (o->mode != MODE_START && o->mode != MODE_UP)
 		return;
-	if (cli_make_runtime_dir(o, &err) < 0) {
-		log_warning("%s; if hsup-launcher is killed, nobody will find its dynos", err.text);
+	if (cli_make_app_dir(o, uid, gid, &err) < 0) {
+		log_warning("%s; nobody can ask how its dynos are, and if hsup-launcher is killed, "
+			    "nobody will find them",
+			err.text);
 		return;
 	}
-	int n = snprintf(k->table, sizeof k->table, "--table=%s/%.40s-%016llx.table",
-		o->runtime_dir, slash && slash[1] ? slash + 1 : "root",
-		(unsigned long long)hash_str(HASH_INIT, of));
+	int n = snprintf(k->table, sizeof k->table, "--table=%s.table", o->app_dir);
 	if (n > 0 && (size_t)n < sizeof k->table)
 		add(k, k->table);
 }
@@ -61,7 +58,7 @@ static bool has_terminal(void)
 	return fd >= 0;
 }
 
-void keep_options(const struct options *o, bool beside, struct keep *k)
+void keep_options(const struct options *o, uid_t uid, gid_t gid, bool beside, struct keep *k)
 {
 	*k = (struct keep){0};
 	if (o->verbose)
@@ -72,6 +69,6 @@ void keep_options(const struct options *o, bool beside, struct keep *k)
 		add(k, "--die-with-launcher");
 	if (o->mode == MODE_RUN || o->mode == MODE_BUILD || has_terminal())
 		add(k, "--hup-stops");
-	add_table(o, k);
+	add_table(o, uid, gid, k);
 	add_versions(beside, k);
 }

@@ -80,7 +80,7 @@ static int become_launcher(struct options *o, char **words)
 		log_error("%s", err.text);
 		return EXIT_REFUSED;
 	}
-	keep_options(o, beside, &keep);
+	keep_options(o, privileges.uid, privileges.gid, beside, &keep);
 	while (words[n])
 		n++;
 	const char **args = calloc(n + KEEP_ARGS + PRIVILEGES_ARGS + 6, sizeof *args);

@@ -211,7 +211,7 @@ int privileges_prepare(struct options *o, struct privileges *ret, struct err *er
 {
 	struct account HSUP_CLEANUP(account_done) a = {0};
 
-	*ret = (struct privileges){0};
+	*ret = (struct privileges){.uid = geteuid(), .gid = getegid()};
 	if ((o->supervisor_user || o->dyno_user) && geteuid() != 0)
 		return err_set(err, -EPERM, "option '%s' is for root: others run all as themselves",
 			o->supervisor_user ? "--user" : "--dyno-user");
@@ -231,6 +231,8 @@ int privileges_prepare(struct options *o, struct privileges *ret, struct err *er
 		/* Of the daemon these are its apps' affairs: each has a launcher, which is root. */
 		if (o->mode == MODE_UP)
 			return grant_dyno_user(o, err);
+		ret->uid = a.uid;
+		ret->gid = a.gid;
 		if (!o->dyno_user)
 			o->dyno_user = ret->dyno_user = choose_dyno_user(o);
 		add_arg(ret, "--user=%u:%u", a.uid, a.gid);

@@ -11,6 +11,8 @@
 struct privileges {
 	char args[PRIVILEGES_ARGS][40]; /* for the launcher */
 	unsigned n_args;
+	uid_t uid; /* of the supervisor */
+	gid_t gid;
 	const char *dyno_user; /* to tell the supervisor, which was not told one; NULL = nothing */
 };
 

@@ -86,9 +86,14 @@ bool cli_up(const struct options *o, int *ret_code);
 char **cli_words(const struct options *o, enum run_mode mode, const char *program);
 void cli_words_free(char **words);
 
-/* Makes the runtime directory, 0700, if it is not there; one that others may write to is refused.
- * 0 or negative errno. */
+/* Makes the runtime directory if it is not there; one that others may write to is refused. Nobody
+ * else may list it, but whoever knows a socket's name in it may reach that: what he may do there is
+ * said by the socket. 0 or negative errno. */
 int cli_make_runtime_dir(const struct options *o, struct err *err) HSUP_MUST_CHECK;
+
+/* Makes it and o->app_dir in it, which belongs to `owner`. */
+int cli_make_app_dir(
+	const struct options *o, uid_t owner, gid_t group, struct err *err) HSUP_MUST_CHECK;
 
 /* What main.c tells the command line, so that it reaches into no other room. Not copied; the first
  * driver is the default. */

@@ -248,6 +248,7 @@ void cli_options_done(struct options *o)
 	free(o->control_dir);
 	free(o->state_dir);
 	free(o->runtime_dir);
+	free(o->app_dir);
 	free(o->apps_dir);
 	free(o->log_file);
 	free(o->config);

@@ -70,6 +70,20 @@ static int choose_path(
 	return r;
 }
 
+int options_app_dir(struct options *o, const char *of, struct err *err)
+{
+	char *path;
+
+	if (!of)
+		return 0;
+	int r = path_app_dir(o->runtime_dir, of, &path);
+	if (r < 0)
+		return err_errno(err, r, "runtime directory");
+	free(o->app_dir);
+	o->app_dir = path;
+	return 0;
+}
+
 int options_complete(struct options *o, struct err *err)
 {
 	const char *why;
@@ -79,7 +93,7 @@ int options_complete(struct options *o, struct err *err)
 		r = choose_path(o, PATH_STATE, &why, err);
 	if (r == 0)
 		r = choose_path(o, PATH_RUNTIME, &why, err);
-	return r;
+	return r == 0 ? options_app_dir(o, o->control_dir, err) : r;
 }
 
 int options_complete_paths(struct options *o, const char *ret_why[PATH_KINDS], struct err *err)
@@ -94,5 +108,5 @@ int options_complete_paths(struct options *o, const char *ret_why[PATH_KINDS], s
 		r = choose_path(
 			o, (enum path_kind)kind, ret_why ? &ret_why[kind] : &why[kind], err);
 	}
-	return r;
+	return r == 0 ? options_app_dir(o, o->apps_dir, err) : r;
 }

@@ -1,3 +1,4 @@
+#include "base/hash.h"
 #include "cli/private.h"
 
 #include <errno.h>
@@ -122,20 +123,54 @@ int path_make(const char *path, mode_t mode, struct err *err)
 	return err_errno(err, r, "%.300s cannot be made", path);
 }
 
+int path_app_dir(const char *runtime_dir, const char *of, char **ret_path)
+{
+	const char *slash = strrchr(of, '/');
+	char *path;
+
+	if (asprintf(&path, "%s/%.40s-%016llx", runtime_dir, slash && slash[1] ? slash + 1 : "root",
+		    (unsigned long long)hash_str(HASH_INIT, of)) < 0)
+		return -ENOMEM;
+	*ret_path = path;
+	return 0;
+}
+
+/* Whoever may write there could put a lock or a socket of his own in the way. */
+static int check_owner(const char *path, uid_t owner, struct stat *ret, struct err *err)
+{
+	if (lstat(path, ret) < 0)
+		return err_errno(err, -errno, "%.300s", path);
+	if (!S_ISDIR(ret->st_mode) || ret->st_uid != owner || (ret->st_mode & 022))
+		return err_set(err, -EPERM,
+			"runtime directory %.300s belongs to others or can be written by them: "
+			"it must be yours, with mode 0711",
+			path);
+	return 0;
+}
+
 int cli_make_runtime_dir(const struct options *o, struct err *err)
 {
 	struct stat st;
-	int r = path_make(o->runtime_dir, 0700, err);
+	int r = path_make(o->runtime_dir, 0711, err);
+
+	return r < 0 ? r : check_owner(o->runtime_dir, geteuid(), &st, err);
+}
+
+int cli_make_app_dir(const struct options *o, uid_t owner, gid_t group, struct err *err)
+{
+	struct stat st;
+	int r = cli_make_runtime_dir(o, err);
 
 	if (r < 0)
 		return r;
-	if (stat(o->runtime_dir, &st) < 0)
-		return err_errno(err, -errno, "%.300s", o->runtime_dir);
-	/* Whoever may write there could put a lock or a socket of his own in the way. */
-	if (st.st_uid != geteuid() || (st.st_mode & 022))
-		return err_set(err, -EPERM,
-			"runtime directory %.300s belongs to others or can be written by them: "
-			"it must be yours, with mode 0700",
-			o->runtime_dir);
-	return 0;
+	if (mkdir(o->app_dir, 0711) < 0 && errno != EEXIST)
+		return err_errno(err, -errno, "%.300s cannot be made", o->app_dir);
+	if (lstat(o->app_dir, &st) < 0)
+		return err_errno(err, -errno, "%.300s", o->app_dir);
+	/* Of an earlier start with another --user: nobody but root and those can have been there.
+	 */
+	if (S_ISDIR(st.st_mode) && st.st_uid != owner && geteuid() == 0 &&
+		lchown(o->app_dir, owner, group) < 0)
+		return err_errno(err, -errno, "%.300s", o->app_dir);
+	return check_owner(o->app_dir, owner, &st, err);
 }

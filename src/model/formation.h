@@ -22,9 +22,9 @@ struct formation_type {
 	unsigned n_exit_codes;
 	int stop_signal;
 	int priority;
-	bool checked;	/* Ready is given: up is who was said to be, not who has lived so long */
+	bool checked; /* Ready is given: up is who was said to be, not who has lived so long */
 	bool essential;
-	bool phase;	/* the release phase: runs once, before the release is in force */
+	bool phase; /* the release phase: runs once, before the release is in force */
 	unsigned n_after;
 	struct formation_after after[LIMIT_AFTER];
 	struct rollout rollout;

@@ -39,6 +39,8 @@ struct options {
 				     * commands that do not launch only */
 	char *state_dir;	    /* absolute, owned; NULL as above */
 	char *runtime_dir;	    /* locks and sockets of this boot; absolute, owned */
+	char *app_dir;		    /* below it, of what this hsup runs; absolute, owned; NULL = it
+				     * has none (run, build) */
 	char *apps_dir;		    /* of `up`: the control directories; absolute, owned */
 	char *config;		    /* of `up`: hsup.json, which need not exist; absolute, owned */
 	char *log_file;		    /* of `up`; absolute, owned */

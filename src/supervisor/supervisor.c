@@ -257,6 +257,9 @@ static void end(struct supervisor *s)
 	lives_free(s);
 	log_set_sink(NULL, NULL);
 	router_free(s->router);
+	/* Whatever is still in it is of somebody who wants it kept. */
+	if (s->exit_code == SUPERVISOR_EXIT_DONE && s->options->app_dir)
+		(void)rmdir(s->options->app_dir);
 	answer_close(s->answer);
 	sd_event_source_disable_unref(s->tell);
 	sd_event_source_disable_unref(s->timer);
