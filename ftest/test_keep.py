@@ -597,11 +597,14 @@ def test_hsup_start_finds_what_a_killed_one_left(app):
         app.start()
         app.wait_line("found 3 dynos running", since=mark)
         app.wait_line(r"app\[web.1\]: count", since=mark)
-    # Not started twice, and nothing is missing or comes twice.
+    # Not started twice, and nothing is missing. What was on its way when both were killed may come
+    # twice (logs/carry.h): the last lines before a kill, and no others.
     assert sorted(p for p in app.marked() if command_line(p).startswith(("sh\0", "sleep\0001000"))) == before
     for dyno in ("web.1", "web.2"):
         seen = counts(app, dyno)
-        assert seen == list(range(1, len(seen) + 1))
+        assert sorted(set(seen)) == list(range(1, max(seen) + 1))
+        back = [(a, b) for a, b in zip(seen, seen[1:]) if b != a + 1]
+        assert len(back) <= 3 and all(a - 50 < b <= a for a, b in back), back
     # One that dies: nobody knows how; it is restarted all the same, as an own child this time.
     os.kill(before[-1], signal.SIGKILL)
     app.wait_line(r"hsup\[(web|once)\.\d\]: process ended, nobody knows how")
