@@ -175,6 +175,11 @@ struct release_errors {
 int release_parse(const char *text, size_t len, struct release **ret_release,
 	struct release_errors *errors) HSUP_MUST_CHECK;
 
+/* The document with another version, the caller's: what was in force before comes again under a
+ * number of its own. 0, -EINVAL (it is not a release), -ENOMEM. */
+int release_text_renumber(const char *text, size_t len, int64_t version, char **ret_text,
+	size_t *ret_len) HSUP_MUST_CHECK;
+
 /* Adds a copy of *e. -E2BIG (and ->more) at LIMIT_RELEASE_ERRORS, or -ENOMEM. */
 int release_errors_add(struct release_errors *errors, const struct release_error *e);
 

@@ -210,3 +210,22 @@ int config_parse(const char *text, size_t len, struct config *ret, struct releas
 		config_done(&found);
 	return r;
 }
+
+int release_text_renumber(
+	const char *text, size_t len, int64_t version, char **ret_text, size_t *ret_len)
+{
+	json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *number = json_integer(version);
+	char *out = NULL;
+
+	if (json_is_object(root) && number && json_object_set(root, "Version", number) == 0)
+		out = json_dumps(root, JSON_INDENT(2));
+	int r = out ? 0 : json_is_object(root) ? -ENOMEM : -EINVAL;
+	json_decref(number);
+	json_decref(root);
+	if (r < 0)
+		return r;
+	*ret_text = out;
+	*ret_len = strlen(out);
+	return 0;
+}

@@ -33,12 +33,13 @@ static void number_restored(struct control_dir *c, struct release *r)
 	if (version == 0) {
 		version = r->version ? r->version : control_last_version(c) + 1;
 		if (c->lock >= 0 && control_stage_history(c, c->in_force, c->in_force_len) == 0 &&
-			control_add_history(c, version) < 0)
+			control_add_history(c, version, NULL) < 0)
 			control_notice(c, NOTICE_WARNING,
 				"the history in %s/releases cannot be written", c->path);
 	}
 	if (r->version == 0)
 		r->version = version;
+	c->version = version;
 }
 
 static int set_aside(struct control_dir *c, const char *why, struct err *err)
@@ -146,13 +147,14 @@ int control_commit(void *state, struct submission *s, struct err *err)
 		control_reject(c, s, local.text);
 		return r;
 	}
-	if (control_add_history(c, s->version) < 0)
+	if (control_add_history(c, s->version, s->note) < 0)
 		control_notice(c, NOTICE_WARNING, "v%lld is missing in %s/releases: cannot write",
 			(long long)s->version, c->path);
 	(void)file_remove_tree(c->dir, "last_error");
 	(void)file_remove_tree(c->dir, "rejected");
 	c->settled = false;
 	remember(c, TAKE_PTR(s->text), s->len);
+	c->version = s->version;
 	(void)control_claim_end(c, s->claim, false);
 	control_submission_free(s);
 	return 0;
@@ -214,6 +216,15 @@ void control_settled(void *state)
 			c->path, err_name(r));
 }
 
+/* So that nobody goes back to it. */
+static void note_failed(struct control_dir *c, const char *reason)
+{
+	char note[100];
+
+	(void)snprintf(note, sizeof note, CONTROL_FAILED "%s", reason);
+	control_write_note(c, c->version, note);
+}
+
 int control_roll_back(void *state, const char *reason, struct err *err)
 {
 	struct control_dir *c = state;
@@ -229,10 +240,13 @@ int control_roll_back(void *state, const char *reason, struct err *err)
 	/* First the failed one is kept: cut short here, it is still in force and is tried again. */
 	if (c->in_force)
 		control_reject_text(c, c->in_force, c->in_force_len, reason);
+	if (c->version)
+		note_failed(c, reason);
 	r = put_back(c, text, len);
 	if (r < 0)
 		return err_errno(err, r, "loaded: cannot write");
 	remember(c, TAKE_PTR(text), len);
+	c->version = control_find_version(c, c->in_force, c->in_force_len);
 	c->settled = true;
 	return 0;
 }

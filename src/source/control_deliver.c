@@ -93,7 +93,7 @@ static void reject_document(struct control_dir *c, uint64_t number, const char *
 }
 
 /* Unique among what is on its way, so that no two get one name in the history. */
-static int64_t next_version(struct control_dir *c)
+int64_t control_next_version(struct control_dir *c)
 {
 	int64_t last = control_last_version(c);
 	struct submission *s;
@@ -103,9 +103,8 @@ static int64_t next_version(struct control_dir *c)
 	return last < INT64_MAX ? last + 1 : last;
 }
 
-/* Takes text. */
-static int hand_over(
-	struct control_dir *c, uint64_t number, char *text, size_t len, struct release *release)
+int control_hand_over(struct control_dir *c, uint64_t number, char *text, size_t len,
+	const char *note, struct release *release)
 {
 	struct submission *s = calloc(1, sizeof *s);
 
@@ -114,11 +113,12 @@ static int hand_over(
 		return -ENOMEM;
 	}
 	if (release->version == 0)
-		release->version = next_version(c);
+		release->version = control_next_version(c);
 	s->claim = number;
 	s->version = release->version;
 	s->text = text;
 	s->len = len;
+	(void)snprintf(s->note, sizeof s->note, "%s", note ? note : "");
 	LIST_INSERT_HEAD(&c->submissions, s, link);
 	c->events->submitted(c->userdata, s, release);
 	return 0;
@@ -164,7 +164,7 @@ static bool try_claim(struct control_dir *c, unsigned at)
 			control_remove_claim(c, c->claims[0]);
 			control_forget_claim(c, 0);
 		}
-		r = hand_over(c, number, TAKE_PTR(text), len, release);
+		r = control_hand_over(c, number, TAKE_PTR(text), len, NULL, release);
 		if (r == 0)
 			return true;
 		(void)release_unref(release);

@@ -231,6 +231,11 @@ const struct source_ops control_dir_ops = {
 	.drop = control_drop,
 	.settled = control_settled,
 	.roll_back = control_roll_back,
+	.history = control_history,
+	.read = control_read,
+	.submit = control_submit,
+	.remember = control_remember,
+	.recall = control_recall,
 	.quiet = control_quiet,
 	.close = control_close,
 };

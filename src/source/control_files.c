@@ -86,8 +86,7 @@ void control_reject_claim(
 
 /* ---- history ---- */
 
-/* The version that a name in releases/ stands for, 0 = another file. */
-static int64_t version_of(const char *name)
+int64_t control_version_of(const char *name)
 {
 	char digits[24];
 	uint64_t version;
@@ -105,7 +104,12 @@ static void version_path(int64_t version, char ret_path[48])
 	(void)snprintf(ret_path, 48, "releases/v%lld.json", (long long)version);
 }
 
-static DIR *open_history(struct control_dir *c)
+static void note_path(int64_t version, char ret_path[48])
+{
+	(void)snprintf(ret_path, 48, "releases/v%lld.note", (long long)version);
+}
+
+DIR *control_open_history(struct control_dir *c)
 {
 	int fd = openat(c->dir, "releases", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -117,13 +121,13 @@ static DIR *open_history(struct control_dir *c)
 
 int64_t control_last_version(struct control_dir *c)
 {
-	DIR *d = open_history(c);
+	DIR *d = control_open_history(c);
 	int64_t last = 0;
 
 	if (!d)
 		return 0;
 	for (struct dirent *e; (e = readdir(d));) {
-		int64_t version = version_of(e->d_name);
+		int64_t version = control_version_of(e->d_name);
 		last = version > last ? version : last;
 	}
 	(void)closedir(d);
@@ -144,13 +148,13 @@ bool control_has_bytes(int dir, const char *name, const char *text, size_t len)
 
 int64_t control_find_version(struct control_dir *c, const char *text, size_t len)
 {
-	DIR *d = open_history(c);
+	DIR *d = control_open_history(c);
 	int64_t found = 0;
 
 	if (!d)
 		return 0;
 	for (struct dirent *e; (e = readdir(d));) {
-		int64_t version = version_of(e->d_name);
+		int64_t version = control_version_of(e->d_name);
 
 		if (version > found && control_has_bytes(dirfd(d), e->d_name, text, len))
 			found = version;
@@ -173,11 +177,20 @@ int control_stage_history(struct control_dir *c, const char *text, size_t len)
 	return r;
 }
 
+void control_write_note(struct control_dir *c, int64_t version, const char *note)
+{
+	char path[48];
+
+	note_path(version, path);
+	if (!*note || file_replace(c->dir, path, note, strlen(note), 0600) < 0)
+		(void)unlinkat(c->dir, path, 0);
+}
+
 /* Removes the lowest version but `keep` while there are too many. */
 static void prune(struct control_dir *c, int64_t keep)
 {
 	for (;;) {
-		DIR *d = open_history(c);
+		DIR *d = control_open_history(c);
 		int64_t lowest = INT64_MAX;
 		unsigned n = 0;
 		char path[48];
@@ -185,7 +198,7 @@ static void prune(struct control_dir *c, int64_t keep)
 		if (!d)
 			return;
 		for (struct dirent *e; (e = readdir(d));) {
-			int64_t version = version_of(e->d_name);
+			int64_t version = control_version_of(e->d_name);
 
 			n += version > 0;
 			if (version > 0 && version != keep && version < lowest)
@@ -195,10 +208,12 @@ static void prune(struct control_dir *c, int64_t keep)
 		version_path(lowest, path);
 		if (n <= LIMIT_HISTORY || unlinkat(c->dir, path, 0) < 0)
 			return;
+		note_path(lowest, path);
+		(void)unlinkat(c->dir, path, 0);
 	}
 }
 
-int control_add_history(struct control_dir *c, int64_t version)
+int control_add_history(struct control_dir *c, int64_t version, const char *note)
 {
 	char path[48];
 
@@ -210,6 +225,7 @@ int control_add_history(struct control_dir *c, int64_t version)
 		(void)unlinkat(c->scratch, "history", 0);
 		return r;
 	}
+	control_write_note(c, version, note ? note : "");
 	prune(c, version);
 	return 0;
 }

@@ -18,6 +18,7 @@
 
 #include "source/control_dir.h"
 
+#include <dirent.h>
 #include <sys/queue.h>
 #include <sys/types.h>
 
@@ -30,6 +31,7 @@ struct submission {
 	int64_t version;
 	char *text; /* as it was checked: what is committed whatever became of the file */
 	size_t len;
+	char note[100]; /* for the history; "" = none */
 };
 
 struct control_notice {
@@ -43,7 +45,8 @@ struct control_dir {
 	int dir, scratch, lock; /* -1 = away, or not held */
 	char *in_force;		/* the bytes of `loaded`; NULL = none */
 	size_t in_force_len;
-	bool settled; /* .hsup/settled has, or had, the same bytes */
+	int64_t version; /* of those bytes; 0 = not known */
+	bool settled;	 /* .hsup/settled has, or had, the same bytes */
 
 	uint64_t last_claim;
 	uint64_t last_leftover; /* claims up to this one are of an earlier life */
@@ -90,7 +93,21 @@ int64_t control_last_version(struct control_dir *c);
 int64_t control_find_version(struct control_dir *c, const char *text, size_t len);
 int control_stage_history(struct control_dir *c, const char *text, size_t len) HSUP_MUST_CHECK;
 /* Gives what was staged its name and forgets the lowest versions above LIMIT_HISTORY. */
-int control_add_history(struct control_dir *c, int64_t version) HSUP_MUST_CHECK;
+int control_add_history(struct control_dir *c, int64_t version, const char *note) HSUP_MUST_CHECK;
+#define CONTROL_FAILED "failed: "
+DIR *control_open_history(struct control_dir *c); /* NULL = none */
+void control_write_note(struct control_dir *c, int64_t version, const char *note);
+/* The version that a name in releases/ stands for, 0 = another file. */
+int64_t control_version_of(const char *name);
+
+/* ---- control_history.c: the source_ops that read it, and what else is kept ---- */
+
+size_t control_history(void *state, struct source_version *ret, size_t max);
+int control_read(void *state, int64_t version, char **ret_text, size_t *ret_len, struct err *err);
+int control_submit(void *state, const char *text, size_t len, bool renumber, const char *note,
+	int64_t *ret_version, struct release_errors *errors, struct err *err);
+int control_remember(void *state, const char *key, const char *text, struct err *err);
+int control_recall(void *state, const char *key, char **ret_text);
 
 /* ---- control_commit.c: the source_ops that change the release in force ---- */
 
@@ -132,6 +149,14 @@ void control_remove_claim(struct control_dir *c, uint64_t claim); /* its file */
 
 /* Hands over the newest claim that is complete and valid. */
 void control_deliver(struct control_dir *c);
+
+/* A version that nothing in the history nor on its way has. */
+int64_t control_next_version(struct control_dir *c);
+
+/* A checked document, which is the claim of that number, to the supervisor. Takes text; -ENOMEM:
+ * release is still the caller's. note may be NULL. */
+int control_hand_over(struct control_dir *c, uint64_t number, char *text, size_t len,
+	const char *note, struct release *release) HSUP_MUST_CHECK;
 
 /* ---- control_watch.c ---- */
 

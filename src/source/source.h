@@ -30,6 +30,15 @@ struct source_events {
 	void (*notice)(void *userdata, enum notice_level level, const char *text);
 };
 
+/* One release of the history. */
+struct source_version {
+	int64_t version;
+	uint64_t wall_ns; /* when it was committed */
+	bool in_force;
+	bool failed;	/* did not come up, and was rolled back: note says why */
+	char note[100]; /* as submit() was given it; "" = none */
+};
+
 struct source_ops {
 	const char *name;
 
@@ -61,6 +70,26 @@ struct source_ops {
 	/* The last committed release failed: the previous one is in force again, durably; the
 	 * failed one becomes `rejected` with the reason. -ENOENT when there is no previous one. */
 	int (*roll_back)(void *state, const char *reason, struct err *err);
+
+	/* The history, newest first, at most max; how many. NULL: there is none. */
+	size_t (*history)(void *state, struct source_version *ret, size_t max);
+
+	/* The document of a version, as it was submitted: the caller's. -ENOENT. NULL: none has. */
+	int (*read)(
+		void *state, int64_t version, char **ret_text, size_t *ret_len, struct err *err);
+
+	/* A document that comes from the operator directly: 0, and `submitted` was called from
+	 * within; -EINVAL with what is wrong with it in *errors, and then nothing of it is kept;
+	 * another with err. renumber: it was in force before and gets a version of its own; note:
+	 * kept beside it in the history, NULL = none. NULL: cannot be had. */
+	int (*submit)(void *state, const char *text, size_t len, bool renumber, const char *note,
+		int64_t *ret_version, struct release_errors *errors, struct err *err);
+
+	/* A small text that is kept over all lives of this program, under a key of lower-case
+	 * letters; "" = none any more. recall(): 1 and the text, the caller's; 0 none; negative
+	 * errno. NULL: nothing is kept. */
+	int (*remember)(void *state, const char *key, const char *text, struct err *err);
+	int (*recall)(void *state, const char *key, char **ret_text);
 
 	/* The end is near: nothing more is delivered; what arrives waits for the next start. May be
 	 * called before start(). Called early, because the kernel takes some 6 ms to let go of a
