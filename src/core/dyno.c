@@ -15,6 +15,8 @@
 	C(EXITED, STOPPED, FX_WRONG)                                                               \
 	C(FAILED, STOPPED, FX_WRONG)                                                               \
 	C(CRASHED, BACKOFF, 0)                                                                     \
+	C(UNHEALTHY, STOPPED, FX_WRONG)                                                            \
+	C(OOM, STOPPED, FX_WRONG)                                                                  \
 	C(START_TIMEOUT, STOPPED, FX_WRONG)                                                        \
 	C(GRACE_OVER, STOPPED, FX_WRONG)                                                           \
 	C(RETRY, STOPPED, FX_WRONG)                                                                \
@@ -30,6 +32,8 @@
 	C(EXITED, STOPPED, FX_DECIDE)                                                              \
 	C(FAILED, STOPPED, FX_DECIDE)                                                              \
 	C(CRASHED, STARTING, FX_WRONG)                                                             \
+	C(UNHEALTHY, STARTING, FX_IGNORE)                                                          \
+	C(OOM, KILLING, FX_KILL | FX_CONDEMN | FX_REPORT_R15)                                      \
 	C(START_TIMEOUT, KILLING, FX_KILL | FX_REPORT_R10 | FX_BAD_START)                          \
 	C(GRACE_OVER, STARTING, FX_WRONG)                                                          \
 	C(RETRY, STARTING, FX_WRONG)                                                               \
@@ -46,6 +50,8 @@
 	C(EXITED, STOPPED, FX_DECIDE)                                                              \
 	C(FAILED, STOPPED, FX_DECIDE)                                                              \
 	C(CRASHED, UP, FX_WRONG)                                                                   \
+	C(UNHEALTHY, STOPPING, FX_SIGNAL | FX_CONDEMN)                                             \
+	C(OOM, KILLING, FX_KILL | FX_CONDEMN | FX_REPORT_R15)                                      \
 	C(START_TIMEOUT, UP, FX_WRONG)                                                             \
 	C(GRACE_OVER, UP, FX_WRONG)                                                                \
 	C(RETRY, UP, FX_WRONG)                                                                     \
@@ -61,6 +67,8 @@
 	C(EXITED, STOPPED, FX_DECIDE)                                                              \
 	C(FAILED, STOPPED, FX_DECIDE)                                                              \
 	C(CRASHED, STOPPING, FX_WRONG)                                                             \
+	C(UNHEALTHY, STOPPING, FX_IGNORE)                                                          \
+	C(OOM, KILLING, FX_KILL | FX_CONDEMN | FX_REPORT_R15)                                      \
 	C(START_TIMEOUT, STOPPING, FX_WRONG)                                                       \
 	C(GRACE_OVER, KILLING, FX_KILL | FX_REPORT_R12)                                            \
 	C(RETRY, STOPPING, FX_WRONG)                                                               \
@@ -78,6 +86,8 @@
 	C(EXITED, STOPPED, FX_DECIDE)                                                              \
 	C(FAILED, STOPPED, FX_DECIDE)                                                              \
 	C(CRASHED, KILLING, FX_WRONG)                                                              \
+	C(UNHEALTHY, KILLING, FX_IGNORE)                                                           \
+	C(OOM, KILLING, FX_IGNORE)                                                                 \
 	C(START_TIMEOUT, KILLING, FX_WRONG)                                                        \
 	C(GRACE_OVER, KILLING, FX_WRONG)                                                           \
 	C(RETRY, KILLING, FX_WRONG)                                                                \
@@ -93,6 +103,8 @@
 	C(EXITED, BACKOFF, FX_WRONG)                                                               \
 	C(FAILED, BACKOFF, FX_WRONG)                                                               \
 	C(CRASHED, BACKOFF, FX_WRONG)                                                              \
+	C(UNHEALTHY, BACKOFF, FX_WRONG)                                                            \
+	C(OOM, BACKOFF, FX_WRONG)                                                                  \
 	C(START_TIMEOUT, BACKOFF, FX_WRONG)                                                        \
 	C(GRACE_OVER, BACKOFF, FX_WRONG)                                                           \
 	C(RETRY, STARTING, FX_START)                                                               \
@@ -115,7 +127,7 @@ struct dyno_timer dyno_state_timer(
 {
 	switch (state) {
 	case DYNO_STARTING:
-		if (d->started)
+		if (d->started && !type->checked)
 			return (struct dyno_timer){DYNO_EV_READY, type->start_time};
 		if (!type->start_timeout)
 			break;
@@ -170,7 +182,7 @@ static void begin_life(struct dyno *d)
 	if (d->generation)
 		d->restarts++;
 	d->generation++;
-	d->asked = d->started = d->was_up = d->bad = false;
+	d->asked = d->started = d->was_up = d->bad = d->condemned = false;
 }
 
 unsigned dyno_step(const dyno_grid *grid, struct dyno *d, const struct formation_type *type,
@@ -187,6 +199,8 @@ unsigned dyno_step(const dyno_grid *grid, struct dyno *d, const struct formation
 	}
 	if (cell.effects & FX_START)
 		begin_life(d);
+	if (cell.effects & FX_CONDEMN)
+		d->condemned = true;
 	if (cell.next != d->state)
 		enter(d, type, cell.next, now);
 	else if (cell.effects & FX_ARM)
@@ -201,7 +215,9 @@ void dyno_adopt(struct dyno *d, const struct formation_type *type, uint64_t star
 		started = now;
 	bool failed = d->last_exit.kind == EXIT_STAGE || d->bad;
 
-	if (!failed && !d->asked && now - started >= type->start_time)
+	bool aged = now - started >= type->start_time && (!type->checked || !started);
+
+	if (!failed && !d->asked && aged)
 		enter(d, type, DYNO_UP, started + type->start_time);
 	else if (!failed && d->was_up)
 		enter(d, type, DYNO_UP, now);
@@ -219,6 +235,9 @@ struct dyno_kept dyno_kept(const struct dyno *d)
 		.asked = d->asked,
 		.was_up = d->was_up,
 		.bad = d->bad,
+		.condemned = d->condemned,
+		.phase = d->phase,
+		.version = d->version,
 	};
 }
 

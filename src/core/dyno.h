@@ -40,11 +40,13 @@ enum dyno_state {
 	X(UNWANTED, "no longer wanted")	    /* the plan, the operator or shutdown wants it down */ \
 	X(KILL_NOW, "killed by request")    /* no grace */                                         \
 	X(STARTED, "process started")	    /* the driver has made the process */                  \
-	X(READY, "ready")		    /* the readiness rule holds */                         \
+	X(READY, "ready")		    /* the check says so; without one, its age does */     \
 	X(LEFT, "main process ended")	    /* the leader is gone, others of its group live */     \
 	X(EXITED, "process exited")	    /* nothing of it is left; last_exit says how */        \
 	X(FAILED, "could not start")	    /* it never became the program; last_exit: stage */    \
 	X(CRASHED, "to be restarted")	    /* the engine's decision on an end: backoff_delay */   \
+	X(UNHEALTHY, "unhealthy")	    /* its Healthy check fails for good */                 \
+	X(OOM, "out of memory")		    /* far above its limit: Heroku's R15 */                \
 	X(START_TIMEOUT, "start timed out") /* timer: not up within StartTimeout (R10) */          \
 	X(GRACE_OVER, "exit timed out")	    /* timer: still there after StopTimeout (R12) */       \
 	X(RETRY, "retrying")		    /* timer: the back-off is over */                      \
@@ -68,7 +70,9 @@ enum dyno_desired {
 struct dyno_kept {
 	unsigned restarts, failures, bad_starts;
 	bool resting; /* stopped by the operator */
-	bool asked, was_up, bad;
+	bool asked, was_up, bad, condemned;
+	bool phase;	 /* of a release phase, of the release with this */
+	int64_t version; /* else 0 */
 };
 
 struct dyno {
@@ -78,6 +82,9 @@ struct dyno {
 	char type[LIMIT_TYPE_NAME + 1];
 	uint64_t release_seq; /* which release (engine's own count) it was made of */
 	uint64_t fingerprint; /* of its type in that release */
+	bool phase;	      /* not of the formation: its release phase */
+	int64_t version;      /* phase: of its release */
+	bool outdated;	      /* the operator wants a new one like it in its place */
 
 	enum dyno_state state; /* written by dyno_step() and dyno_adopt() only */
 	enum dyno_desired desired;
@@ -91,6 +98,7 @@ struct dyno {
 	bool started;		/* this life: the driver has made the process */
 	bool was_up;		/* this life: it came up */
 	bool bad;		/* this life: counted in bad_starts already */
+	bool condemned;		/* this life: unhealthy; whatever it ends with is a crash */
 	uint64_t backoff_delay; /* ns; set by the engine before CRASHED */
 	uint64_t since;		/* when the state was entered */
 
@@ -113,6 +121,8 @@ enum dyno_effect {
 	FX_IGNORE = 1 << 8,	/* possible, and rightly without effect */
 	FX_WRONG = 1 << 9,	/* cannot happen: an invariant is broken; counted, never acted on */
 	FX_ARM = 1 << 10,	/* the state stays, its timer runs anew (done by dyno_step()) */
+	FX_CONDEMN = 1 << 11,	/* its end is a crash, with whatever code */
+	FX_REPORT_R15 = 1 << 12,
 };
 
 struct dyno_cell {
@@ -139,9 +149,10 @@ struct dyno_timer dyno_state_timer(
 unsigned dyno_step(const dyno_grid *grid, struct dyno *d, const struct formation_type *type,
 	enum dyno_event event, uint64_t now);
 
-/* Puts a new *d into the state of a process that has run from `started` until now: up when it has
- * lived for StartSeconds without being asked to end, or is known to have been up (was_up), else
- * starting; also when it never was the program (last_exit) or was a bad start. */
+/* Puts a new *d into the state of a process that has run from `started` (0: nobody knows, surely
+ * for long) until now: up when it has lived for StartSeconds without being asked to end and needs
+ * no check, or is known to have been up (was_up), else starting; also when it never was the program
+ * (last_exit) or was a bad start. */
 void dyno_adopt(struct dyno *d, const struct formation_type *type, uint64_t started, uint64_t now);
 
 struct dyno_kept dyno_kept(const struct dyno *d);
@@ -157,6 +168,11 @@ static inline bool dyno_ready(const struct dyno *d)
 {
 	return d->state == DYNO_UP ||
 	       (d->state == DYNO_STOPPED && d->desired == DESIRED_REST && !d->gave_up);
+}
+
+static inline bool dyno_stopped_by_operator(const struct dyno *d)
+{
+	return d->desired == DESIRED_REST && d->asked && !d->gave_up;
 }
 
 const char *dyno_state_text(enum dyno_state s);

@@ -118,10 +118,17 @@ static int dispatch(struct engine *e, const struct engine_event *event, uint64_t
 	case ENGINE_LEFT:
 	case ENGINE_EXITED:
 	case ENGINE_FAILED:
+	case ENGINE_UNHEALTHY:
+	case ENGINE_OOM:
 		handle_process(e, event, now);
 		return 0;
 	case ENGINE_SCALE:
 		return handle_scale(e, event);
+	case ENGINE_START_TYPE:
+	case ENGINE_ROLL_TYPE:
+	case ENGINE_ABORT:
+		e->stale++;
+		return 0;
 	case ENGINE_STOP_DYNO:
 	case ENGINE_START_DYNO:
 	case ENGINE_RESTART_DYNO:
@@ -281,4 +288,25 @@ unsigned engine_min_up(const struct engine *e, const char *type)
 		promised = promised > batch ? promised - batch : 0;
 	}
 	return (unsigned)(g->tally.ready < promised ? g->tally.ready : promised);
+}
+
+const struct engine_counts *engine_counts(const struct engine *e)
+{
+	return &e->counts;
+}
+
+unsigned engine_quantity(const struct engine *e, const char *type)
+{
+	const struct group *g = group_find(e, type);
+
+	return g && g->wanted ? g->quantity : 0;
+}
+
+const char *engine_waits_for(const struct engine *e, const struct dyno *d, char *buf, size_t size)
+{
+	(void)e;
+	(void)d;
+	(void)buf;
+	(void)size;
+	return NULL;
 }

@@ -11,13 +11,23 @@
 
 struct engine;
 
+/* A dyno that the operator has stopped: a successor of its number does not start by itself. */
+struct engine_rest {
+	char type[LIMIT_TYPE_NAME + 1];
+	unsigned instance;
+};
+
 struct engine_options {
 	uint64_t first_id; /* ids of new dynos count up from here (never 0); after a restart of the
 			    * supervisor it must be above every id still alive */
 	bool oneshot;	   /* no restarts; when all have ended: ACTION_LEAVE */
+	bool exit_when_done;   /* ACTION_LEAVE when nothing runs and nothing will */
 	unsigned start_number; /* instance of the first dyno of a type, usually 1 */
-	const struct quantity_override *overrides; /* copied */
+	const struct quantity_override *overrides; /* of the command line, and those that
+						    * ACTION_SCALED last had; copied */
 	size_t n_overrides;
+	const struct engine_rest *rests; /* as ACTION_RESTING last had them; copied */
+	size_t n_rests;
 	const dyno_grid *grid;			   /* NULL = dyno_table */
 	const char *(*stage_text)(unsigned stage); /* for texts, see model/exit.h; NULL: numbers */
 };
@@ -28,7 +38,8 @@ enum engine_event_type {
 	/* Releases. `release` is the supervisor's handle of one submission, unique in time. The
 	 * newest wins: a submission that is being prepared is dropped by a later one. */
 	ENGINE_SUBMITTED,      /* .release: valid, to be prepared */
-	ENGINE_PREPARED,       /* .release, .formation (copied): slug is there; to be committed */
+	ENGINE_PREPARED,       /* .release, .formation (copied): slug is there; to be committed,
+				* after its release phase (if it has one, and not .skip_phase) */
 	ENGINE_PREPARE_FAILED, /* .release */
 	ENGINE_COMMITTED,      /* .release: durable; roll it out */
 	ENGINE_COMMIT_FAILED,  /* .release: stay with what runs */
@@ -44,15 +55,24 @@ enum engine_event_type {
 			   * and nothing is planned; must follow ENGINE_RESTORED */
 
 	/* From the driver. Stale (id, generation) pairs are ignored, and counted. */
-	ENGINE_STARTED, /* .id .generation */
-	ENGINE_READY,	/* .id .generation: a readiness check holds */
-	ENGINE_LEFT,	/* .id .generation */
-	ENGINE_EXITED,	/* .id .generation .exit .at */
-	ENGINE_FAILED,	/* .id .generation .exit (EXIT_STAGE) .at */
+	ENGINE_STARTED,	  /* .id .generation */
+	ENGINE_READY,	  /* .id .generation: a readiness check holds */
+	ENGINE_LEFT,	  /* .id .generation */
+	ENGINE_EXITED,	  /* .id .generation .exit .at */
+	ENGINE_FAILED,	  /* .id .generation .exit (EXIT_STAGE) .at */
+	ENGINE_UNHEALTHY, /* .id .generation .text (how, may be NULL): its Healthy check fails for
+			   * good: stopped and started again, as after a crash */
+	ENGINE_OOM,	  /* .id .generation: far above its memory: killed, else the same (R15) */
 
 	/* From the operator. */
-	ENGINE_SCALE,	     /* .overrides: types named get theirs, the others stay */
-	ENGINE_STOP_DYNO,    /* .id: operator's stop: desired = rest until started again */
+	ENGINE_SCALE,	     /* .overrides (type and quantity): types named get theirs until a
+			      * release says another quantity, the others stay */
+	ENGINE_START_TYPE,   /* .text: a type that does not run gets the quantity it has in the
+			      * release, as if scaled */
+	ENGINE_ROLL_TYPE,    /* .text: a type whose dynos are replaced in the way of a rollout */
+	ENGINE_ABORT,	     /* the release phase or the rollout under way is given up */
+	ENGINE_STOP_DYNO,    /* .id: operator's stop: rests until started again, and so does its
+			      * successor */
 	ENGINE_START_DYNO,   /* .id: also ends a back-off and forgives */
 	ENGINE_RESTART_DYNO, /* .id: stop, then start, not counted as a crash */
 	ENGINE_SHUTDOWN,     /* .urgency 1: stop all in order; 2: kill all; then ACTION_LEAVE */
@@ -79,6 +99,7 @@ struct engine_event {
 	enum engine_event_type type;
 	uint64_t release;
 	const struct formation *formation;
+	bool skip_phase;
 	uint64_t settled;
 	const struct formation *settled_formation;
 	uint64_t id;
@@ -88,6 +109,7 @@ struct engine_event {
 	const struct engine_adopted *adopted;
 	const struct quantity_override *overrides;
 	size_t n_overrides;
+	const char *text;
 	int urgency;
 };
 
@@ -97,6 +119,8 @@ enum engine_action_type {
 	ACTION_PREPARE, /* .release: fetch and unpack, then PREPARED or PREPARE_FAILED */
 	ACTION_DROP,	/* .release: overtaken by a newer one or refused; stop preparing it */
 	ACTION_COMMIT,	/* .release: make it the release in force, durably */
+	ACTION_REFUSE,	/* .release .text: its release phase says no; as ACTION_DROP, but it is to
+			 * be rejected */
 	ACTION_START,	/* .dyno (state already `starting`), .release: of which release, .kept */
 	ACTION_RETAG,	/* .dyno .generation .kept: what a later supervisor is to be told of
 			 * this life, alive or the last one, is another than it was */
@@ -110,7 +134,11 @@ enum engine_action_type {
 	ACTION_SETTLED,	      /* .release: all of it runs as wanted; the previous may be removed */
 	ACTION_ROLL_BACK,     /* .release failed, .previous is in force again, .text says why:
 			       * restore `loaded`, keep the failed one as `rejected` */
-	ACTION_LEAVE,	      /* .code: nothing runs and nothing will: exit with this code */
+	ACTION_SCALED,	/* .overrides: the operator's, all of them, after one has changed: to be
+			 * written down for engine_options. One whose base is not what the
+			 * release in force says is kept for a roll back only */
+	ACTION_RESTING, /* .rests: all that the operator has stopped, likewise */
+	ACTION_LEAVE,	/* .code: nothing runs and nothing will: exit with this code */
 	ACTION_MAX,
 };
 
@@ -125,6 +153,10 @@ struct engine_action {
 	enum dyno_event event;
 	int code;
 	struct dyno_kept kept;
+	const struct quantity_override *overrides; /* valid until the next engine_handle() */
+	size_t n_overrides;
+	const struct engine_rest *rests; /* the same */
+	size_t n_rests;
 	char text[240];
 };
 
@@ -149,6 +181,17 @@ const struct formation *engine_formation(const struct engine *e);     /* in forc
 uint64_t engine_release(const struct engine *e);		      /* in force; 0 = none */
 bool engine_rolling(const struct engine *e);
 bool engine_stopping(const struct engine *e);
+/* What a dyno waits for that was not started yet: "db to be ready"; NULL = it does not wait. */
+const char *engine_waits_for(const struct engine *e, const struct dyno *d, char *buf, size_t size);
+/* What is wanted of a type now; 0 when it is not of the release in force. */
+unsigned engine_quantity(const struct engine *e, const char *type);
+
+struct engine_counts {
+	uint64_t starts, restarts; /* lives ordered, and of them those after the first */
+	uint64_t start_timeouts, stop_timeouts, unhealthy, oom;
+	uint64_t rollouts, rollbacks, refused; /* refused: by a release phase */
+};
+const struct engine_counts *engine_counts(const struct engine *e);
 uint64_t engine_wrong(const struct engine *e); /* FX_WRONG cells met: must stay 0 */
 uint64_t engine_stale(const struct engine *e); /* events of lives long gone */
 

@@ -92,6 +92,11 @@ static void report(struct engine *e, const struct slot *s, unsigned effects)
 			"Error R10 (Boot timeout): not up within %.3g s, sending KILL",
 			(double)t->start_timeout / (double)NSEC_PER_SEC);
 	}
+	if (effects & FX_REPORT_R15) {
+		a = action_dyno(e, ACTION_REPORT, s);
+		(void)snprintf(a->text, sizeof a->text,
+			"Error R15 (Memory quota vastly exceeded): sending KILL");
+	}
 	if (effects & FX_REPORT_R12) {
 		a = action_dyno(e, ACTION_REPORT, s);
 		(void)snprintf(a->text, sizeof a->text,
@@ -99,6 +104,27 @@ static void report(struct engine *e, const struct slot *s, unsigned effects)
 			(double)t->stop_timeout / (double)NSEC_PER_SEC,
 			signal_name(t->stop_signal));
 	}
+}
+
+void slot_unhealthy(struct engine *e, struct slot *s, const char *how)
+{
+	struct engine_action *a = action_dyno(e, ACTION_REPORT, s);
+
+	e->counts.unhealthy++;
+	(void)snprintf(a->text, sizeof a->text, "unhealthy%s%.200s: to be started again",
+		how && *how ? ": " : "", how ? how : "");
+}
+
+/* Counted, and told in Heroku's words. */
+static void count(struct engine *e, const struct slot *s, unsigned effects)
+{
+	struct engine_counts *c = &e->counts;
+
+	c->starts += !!(effects & FX_START);
+	c->restarts += effects & FX_START && s->dyno.generation > 1;
+	c->start_timeouts += !!(effects & FX_REPORT_R10);
+	c->stop_timeouts += !!(effects & FX_REPORT_R12);
+	c->oom += !!(effects & FX_REPORT_R15);
 }
 
 static void carry_out(struct engine *e, struct slot *s, unsigned effects)
@@ -110,13 +136,14 @@ static void carry_out(struct engine *e, struct slot *s, unsigned effects)
 	if (effects & FX_KILL)
 		action_dyno(e, ACTION_KILL, s);
 	report(e, s, effects);
+	count(e, s, effects);
 }
 
 static bool kept_differs(const struct dyno_kept *a, const struct dyno_kept *b)
 {
 	return a->failures != b->failures || a->bad_starts != b->bad_starts ||
 	       a->resting != b->resting || a->asked != b->asked || a->was_up != b->was_up ||
-	       a->bad != b->bad;
+	       a->bad != b->bad || a->condemned != b->condemned;
 }
 
 void slot_retag(struct engine *e, const struct slot *s, const struct dyno_kept *before)

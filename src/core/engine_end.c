@@ -44,6 +44,8 @@ static bool job_done(const struct engine *e, const struct slot *s)
 
 	if (e->oneshot)
 		return true;
+	if (d->condemned)
+		return false;
 	if (s->type->restart == RESTART_NEVER)
 		return expected || d->was_up;
 	return s->type->restart == RESTART_ON_FAILURE && expected;

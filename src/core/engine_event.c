@@ -13,6 +13,10 @@ static enum dyno_event process_event(enum engine_event_type type)
 		return DYNO_EV_LEFT;
 	case ENGINE_EXITED:
 		return DYNO_EV_EXITED;
+	case ENGINE_UNHEALTHY:
+		return DYNO_EV_UNHEALTHY;
+	case ENGINE_OOM:
+		return DYNO_EV_OOM;
 	default:
 		return DYNO_EV_FAILED;
 	}
@@ -40,6 +44,8 @@ void handle_process(struct engine *e, const struct engine_event *event, uint64_t
 		return;
 	}
 	if (event->type != ENGINE_EXITED && event->type != ENGINE_FAILED) {
+		if (event->type == ENGINE_UNHEALTHY && s->dyno.state == DYNO_UP)
+			slot_unhealthy(e, s, event->text);
 		slot_apply(e, s, process_event(event->type), now);
 		return;
 	}
@@ -120,6 +126,8 @@ static void take_up(struct engine *e, struct slot *s, const struct engine_adopte
 		slot_apply(e, s, DYNO_EV_KILL_NOW, now);
 	else if (d->asked)
 		slot_apply(e, s, DYNO_EV_UNWANTED, now);
+	else if (d->condemned)
+		slot_apply(e, s, d->was_up ? DYNO_EV_UNHEALTHY : DYNO_EV_OOM, now);
 }
 
 static void restore_dyno(struct dyno *d, const struct engine_adopted *a)
@@ -135,6 +143,7 @@ static void restore_dyno(struct dyno *d, const struct engine_adopted *a)
 	d->asked = k->asked;
 	d->was_up = k->was_up;
 	d->bad = k->bad;
+	d->condemned = k->condemned;
 	if (a->ended)
 		note_exit(d, &a->exit);
 }

@@ -113,6 +113,7 @@ struct engine {
 	struct engine_action *actions;
 	size_t n_actions, actions_cap;
 	uint64_t wrong, stale;
+	struct engine_counts counts;
 };
 
 /* heap.c: slots by dyno.deadline; dyno.heap_slot is the place, 0 = not in it. */
@@ -150,6 +151,7 @@ void slot_apply(struct engine *e, struct slot *s, enum dyno_event event, uint64_
 /* The same, of a life that ended at `at`. */
 void slot_end(struct engine *e, struct slot *s, enum dyno_event event, uint64_t at, uint64_t now);
 void slot_retire(struct engine *e, struct slot *s, enum dyno_event how, uint64_t now);
+void slot_unhealthy(struct engine *e, struct slot *s, const char *how); /* says so */
 void slot_retag(struct engine *e, const struct slot *s, const struct dyno_kept *before);
 bool timers_run(struct engine *e, uint64_t now); /* false: some are left, for want of memory */
 bool timers_due(const struct engine *e, uint64_t now);

@@ -43,12 +43,16 @@ struct formation *formation_copy(const struct formation *f);
 const struct formation_type *formation_find(const struct formation *f, const char *type);
 bool formation_exit_expected(const struct formation_type *t, int exit_code);
 
-/* Quantities given on the command line ("web=2", "worker" = 1): types listed get theirs, all
- * others 0. -ENOENT and err when a listed type does not exist. */
+/* A quantity that is not the release's. */
 struct quantity_override {
 	char type[LIMIT_TYPE_NAME + 1];
 	unsigned quantity;
+	bool by_operator; /* while it runs; false: of the command line, for ever */
+	unsigned base;	  /* by_operator: what the release said then; void when one says another */
 };
+
+/* Quantities given on the command line ("web=2", "worker" = 1): types listed get theirs, all
+ * others 0. -ENOENT and err when a listed type does not exist. */
 int formation_override(
 	struct formation *f, const struct quantity_override *list, size_t n, struct err *err);
 

@@ -241,6 +241,9 @@ void act(struct supervisor *s, const struct engine_action *a)
 	case ACTION_LEAVE:
 		supervisor_leave(s, a->code);
 		break;
+	case ACTION_REFUSE:
+	case ACTION_SCALED:
+	case ACTION_RESTING:
 	case ACTION_MAX:
 		break;
 	}

@@ -133,6 +133,9 @@ void invariants_action(struct world *w, const struct engine_action *a)
 	case ACTION_FORGET:
 	case ACTION_REPORT:
 	case ACTION_ROLLOUT_BEGUN:
+	case ACTION_REFUSE:
+	case ACTION_SCALED:
+	case ACTION_RESTING:
 	case ACTION_MAX:
 		break;
 	}

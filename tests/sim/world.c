@@ -232,6 +232,9 @@ static void carry_out(struct world *w, const struct engine_action *a)
 		break;
 	case ACTION_CHANGED:
 	case ACTION_REPORT:
+	case ACTION_REFUSE:
+	case ACTION_SCALED:
+	case ACTION_RESTING:
 	case ACTION_MAX:
 		break;
 	}
