@@ -18,8 +18,9 @@ enum driver_caps {
 	DRIVER_NEEDS_SLUG = 1 << 0, /* a slug that cannot be had fails the release; without it a
 				     * local slug that does not exist is only warned of */
 	DRIVER_SHARES_NETWORK =
-		1 << 1,	     /* dynos share the host's ports: PORT is one of its own each */
-	DRIVER_DRY = 1 << 2, /* runs nothing: nothing is written either */
+		1 << 1,		    /* dynos share the host's ports: PORT is one of its own each */
+	DRIVER_DRY = 1 << 2,	    /* runs nothing: nothing is written either */
+	DRIVER_LIMITS_CPU = 1 << 3, /* honours Limits.CPU */
 };
 
 struct driver_start {
@@ -35,7 +36,19 @@ struct driver_start {
 	const char *app; /* HEROKU_APP_NAME */
 	const void *tag; /* what adopt will be given back */
 	size_t tag_len;
-	const int *stdio; /* NULL, or stdin, stdout, stderr for an attached `run` */
+	const int *stdio;	   /* NULL, or stdin, stdout, stderr for an attached `run` */
+	const char *notify_socket; /* the dyno gets it as NOTIFY_SOCKET; NULL = none */
+	uint64_t watchdog_usec;	   /* and this as WATCHDOG_USEC; 0 = none */
+};
+
+/* A command that runs once beside a living dyno, as the dyno is: same user, directory, variables
+ * (HEROKU_DYNO_ID, NOTIFY_SOCKET and WATCHDOG_USEC are the dyno's alone). */
+struct driver_exec {
+	uint64_t id; /* of the command: the supervisor's to choose, never 0, never used again */
+	const struct driver_start *beside; /* as it was for this life; tag and stdio are not
+					    * looked at */
+	char *const *args;		   /* as struct process has them */
+	size_t n_args;
 };
 
 struct driver_exit {
@@ -67,6 +80,9 @@ struct driver_events {
 		const struct driver_exit *exit); /* also EXIT_STAGE: could not start */
 	void (*adopted)(void *userdata, struct driver_entry *entry);
 	void (*adopt_done)(void *userdata, int r);
+	/* Once for every exec that was ordered: its command has ended, with all that it started in
+	 * its group, or could not start (EXIT_STAGE). */
+	void (*exec_done)(void *userdata, uint64_t id, const struct dyno_exit *exit);
 };
 
 struct driver_context {
@@ -75,6 +91,8 @@ struct driver_context {
 	const char *shell;     /* "/bin/bash" */
 	const char *dyno_user; /* of process types without User; NULL = the launcher's */
 	const struct id_grant *dyno_ids; /* what a root launcher grants; NULL = it is not root */
+	const char *stdin_dir; /* of this supervisor alone, and its successors; made when it is
+				* needed, removed when it is empty; NULL = no dyno has a stdin */
 	const struct driver_events *events;
 	void *userdata;
 };
@@ -116,11 +134,28 @@ struct driver {
 	/* Where this life can be reached: its port, 0 = none. NULL: no dyno has one. */
 	unsigned (*port)(void *state, uint64_t id, uint32_t generation);
 
+	/* For writing, and without waiting, what this life reads as its standard input: the
+	 * caller's. It was started with Stdin: then it sees no end of file, whoever comes and
+	 * goes. -ENXIO: it has none, or has ended. NULL: no dyno has one. */
+	int (*open_stdin)(void *state, uint64_t id, uint32_t generation);
+
+	/* Runs a command beside a dyno; answers `exec_done`. Its output goes nowhere. It does not
+	 * outlive the supervisor for long: the next one has it killed. A negative errno: no event
+	 * follows. NULL: -EOPNOTSUPP. */
+	int (*exec)(void *state, const struct driver_exec *exec, struct err *err);
+
+	/* KILL to the whole of it; `exec_done` follows. Nothing when it has ended meanwhile. */
+	int (*exec_kill)(void *state, uint64_t id);
+
 	void (*close)(void *state);
 };
 
 /* The table; by name or alias, NULL when there is none. */
 const struct driver *driver_find(const char *name);
 const struct driver *driver_at(size_t index); /* NULL behind the last */
+
+/* What a release asks for and this driver does not give, one line for the log. False: nothing. */
+bool driver_lacks(
+	const struct driver *driver, const struct release *release, char *ret_text, size_t size);
 
 extern const struct driver driver_simple, driver_null;

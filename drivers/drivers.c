@@ -1,5 +1,7 @@
 #include "drivers/driver.h"
 
+#include <stdio.h>
+
 static const struct driver *const table[] = {
 	&driver_simple,
 	&driver_null,
@@ -17,4 +19,20 @@ const struct driver *driver_find(const char *name)
 			(table[i]->alias && strcmp(table[i]->alias, name) == 0))
 			return table[i];
 	return NULL;
+}
+
+bool driver_lacks(
+	const struct driver *driver, const struct release *release, char *ret_text, size_t size)
+{
+	for (size_t i = 0; i < release->n_processes; i++) {
+		const struct process *p = &release->processes[i];
+
+		if (p->cpu > 0 && !(driver->caps & (DRIVER_LIMITS_CPU | DRIVER_DRY))) {
+			(void)snprintf(ret_text, size,
+				"Limits.CPU of %s has no effect: the driver %s cannot limit that",
+				p->type, driver->name);
+			return true;
+		}
+	}
+	return false;
 }

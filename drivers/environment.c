@@ -38,9 +38,11 @@ static int dyno_uuid(char ret_text[37])
 }
 
 /* Who a dyno is and where it listens is not the operator's to say. */
-static bool is_ours(const char *name, const char *port)
+static bool is_ours(const struct driver_start *start, const char *name, const char *port)
 {
-	return strcmp(name, "DYNO") == 0 || (port && strcmp(name, "PORT") == 0);
+	return strcmp(name, "DYNO") == 0 || (port && strcmp(name, "PORT") == 0) ||
+	       (start->notify_socket && strcmp(name, "NOTIFY_SOCKET") == 0) ||
+	       (start->watchdog_usec && strcmp(name, "WATCHDOG_USEC") == 0);
 }
 
 static void add_config_vars(
@@ -51,11 +53,11 @@ static void add_config_vars(
 	for (size_t i = 0; i < release->n; i++) {
 		const char *name = release->vars[i].name;
 
-		if (!env_get(own, name) && !is_ours(name, port))
+		if (!env_get(own, name) && !is_ours(start, name, port))
 			(void)spec_env(spec, name, release->vars[i].value);
 	}
 	for (size_t i = 0; i < own->n; i++)
-		if (!is_ours(own->vars[i].name, port))
+		if (!is_ours(start, own->vars[i].name, port))
 			(void)spec_env(spec, own->vars[i].name, own->vars[i].value);
 }
 
@@ -71,16 +73,12 @@ static void add_release(struct spec_builder *spec, const struct driver_start *st
 	}
 }
 
-int environment_compose(struct spec_builder *spec, const struct driver_start *start, unsigned port,
-	const char *directory, const struct account *account, struct err *err)
+void environment_compose(struct spec_builder *spec, const struct driver_start *start, unsigned port,
+	const char *directory, const struct account *account)
 {
-	char port_text[12], uuid[37];
+	char port_text[12];
 
 	(void)snprintf(port_text, sizeof port_text, "%u", port);
-	int r = dyno_uuid(uuid);
-	if (r < 0)
-		return err_errno(err, r, "HEROKU_DYNO_ID");
-
 	add_config_vars(spec, start, port ? port_text : NULL);
 	if (port)
 		(void)spec_env(spec, "PORT", port_text);
@@ -95,8 +93,25 @@ int environment_compose(struct spec_builder *spec, const struct driver_start *st
 		offer(spec, start, "LOGNAME", account->name);
 	}
 	(void)spec_env(spec, "DYNO", start->name);
-	offer(spec, start, "HEROKU_DYNO_ID", uuid);
 	add_release(spec, start);
+}
+
+int environment_of_life(
+	struct spec_builder *spec, const struct driver_start *start, struct err *err)
+{
+	char uuid[37], watchdog[24];
+
+	int r = dyno_uuid(uuid);
+	if (r < 0)
+		return err_errno(err, r, "HEROKU_DYNO_ID");
+	offer(spec, start, "HEROKU_DYNO_ID", uuid);
+	if (start->notify_socket)
+		(void)spec_env(spec, "NOTIFY_SOCKET", start->notify_socket);
+	if (start->watchdog_usec) {
+		(void)snprintf(watchdog, sizeof watchdog, "%llu",
+			(unsigned long long)start->watchdog_usec);
+		(void)spec_env(spec, "WATCHDOG_USEC", watchdog);
+	}
 	if (start->stdio) { /* attached: the terminal's own */
 		offer(spec, start, "TERM", getenv("TERM"));
 		offer(spec, start, "COLUMNS", getenv("COLUMNS"));

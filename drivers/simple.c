@@ -2,26 +2,15 @@
  *
  * What the driver adds to the supervisor's tag is the port, so that an adopted dyno's port is not
  * given to another. */
-#include "drivers/driver.h"
+#include "drivers/simple_private.h"
 
 #include "base/fd.h"
-#include "drivers/account.h"
 #include "drivers/environment.h"
-#include "drivers/port_life.h"
-#include "wire/spec.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-struct simple {
-	struct driver_context *context;
-	struct launch *launch;
-	struct spec_builder spec;
-	struct port_lives lives; /* which port belongs to which */
-	struct account account;	 /* of the last User looked up */
-};
 
 struct simple_tag {
 	uint32_t port;
@@ -34,7 +23,19 @@ static void on_spawned(void *userdata, struct launch_child c, int pid, int out, 
 {
 	struct driver_context *context = ((struct simple *)userdata)->context;
 
+	if (simple_is_exec(c.id)) {
+		(void)fd_close(out);
+		(void)fd_close(err);
+		return;
+	}
 	context->events->started(context->userdata, c.id, c.generation, pid, out, err);
+}
+
+/* Nothing of it is left that could listen, or read. */
+static void life_ended(struct simple *s, struct launch_child c)
+{
+	port_life_ended(&s->lives, c.id, c.generation);
+	simple_stdin_remove(s, c.id, c.generation);
 }
 
 static void on_failed(void *userdata, struct launch_child c, unsigned stage, int error)
@@ -44,7 +45,11 @@ static void on_failed(void *userdata, struct launch_child c, unsigned stage, int
 	struct driver_exit exit = {
 		.exit = {.kind = EXIT_STAGE, .value = (int)stage, .error = error}};
 
-	port_life_ended(&s->lives, c.id, c.generation);
+	if (simple_is_exec(c.id)) {
+		simple_exec_ended(s, c, &exit.exit);
+		return;
+	}
+	life_ended(s, c);
 	context->events->exited(context->userdata, c.id, c.generation, &exit);
 }
 
@@ -52,7 +57,8 @@ static void on_left(void *userdata, struct launch_child c)
 {
 	struct driver_context *context = ((struct simple *)userdata)->context;
 
-	context->events->left(context->userdata, c.id, c.generation);
+	if (!simple_is_exec(c.id))
+		context->events->left(context->userdata, c.id, c.generation);
 }
 
 static struct dyno_exit exit_of(int32_t status)
@@ -76,8 +82,14 @@ static void on_exited(void *userdata, const struct wire_exited *x)
 		.max_rss_kb = x->max_rss_kb,
 	};
 
-	port_life_ended(&s->lives, x->child.id, x->child.generation);
-	context->events->exited(context->userdata, x->child.id, x->child.generation, &exit);
+	const struct launch_child c = {x->child.id, x->child.generation};
+
+	if (simple_is_exec(c.id)) {
+		simple_exec_ended(s, c, &exit.exit);
+		return;
+	}
+	life_ended(s, c);
+	context->events->exited(context->userdata, c.id, c.generation, &exit);
 }
 
 static void on_entry(void *userdata, struct launch_entry *entry)
@@ -95,6 +107,10 @@ static void on_entry(void *userdata, struct launch_entry *entry)
 	};
 	struct simple_tag tag = {0};
 
+	if (simple_is_exec(entry->child.id)) {
+		simple_exec_found(s, entry);
+		return;
+	}
 	if (entry->tag_len >= sizeof tag) {
 		memcpy(&tag, entry->tag, sizeof tag);
 		found.tag = entry->tag + sizeof tag;
@@ -132,105 +148,11 @@ static int simple_open(struct driver_context *context, void **ret_state, struct 
 		return err_errno(err, -ENOMEM, "simple driver");
 	s->context = context;
 	s->launch = context->launch;
+	s->null = -1;
+	simple_stdin_begin(s);
 	launch_listen(s->launch, &child_events, s);
 	*ret_state = TAKE_PTR(s);
 	return 0;
-}
-
-/* The working directory: Directory, relative to the slug; else the slug. NULL = stay. */
-static int choose_directory(const struct driver_start *start, char ret_path[4096])
-{
-	const char *own = start->process->directory, *slug = start->release->slug_path;
-	int n;
-
-	if (own && own[0] == '/')
-		n = snprintf(ret_path, 4096, "%s", own);
-	else if (own && slug)
-		n = snprintf(ret_path, 4096, "%s/%s", slug, own);
-	else if (own) {
-		_cleanup_free_ char *here = getcwd(NULL, 0);
-		if (!here)
-			return -errno;
-		n = snprintf(ret_path, 4096, "%s/%s", here, own);
-	} else
-		n = snprintf(ret_path, 4096, "%s", slug ? slug : "");
-	return n < 4096 ? 0 : -ENAMETOOLONG;
-}
-
-static void add_command(struct simple *s, const struct process *p)
-{
-	if (p->n_args == 1) {
-		(void)spec_program(&s->spec, s->context->shell);
-		(void)spec_arg(&s->spec, s->context->shell);
-		(void)spec_arg(&s->spec, "-c");
-		(void)spec_arg(&s->spec, p->args[0]);
-		return;
-	}
-	(void)spec_program(&s->spec, p->args[0]);
-	for (size_t i = 0; i < p->n_args; i++)
-		(void)spec_arg(&s->spec, p->args[i]);
-}
-
-static int not_granted(const struct account *a, const char *what, uint32_t id, struct err *err)
-{
-	return err_set(err, -EPERM,
-		"User: %s: %s %u is not one that dynos may have; hsup has to be started with "
-		"--dyno-ids for it",
-		a->name, what, id);
-}
-
-/* The launcher refuses what is not granted, with a number; here it can be said. */
-static int find_account(struct simple *s, const char *user, struct err *err)
-{
-	const struct id_grant *g = s->context->dyno_ids;
-	const struct account *a = &s->account;
-
-	int r = account_find(&s->account, user, err);
-	if (r < 0 || !g)
-		return r;
-	if (!g->root && (a->uid == 0 || a->gid == 0))
-		return err_set(err, -EPERM,
-			"User: %s is root or of group root: hsup has to be started with "
-			"--allow-root-dynos",
-			a->name);
-	if (!id_grant_uid(g, a->uid))
-		return not_granted(a, "its uid", a->uid, err);
-	if (!id_grant_gid(g, a->gid))
-		return not_granted(a, "its gid", a->gid, err);
-	for (unsigned i = 0; i < a->n_groups; i++)
-		if (!id_grant_gid(g, a->groups[i]))
-			return not_granted(a, "its group", a->groups[i], err);
-	return 0;
-}
-
-static int compose(
-	struct simple *s, const struct driver_start *start, unsigned port, struct err *err)
-{
-	const struct account *account = NULL;
-	char directory[4096] = "";
-
-	int r = choose_directory(start, directory);
-	if (r < 0)
-		return err_errno(err, r, "working directory");
-	spec_begin(&s->spec);
-	add_command(s, start->process);
-	const char *user = start->process->user ? start->process->user : s->context->dyno_user;
-	if (user) {
-		r = find_account(s, user, err);
-		if (r < 0)
-			return r;
-		account = &s->account;
-		(void)spec_user(
-			&s->spec, account->uid, account->gid, account->groups, account->n_groups);
-	}
-	if (directory[0])
-		(void)spec_directory(&s->spec, directory);
-	if (start->stdio)
-		(void)spec_session(&s->spec, SPEC_SESSION_FOREGROUND);
-	if (start->process->open_files)
-		(void)spec_nofile(&s->spec, start->process->open_files);
-	return environment_compose(
-		&s->spec, start, port, directory[0] ? directory : NULL, account, err);
 }
 
 /* Ours in front of the supervisor's. The length, or -E2BIG. */
@@ -253,14 +175,12 @@ static int order(struct simple *s, const struct driver_start *start, unsigned po
 	int tag_len = join_tags(port, start->tag, start->tag_len, tag);
 	if (tag_len < 0)
 		return err_errno(err, tag_len, "tag");
-	int r = compose(s, start, port, err);
-	if (r < 0)
-		return r;
-	_cleanup_close_ int spec = spec_seal(&s->spec);
+	_cleanup_close_ int spec = simple_compose(s, start, port, err);
 	if (spec < 0)
-		return err_errno(err, spec, "launch spec");
+		return spec;
 	struct launch_child child = {.id = start->id, .generation = start->generation};
-	r = launch_spawn(s->launch, child, start->name, tag, (size_t)tag_len, spec, start->stdio);
+	int r = launch_spawn(
+		s->launch, child, start->name, tag, (size_t)tag_len, spec, start->stdio);
 	if (r < 0)
 		return err_errno(err, r, "order to the launcher");
 	return 0;
@@ -351,6 +271,8 @@ static void simple_close(void *state)
 	struct simple *s = state;
 
 	launch_listen(s->launch, NULL, NULL);
+	simple_stdin_end(s);
+	(void)fd_close(s->null);
 	spec_builder_done(&s->spec);
 	account_done(&s->account);
 	free(s->lives.lives);
@@ -368,5 +290,8 @@ const struct driver driver_simple = {
 	.release = simple_release,
 	.adopt = simple_adopt,
 	.port = simple_port,
+	.open_stdin = simple_open_stdin,
+	.exec = simple_exec,
+	.exec_kill = simple_exec_kill,
 	.close = simple_close,
 };

@@ -157,7 +157,8 @@ static struct composed compose(unsigned port, const char *slug)
 	spec_begin(&b);
 	assert_int_equal(spec_program(&b, "/bin/true"), 0);
 	assert_int_equal(spec_arg(&b, "true"), 0);
-	assert_int_equal(environment_compose(&b, &start, port, slug, NULL, &err), 0);
+	environment_compose(&b, &start, port, slug, NULL);
+	assert_int_equal(environment_of_life(&b, &start, &err), 0);
 	_cleanup_close_ int fd = spec_seal(&b);
 	assert_true(fd >= 0);
 	spec_builder_done(&b);
