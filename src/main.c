@@ -176,6 +176,7 @@ static int be_supervisor(struct options *o, const char *fd_text)
 		.driver = driver_find(up ? "simple" : o->driver),
 		.source = up ? &apps_dir_ops : &control_dir_ops,
 		.open_source = up ? open_apps_dir : open_control_dir,
+		.software = "hsup " HSUP_VERSION,
 		.slug_helper = slug_helper,
 		.launcher_fd = (int)fd,
 	};

@@ -247,6 +247,13 @@ uint64_t engine_release(const struct engine *e)
 	return e->wanted ? e->wanted->handle : 0;
 }
 
+uint64_t engine_dyno_release(const struct engine *e, const struct dyno *d)
+{
+	const struct slot *s = table_find(e, d->id);
+
+	return s && s->era ? s->era->handle : 0;
+}
+
 bool engine_rolling(const struct engine *e)
 {
 	return e->rolling;

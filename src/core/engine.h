@@ -179,6 +179,8 @@ const struct dyno *engine_dyno(const struct engine *e, size_t index); /* any ord
 const struct dyno *engine_find(const struct engine *e, uint64_t id);  /* NULL = unknown */
 const struct formation *engine_formation(const struct engine *e);     /* in force; may be NULL */
 uint64_t engine_release(const struct engine *e);		      /* in force; 0 = none */
+/* Of which release a dyno was made, 0 = of none known here. */
+uint64_t engine_dyno_release(const struct engine *e, const struct dyno *d);
 bool engine_rolling(const struct engine *e);
 bool engine_stopping(const struct engine *e);
 /* What a dyno waits for that was not started yet: "db to be ready"; NULL = it does not wait. */

@@ -49,6 +49,7 @@ struct options {
 	const char *control_socket; /* -s; NULL = none */
 	const char *against;	    /* of `check`; NULL = none */
 	bool oneshot;
+	bool exit_when_done; /* leave when nothing runs and nothing will */
 	unsigned start_number; /* from 1 */
 	unsigned watchdog; /* seconds that the launcher bears a silent supervisor; 0 = for ever */
 	bool die_with_launcher;	     /* dynos do */

@@ -10,7 +10,7 @@
 
 #define STARTING_MAX 16
 
-static void name_dyno(const struct dyno *d, char ret_name[LIMIT_NAME + 1])
+void name_dyno(const struct dyno *d, char ret_name[LIMIT_NAME + 1])
 {
 	(void)snprintf(ret_name, LIMIT_NAME + 1, "%s.%u", d->type, d->instance);
 }
@@ -124,6 +124,7 @@ static void changed(struct supervisor *s, const struct engine_action *a)
 	char name[LIMIT_NAME + 1];
 
 	tell_changed(s);
+	record_changed(s, a);
 	/* `run` is silent: its output is the command's. */
 	if (s->options->mode == MODE_RUN && !s->options->verbose)
 		return;
@@ -147,6 +148,7 @@ static void commit(struct supervisor *s, const struct engine_action *a)
 		k->submission = NULL;
 		if (r < 0) {
 			router_note(s->router, NULL, "release rejected: %s", err.text);
+			record_text(s, RECORD_REFUSED, NULL, k->release->version, "%s", err.text);
 			answer.type = ENGINE_COMMIT_FAILED;
 			refused = true;
 		} else {
@@ -163,6 +165,7 @@ static void roll_back(struct supervisor *s, const struct engine_action *a)
 	struct known_release *k = release_known(s, a->release);
 	struct err err = {0};
 
+	record_text(s, RECORD_ROLLED_BACK, NULL, k ? k->release->version : 0, "%s", a->text);
 	router_note(s->router, NULL, "release v%lld rolled back: %s",
 		k ? (long long)k->release->version : 0LL, a->text);
 	if (s->setup->source->roll_back(s->source_state, a->text, &err) < 0)
@@ -170,10 +173,27 @@ static void roll_back(struct supervisor *s, const struct engine_action *a)
 	release_rolled_back(s, a->release, a->previous);
 }
 
-static void say_release(struct supervisor *s, uint64_t handle, const char *what)
+static void refuse(struct supervisor *s, const struct engine_action *a)
+{
+	struct known_release *k = release_known(s, a->release);
+
+	if (!k)
+		return;
+	router_note(s->router, NULL, "release v%lld rejected: %s", (long long)k->release->version,
+		a->text);
+	record_text(s, RECORD_REFUSED, NULL, k->release->version, "%s", a->text);
+	release_end_submission(s, k, a->text);
+	release_forget(s, k);
+	release_refused(s);
+}
+
+static void say_release(
+	struct supervisor *s, uint64_t handle, enum record_kind kind, const char *what)
 {
 	struct known_release *k = release_known(s, handle);
 
+	if (k)
+		record_text(s, kind, NULL, k->release->version, "%s", what);
 	if (k && s->options->mode == MODE_START)
 		router_note(
 			s->router, NULL, "release v%lld %s", (long long)k->release->version, what);
@@ -204,6 +224,15 @@ void act(struct supervisor *s, const struct engine_action *a)
 	case ACTION_COMMIT:
 		commit(s, a);
 		break;
+	case ACTION_REFUSE:
+		refuse(s, a);
+		break;
+	case ACTION_SCALED:
+		wishes_scaled(s, a);
+		break;
+	case ACTION_RESTING:
+		wishes_resting(s, a);
+		break;
 	case ACTION_START:
 		start(s, a);
 		break;
@@ -227,12 +256,13 @@ void act(struct supervisor *s, const struct engine_action *a)
 	case ACTION_REPORT:
 		name_dyno(a->dyno, name);
 		router_note(s->router, name, "%s", a->text);
+		record_report(s, a);
 		break;
 	case ACTION_ROLLOUT_BEGUN:
-		say_release(s, a->release, "is being rolled out");
+		say_release(s, a->release, RECORD_COMMITTED, "is being rolled out");
 		break;
 	case ACTION_SETTLED:
-		say_release(s, a->release, "is up");
+		say_release(s, a->release, RECORD_SETTLED, "is up");
 		release_settled(s, a->release);
 		break;
 	case ACTION_ROLL_BACK:
@@ -241,9 +271,6 @@ void act(struct supervisor *s, const struct engine_action *a)
 	case ACTION_LEAVE:
 		supervisor_leave(s, a->code);
 		break;
-	case ACTION_REFUSE:
-	case ACTION_SCALED:
-	case ACTION_RESTING:
 	case ACTION_MAX:
 		break;
 	}

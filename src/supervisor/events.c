@@ -90,6 +90,7 @@ static void say_end(struct supervisor *s, const struct life *l, const char *when
 {
 	char text[200];
 
+	record_exit(s, l);
 	if (s->options->mode == MODE_RUN)
 		s->run_code = dyno_exit_code(&l->exit);
 	if (s->options->mode != MODE_RUN || l->exit.kind == EXIT_STAGE)
@@ -157,6 +158,7 @@ static void on_started(void *userdata, uint64_t id, uint32_t generation, int pid
 		return;
 	}
 	l->pid = pid;
+	l->started_at = clock_now();
 	if (!l->started)
 		s->n_starting--;
 	l->started = true;
@@ -221,6 +223,7 @@ static void on_adopted(void *userdata, struct driver_entry *entry)
 		return;
 	}
 	l->pid = entry->pid;
+	l->started_at = entry->started;
 	l->started = true;
 	s->n_starting--;
 	follow(s, l, entry->out, entry->err);
@@ -249,6 +252,7 @@ static void on_restart(void *userdata)
 	struct supervisor *s = userdata;
 
 	router_note(s->router, NULL, "giving way to another supervisor; dynos run on");
+	record_text(s, RECORD_SUPERVISOR, NULL, 0, "gives way to another");
 	supervisor_exit(s, SUPERVISOR_EXIT_RESTART);
 }
 

@@ -122,10 +122,22 @@ int feed_start_engine(struct supervisor *s, struct err *err)
 		.first_id = now / NSEC_PER_USEC,
 		.stage_text = wire_stage_text,
 		.oneshot = o->oneshot || o->mode == MODE_RUN,
+		.exit_when_done = o->exit_when_done,
 		.start_number = o->start_number,
-		.overrides = run_mode_lasts(o->mode) ? o->overrides : NULL,
-		.n_overrides = run_mode_lasts(o->mode) ? o->n_overrides : 0,
 	};
+	struct quantity_override overrides[2 * LIMIT_TYPES];
+	_cleanup_free_ struct engine_rest *rests = NULL;
+
+	if (run_mode_lasts(o->mode)) {
+		size_t n = wishes_recall_scaled(s, overrides);
+
+		if (o->n_overrides)
+			memcpy(overrides + n, o->overrides, o->n_overrides * sizeof *overrides);
+		options.overrides = overrides;
+		options.n_overrides = n + o->n_overrides;
+		options.n_rests = wishes_recall_resting(s, &rests);
+		options.rests = rests;
+	}
 
 	int r = sd_event_add_time(s->loop, &s->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, s);
 	if (r >= 0)

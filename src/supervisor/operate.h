@@ -8,6 +8,7 @@
 
 #include "core/engine.h"
 #include "logs/ring.h"
+#include "model/options.h"
 #include "supervisor/recorder.h"
 
 struct supervisor;

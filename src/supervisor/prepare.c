@@ -16,6 +16,7 @@ static void submission_failed(struct supervisor *s, struct known_release *k, con
 
 	router_note(
 		s->router, NULL, "release v%lld rejected: %s", (long long)k->release->version, why);
+	record_text(s, RECORD_REFUSED, NULL, k->release->version, "%s", why);
 	release_end_submission(s, k, why);
 	if (s->caught_up) {
 		feed(s, &(struct engine_event){.type = ENGINE_PREPARE_FAILED, .release = handle});
@@ -83,7 +84,8 @@ static void prepared(struct supervisor *s, struct known_release *k)
 	else
 		feed(s, &(struct engine_event){.type = ENGINE_PREPARED,
 				.release = k->handle,
-				.formation = k->formation});
+				.formation = k->formation,
+				.skip_phase = !k->submission});
 }
 
 /* The slug is there, if there is one. */

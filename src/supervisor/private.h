@@ -2,8 +2,10 @@
 #pragma once
 
 #include "core/engine.h"
+#include "logs/ring.h"
 #include "logs/router.h"
 #include "supervisor/answer.h"
+#include "supervisor/operate.h"
 #include "supervisor/slugs.h"
 #include "supervisor/supervisor.h"
 
@@ -34,7 +36,8 @@ struct life {
 	unsigned draining; /* taps that still empty their pipes */
 	struct tap *out, *err;
 	struct dyno_exit exit;
-	uint64_t ended_at; /* 0 = not known */
+	uint64_t started_at; /* CLOCK_MONOTONIC ns */
+	uint64_t ended_at;   /* 0 = not known */
 	struct supervisor *owner;
 	struct life *next; /* in its bucket */
 	char name[LIMIT_NAME + 1];
@@ -86,6 +89,15 @@ struct supervisor {
 	struct engine_adopted *adopted; /* found, until the engine knows of them */
 	size_t n_adopted, cap_adopted, n_found_running;
 
+	struct recorder *recorder;
+	struct rings *rings; /* NULL = none are kept */
+	struct operate_counts counts;
+	void *control; /* of setup->control; NULL = it is not served */
+	uint64_t begun;
+	const struct dyno **sorted; /* of operate_dynos() */
+	size_t n_sorted, cap_sorted;
+	struct quantity_override wished[LIMIT_TYPES]; /* the last scale: the event points here */
+
 	struct answer *answer;
 	sd_event_source *tell;
 	char told[60]; /* how we are, as told last; "" = not ready yet */
@@ -107,6 +119,24 @@ int feed_start_engine(struct supervisor *s, struct err *err);
 
 /* ---- actions.c ---- */
 void act(struct supervisor *s, const struct engine_action *action);
+void name_dyno(const struct dyno *d, char ret_name[LIMIT_NAME + 1]);
+
+/* ---- operate.c ---- */
+/* One line on why it is as it is; "" = nothing to say. */
+void say_why(struct supervisor *s, const struct dyno *d, char *ret, size_t size);
+
+/* ---- record.c ---- */
+void record_text(struct supervisor *s, enum record_kind kind, const char *name, int64_t version,
+	const char *fmt, ...) HSUP_PRINTF(5, 6);
+void record_changed(struct supervisor *s, const struct engine_action *a);
+void record_report(struct supervisor *s, const struct engine_action *a);
+void record_exit(struct supervisor *s, const struct life *l);
+
+/* ---- wishes.c ---- */
+void wishes_scaled(struct supervisor *s, const struct engine_action *a);
+void wishes_resting(struct supervisor *s, const struct engine_action *a);
+size_t wishes_recall_scaled(struct supervisor *s, struct quantity_override ret[LIMIT_TYPES]);
+size_t wishes_recall_resting(struct supervisor *s, struct engine_rest **ret); /* the caller's */
 
 /* ---- lives.c ---- */
 struct life *life_new(struct supervisor *s, const char *name, unsigned color, uint64_t id,

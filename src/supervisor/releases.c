@@ -231,6 +231,7 @@ static void on_submitted(void *userdata, struct submission *submission, struct r
 		s->one_off = k;
 		return;
 	}
+	record_text(s, RECORD_SUBMITTED, NULL, release->version, "%s", "");
 	if (s->options->mode == MODE_START)
 		router_note(
 			s->router, NULL, "release v%lld submitted", (long long)release->version);
@@ -263,6 +264,8 @@ static void on_notice(void *userdata, enum notice_level level, const char *text)
 		: level == NOTICE_WARNING ? "warning: "
 					  : "",
 		text);
+	if (level == NOTICE_REFUSED)
+		record_text(s, RECORD_REFUSED, NULL, 0, "%s", text);
 	if (level == NOTICE_REFUSED && run_mode_lasts(s->options->mode))
 		release_refused(s);
 }

@@ -16,10 +16,12 @@
 
 const char *supervisor_app(const struct supervisor *s, const struct release *r)
 {
-	if (r->name)
+	if (r && r->name)
 		return r->name;
 	if (s->options->app)
 		return s->options->app;
+	if (s->options->mode == MODE_UP)
+		return "hsup";
 	const char *slash = strrchr(s->options->control_dir, '/');
 	return slash && slash[1] ? slash + 1 : s->options->control_dir;
 }
@@ -78,6 +80,8 @@ static int open_house(struct supervisor *s, struct err *err)
 {
 	int r = s->setup->open_source(s->options, &s->source_state, &s->holds_source, err);
 
+	if (r == 0)
+		r = feed_start_engine(s, err);
 	if (r < 0)
 		return r;
 	if ((s->setup->driver->caps & DRIVER_DRY) || s->options->mode == MODE_UP)
@@ -85,6 +89,21 @@ static int open_house(struct supervisor *s, struct err *err)
 	s->slugs = slugs_open(s->loop, s->options->state_dir, s->options->control_dir,
 		s->setup->slug_helper, s->options->supervisor_user, isatty(STDERR_FILENO), err);
 	return s->slugs ? 0 : err->code;
+}
+
+/* Dynos do not depend on whether somebody can ask about them. */
+static void open_control(struct supervisor *s)
+{
+	const struct control_ops *ops = s->setup->control;
+	struct err err = {0};
+
+	if (!ops || !run_mode_lasts(s->options->mode))
+		return;
+	int r = ops->open(s, s->loop, s->options, &s->control, &err);
+	if (r < 0) {
+		router_note(s->router, NULL, "error: there is no control API: %s", err.text);
+		record_text(s, RECORD_SUPERVISOR, NULL, 0, "no control API: %s", err.text);
+	}
 }
 
 /* Nothing is made ready any more, but what is written down of the releases says how each dyno wants
@@ -122,6 +141,7 @@ void supervisor_adopted(struct supervisor *s, int r)
 		cannot_begin(s, &err);
 		return;
 	}
+	open_control(s);
 	if (!run_mode_lasts(s->options->mode)) {
 		if (one_off_begin(s, &err) < 0)
 			cannot_begin(s, &err);
@@ -202,9 +222,11 @@ static int begin(struct supervisor *s, struct err *err)
 	r = events_begin(s);
 	if (r < 0)
 		return err_errno(err, r, "event loop");
-	r = feed_start_engine(s, err);
-	if (r < 0)
-		return r;
+	/* Ids are of microseconds of the wall clock: above all that an earlier supervisor gave. */
+	s->recorder = recorder_new(clock_wall() / NSEC_PER_USEC);
+	if (!s->recorder)
+		return err_errno(err, -ENOMEM, "recorder");
+	record_text(s, RECORD_SUPERVISOR, NULL, 0, "started, pid %d", (int)getpid());
 	r = run_mode_lasts(s->options->mode) ? tell_begin(s) : 0;
 	if (r < 0)
 		return err_errno(err, r, "event loop");
@@ -237,6 +259,8 @@ static int begin(struct supervisor *s, struct err *err)
 
 static void end(struct supervisor *s)
 {
+	if (s->control)
+		s->setup->control->close(s->control);
 	if (s->router) {
 		router_disown(s->router);
 		router_flush(s->router, DRAIN_AT_END);
@@ -270,7 +294,9 @@ static void end(struct supervisor *s)
 	sd_event_source_disable_unref(s->one_off_idle);
 	sd_event_source_disable_unref(s->restore_again);
 	sd_event_unref(s->loop);
+	recorder_free(s->recorder);
 	free(s->queue);
+	free(s->sorted);
 	free(s->adopted);
 	free(s->previous_digest);
 	free(s);
@@ -288,6 +314,7 @@ int supervisor_run(const struct supervisor_setup *setup)
 	s->setup = setup;
 	s->options = setup->options;
 	s->exit_code = 1;
+	s->begun = clock_now();
 	(void)signal(SIGPIPE, SIG_IGN);
 
 	int r = begin(s, &err);

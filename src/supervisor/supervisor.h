@@ -24,6 +24,7 @@ struct supervisor_setup {
 	/* Opens the source; *ret_holds = false: another supervisor holds it, it is only read. */
 	int (*open_source)(
 		const struct options *options, void **ret_state, bool *ret_holds, struct err *err);
+	const char *software;		   /* "hsup 0.1.0" */
 	const char *slug_helper;	   /* path of hsup-slug */
 	const struct control_ops *control; /* NULL = nothing is served */
 	int launcher_fd;		   /* taken */
