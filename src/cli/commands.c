@@ -29,6 +29,8 @@ static const struct option_record options[] = {
 		"accepted and not used: this build serves no control API"},
 	{OPT_STATE_DIR, 0, "state-dir", "PATH", "where unpacked slugs are kept (HSUP_STATE_DIR)"},
 	{OPT_ONESHOT, 0, "oneshot", NULL, "restart nothing; exit when all dynos have ended"},
+	{OPT_EXIT_WHEN_DONE, 0, "exit-when-done", NULL,
+		"exit when nothing runs and nothing will be started again"},
 	{OPT_START_NUMBER, 0, "start-number", "N",
 		"number of the first dyno of a type (default: 1)"},
 	{OPT_WATCHDOG, 0, "watchdog", "SECONDS",

@@ -149,6 +149,7 @@ static int apply_flag(struct options *o, enum option_id id)
 {
 	bool *const flags[OPT_MAX] = {
 		[OPT_ONESHOT] = &o->oneshot,
+		[OPT_EXIT_WHEN_DONE] = &o->exit_when_done,
 		[OPT_VERBOSE] = &o->verbose,
 		[OPT_DIE_WITH_LAUNCHER] = &o->die_with_launcher,
 		[OPT_FOREGROUND] = &o->foreground,
@@ -221,6 +222,7 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 		o->against = value;
 		return 0;
 	case OPT_ONESHOT:
+	case OPT_EXIT_WHEN_DONE:
 	case OPT_VERBOSE:
 	case OPT_DIE_WITH_LAUNCHER:
 	case OPT_FOREGROUND:

@@ -76,7 +76,7 @@ int options_app_dir(struct options *o, const char *of, struct err *err)
 
 	if (!of)
 		return 0;
-	int r = path_app_dir(o->runtime_dir, of, &path);
+	int r = options_path_of(o->runtime_dir, of, &path);
 	if (r < 0)
 		return err_errno(err, r, "runtime directory");
 	free(o->app_dir);

@@ -1,4 +1,3 @@
-#include "base/hash.h"
 #include "cli/private.h"
 
 #include <errno.h>
@@ -121,18 +120,6 @@ int path_make(const char *path, mode_t mode, struct err *err)
 	if (r == -EEXIST && stat(path, &st) == 0)
 		return S_ISDIR(st.st_mode) ? 0 : err_errno(err, -ENOTDIR, "%.300s", path);
 	return err_errno(err, r, "%.300s cannot be made", path);
-}
-
-int path_app_dir(const char *runtime_dir, const char *of, char **ret_path)
-{
-	const char *slash = strrchr(of, '/');
-	char *path;
-
-	if (asprintf(&path, "%s/%.40s-%016llx", runtime_dir, slash && slash[1] ? slash + 1 : "root",
-		    (unsigned long long)hash_str(HASH_INIT, of)) < 0)
-		return -ENOMEM;
-	*ret_path = path;
-	return 0;
 }
 
 /* Whoever may write there could put a lock or a socket of his own in the way. */

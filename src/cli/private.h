@@ -59,10 +59,6 @@ int path_absolute(const char *path, char **ret_path) HSUP_MUST_CHECK;
 int path_default(enum path_kind kind, bool root, const char *state_dir, char **ret_path,
 	const char **ret_why) HSUP_MUST_CHECK;
 
-/* Where the sockets and rings of an app are: `of` is its control directory, or the daemon's folder
- * of them. 0 or -ENOMEM. */
-int path_app_dir(const char *runtime_dir, const char *of, char **ret_path) HSUP_MUST_CHECK;
-
 /* Makes a folder and those above it; one that is there is fine. */
 int path_make(const char *path, mode_t mode, struct err *err) HSUP_MUST_CHECK;
 
@@ -78,7 +74,7 @@ extern const char *const color_names[]; /* in the order of enum color_mode, NULL
 /* Puts the absolute form of value in the place of *path. */
 int options_path(char **path, const char *value, struct err *err) HSUP_MUST_CHECK;
 
-/* Sets o->app_dir; `of` as path_app_dir() has it, NULL = none. */
+/* Sets o->app_dir; `of` as options_path_of() has it, NULL = none. */
 int options_app_dir(struct options *o, const char *of, struct err *err) HSUP_MUST_CHECK;
 
 /* What was not given, from the environment and the defaults: for a command that launches an app. */

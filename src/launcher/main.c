@@ -76,6 +76,11 @@ static void take_signal(struct launcher *l, int signo)
 	case SIGPWR: /* the power fails, or a container manager wants us to end */
 		told_to_end(l, signo);
 		break;
+	case SIGUSR1:
+		/* What it lately did, into the log. Before its hello it would be killed by it. */
+		if (l->keeper.greeted)
+			(void)kill(l->keeper.pid, SIGUSR1);
+		break;
 	case SIGUSR2:
 		upgrade_begin(l);
 		break;

@@ -49,7 +49,7 @@ struct options {
 	const char *control_socket; /* -s; NULL = none */
 	const char *against;	    /* of `check`; NULL = none */
 	bool oneshot;
-	bool exit_when_done; /* leave when nothing runs and nothing will */
+	bool exit_when_done;   /* leave when nothing runs and nothing will */
 	unsigned start_number; /* from 1 */
 	unsigned watchdog; /* seconds that the launcher bears a silent supervisor; 0 = for ever */
 	bool die_with_launcher;	     /* dynos do */
@@ -73,3 +73,7 @@ struct options {
 	size_t n_command;
 	char **words; /* argv as it was parsed, owned; command points into it */
 };
+
+/* Where the socket, rings and FIFOs of an app are: `of` is its control directory, or the daemon's
+ * folder of them. The caller's; 0 or -ENOMEM. */
+int options_path_of(const char *runtime_dir, const char *of, char **ret_path) HSUP_MUST_CHECK;

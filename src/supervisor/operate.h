@@ -92,6 +92,8 @@ int operate_release_text(struct supervisor *s, int64_t version, char **ret_text,
 	struct err *err) HSUP_MUST_CHECK;
 
 struct recorder *operate_recorder(struct supervisor *s);
+/* All that it holds, a line each: the caller's. */
+int operate_diag(struct supervisor *s, char **ret_text, size_t *ret_len) HSUP_MUST_CHECK;
 struct rings *operate_rings(struct supervisor *s);
 
 struct operate_counts { /* since this supervisor began, for /metrics */

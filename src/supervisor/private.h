@@ -55,6 +55,7 @@ struct supervisor {
 	struct slugs *slugs;
 	struct launch *launch;
 	struct driver_context driver_context;
+	char *stdin_dir; /* of the driver; NULL = none */
 	void *driver_state;
 	void *source_state; /* NULL until what runs is known */
 	bool holds_source;
@@ -131,6 +132,13 @@ void record_text(struct supervisor *s, enum record_kind kind, const char *name, 
 void record_changed(struct supervisor *s, const struct engine_action *a);
 void record_report(struct supervisor *s, const struct engine_action *a);
 void record_exit(struct supervisor *s, const struct life *l);
+
+/* ---- diag.c ---- */
+int diag_begin(struct supervisor *s) HSUP_MUST_CHECK;
+void diag_end(void);
+
+/* ---- turn.c ---- */
+int loop_run(struct supervisor *s); /* until it is told to end */
 
 /* ---- wishes.c ---- */
 void wishes_scaled(struct supervisor *s, const struct engine_action *a);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #define DRAIN_AT_END (2 * NSEC_PER_SEC)
@@ -227,6 +228,9 @@ static int begin(struct supervisor *s, struct err *err)
 	if (!s->recorder)
 		return err_errno(err, -ENOMEM, "recorder");
 	record_text(s, RECORD_SUPERVISOR, NULL, 0, "started, pid %d", (int)getpid());
+	r = diag_begin(s);
+	if (r < 0)
+		return err_errno(err, r, "event loop");
 	r = run_mode_lasts(s->options->mode) ? tell_begin(s) : 0;
 	if (r < 0)
 		return err_errno(err, r, "event loop");
@@ -235,6 +239,9 @@ static int begin(struct supervisor *s, struct err *err)
 		s->loop, s->setup->launcher_fd, &supervisor_launch_events, s, &s->launch, err);
 	if (r < 0)
 		return r;
+	if (s->options->app_dir && run_mode_lasts(s->options->mode) &&
+		asprintf(&s->stdin_dir, "%s/stdin", s->options->app_dir) < 0)
+		return err_errno(err, -ENOMEM, "runtime directory");
 	s->driver_context = (struct driver_context){
 		.loop = s->loop,
 		.launch = s->launch,
@@ -243,6 +250,7 @@ static int begin(struct supervisor *s, struct err *err)
 		.dyno_user = s->options->mode == MODE_UP ? NULL : s->options->dyno_user,
 		.dyno_ids = s->options->supervisor_user || geteuid() == 0 ? &s->options->dyno_ids
 									  : NULL,
+		.stdin_dir = s->stdin_dir,
 		.events = &supervisor_driver_events,
 		.userdata = s,
 	};
@@ -294,9 +302,11 @@ static void end(struct supervisor *s)
 	sd_event_source_disable_unref(s->one_off_idle);
 	sd_event_source_disable_unref(s->restore_again);
 	sd_event_unref(s->loop);
+	diag_end();
 	recorder_free(s->recorder);
 	free(s->queue);
 	free(s->sorted);
+	free(s->stdin_dir);
 	free(s->adopted);
 	free(s->previous_digest);
 	free(s);
@@ -321,7 +331,7 @@ int supervisor_run(const struct supervisor_setup *setup)
 	if (r < 0)
 		log_error("%s", err.text), notify_failed(&err);
 	else
-		(void)sd_event_loop(s->loop);
+		(void)loop_run(s);
 
 	/* Another version of the wire will not change by trying again. */
 	int code = err.code == -EPROTO ? SUPERVISOR_EXIT_FATAL : s->exit_code;
