@@ -14,7 +14,7 @@
 #define LIMIT_ENV_BYTES	     ((size_t)1 << 20) /* all variables of one dyno; execve allows 2 MiB */
 #define LIMIT_QUANTITY	     4096	       /* of one type, and of all types together */
 #define LIMIT_EXIT_CODES     32
-#define LIMIT_AFTER	     16		       /* other types that one type waits for */
+#define LIMIT_AFTER	     16 /* other types that one type waits for */
 #define LIMIT_BINDS	     64
 #define LIMIT_ENV_FILES	     64
 
@@ -39,7 +39,13 @@
 #define LIMIT_SILENCE_MAX 86400
 
 /* Logs. */
-#define LIMIT_LINE 10000 /* bytes; a longer line is cut in pieces of this size (as Heroku does) */
+#define LIMIT_LINE  10000 /* bytes; a longer line is cut in pieces of this size (as Heroku does) */
+#define LIMIT_RINGS 16384 /* dynos' streams with a history: who was silent for longest gives way   \
+			   */
+#define LIMIT_RINGS_BYTES ((size_t)256 << 20) /* of all rings together: likewise */
+#define LIMIT_RING_BYTES  ((size_t)64 << 20)  /* of one ring; more is not kept */
+#define LIMIT_RING_SYSTEM ((size_t)1 << 20)   /* of the one with the supervisor's own lines */
+#define LIMIT_FOLLOWERS	  64		      /* of the log at once; one more is refused */
 
 /* Slugs: defaults, each can be set by an option of hsup-slug. */
 #define LIMIT_SLUG_BYTES    ((unsigned long long)4 << 30) /* unpacked */

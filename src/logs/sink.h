@@ -21,7 +21,8 @@ struct log_line {
 	enum log_stream stream;
 	const char *text; /* may hold any bytes but newline */
 	size_t len;
-	bool whole; /* text is such a line already, of another hsup: it goes out as it is */
+	bool partial; /* the line goes on in the next one of its stream */
+	bool whole;   /* text is such a line already, of another hsup: it goes out as it is */
 };
 
 struct carry;
