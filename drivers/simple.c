@@ -168,21 +168,49 @@ static int join_tags(
 	return (int)(sizeof own + tag_len);
 }
 
+/* A launcher that is older than we are would not understand it. */
+static int check_launcher(const struct simple *s, const struct process *p, struct err *err)
+{
+	unsigned can = launch_can(s->launch);
+	const char *wanted = p->redirect_stderr && !(can & WIRE_CAN_STDIO) ? "RedirectStderr"
+			     : p->stdin_open && !(can & WIRE_CAN_STDIO)	   ? "Stdin"
+			     : p->processes && !(can & WIRE_CAN_NPROC)	   ? "Limits.Processes"
+									   : NULL;
+
+	if (!wanted)
+		return 0;
+	return err_set(err, -EOPNOTSUPP,
+		"%s: the launcher that runs is too old for it; `hsup upgrade` replaces it", wanted);
+}
+
 static int order(struct simple *s, const struct driver_start *start, unsigned port, struct err *err)
 {
+	struct launch_child child = {.id = start->id, .generation = start->generation};
+	struct launch_stdio stdio = {
+		.given = start->stdio, .in = -1, .merged = start->process->redirect_stderr};
 	unsigned char tag[LIMIT_TAG];
 
 	int tag_len = join_tags(port, start->tag, start->tag_len, tag);
 	if (tag_len < 0)
 		return err_errno(err, tag_len, "tag");
+	int r = check_launcher(s, start->process, err);
+	if (r < 0)
+		return r;
 	_cleanup_close_ int spec = simple_compose(s, start, port, err);
 	if (spec < 0)
 		return spec;
-	struct launch_child child = {.id = start->id, .generation = start->generation};
-	int r = launch_spawn(
-		s->launch, child, start->name, tag, (size_t)tag_len, spec, start->stdio);
-	if (r < 0)
+	_cleanup_close_ int in = -1;
+	if (start->process->stdin_open && !start->stdio) {
+		in = simple_stdin_make(s, child.id, child.generation);
+		if (in < 0)
+			return err_errno(err, in, "Stdin");
+	}
+	stdio.in = in;
+	r = launch_spawn(s->launch, child, start->name, tag, (size_t)tag_len, spec, &stdio);
+	if (r < 0) {
+		simple_stdin_remove(s, child.id, child.generation);
 		return err_errno(err, r, "order to the launcher");
+	}
 	return 0;
 }
 

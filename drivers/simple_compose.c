@@ -122,6 +122,8 @@ int simple_compose(
 		r = environment_of_life(&s->spec, start, err);
 	if (r < 0)
 		return r;
+	if (p->processes)
+		(void)spec_nproc(&s->spec, p->processes);
 	if (start->stdio)
 		(void)spec_session(&s->spec, SPEC_SESSION_FOREGROUND);
 	return seal(s, err);

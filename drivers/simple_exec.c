@@ -39,9 +39,9 @@ int simple_exec(void *state, const struct driver_exec *exec, struct err *err)
 	_cleanup_close_ int spec = simple_compose_exec(s, exec, l ? l->port : 0, err);
 	if (spec < 0)
 		return spec;
-	(void)snprintf(name, sizeof name, "%.73s/check", dyno->name);
-	int r = launch_spawn(s->launch, child_of(s, exec->id), name, "", 0, spec,
-		(const int[3]){s->null, s->null, s->null});
+	(void)snprintf(name, sizeof name, "%.73s.check", dyno->name);
+	const struct launch_stdio nowhere = {.given = (const int[3]){s->null, s->null, s->null}};
+	int r = launch_spawn(s->launch, child_of(s, exec->id), name, "", 0, spec, &nowhere);
 	return r < 0 ? err_errno(err, r, "order to the launcher") : 0;
 }
 

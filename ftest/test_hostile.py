@@ -119,7 +119,11 @@ def test_without_a_user_it_would_be_root(house):
     ("two users, the second of them root", AS_DYNO + user(0, 0)),
     ("more groups than there may be", user(FIRST, FIRST, *[FIRST] * 65)),
     ("half an id", record(6, struct.pack("=IH", FIRST, 0))),
-    ("a record that names a helper, or a root: there is none", AS_DYNO + record(9, b"/bin/sh\0")),
+    ("a record that names a helper, or a root: there is none", AS_DYNO + record(10, b"/bin/sh\0")),
+    ("no process at all", AS_DYNO + record(9, struct.pack("=Q", 0))),
+    ("a limit of processes in 32 bits", AS_DYNO + record(9, struct.pack("=I", 50))),
+    ("a limit of processes twice", AS_DYNO + 2 * record(9, struct.pack("=Q", 50))),
+    ("a umask with a bit that is none", AS_DYNO + record(7, struct.pack("=I", 0o1000))),
     ("the largest type", AS_DYNO + record(0xffff, b"")),
     ("type 0", AS_DYNO + record(0, b"")),
     ("a directory twice", AS_DYNO + record(4, b"/\0") + record(4, b"/root\0")),
@@ -137,6 +141,58 @@ def test_a_relative_directory_is_refused_and_dots_lead_nowhere(house):
     house.refused(STAGE_POLICY, errno.EINVAL, extra=AS_DYNO, directory="../../root")
     # Absolute ones are entered as the user: what that user may.
     house.refused(STAGE_DIRECTORY, errno.EACCES, extra=AS_DYNO, directory="/tmp/../root")
+    house.unharmed()
+
+
+def limits_of(house, *extra):
+    """What a dyno says of its limits of processes, soft and hard."""
+    house.w.spawn(8, "sh", "-c", "grep 'Max processes' /proc/self/limits", extra=AS_DYNO + b"".join(extra))
+    _, _, out, err = house.w.spawned()
+    assert house.w.exited() == (8, 0)
+    house.w.send(ACK, house.w.child(8))
+    words = read_some(out).split()
+    os.close(out)
+    os.close(err)
+    return words[2:4]
+
+
+def test_limits_are_only_lowered(start):
+    """Who started the launcher has said how many: root's child could say otherwise for everybody."""
+    house = House(start, wrap=["prlimit", "--nproc=300:400"])
+    assert limits_of(house) == [b"300", b"400"]
+    assert limits_of(house, record(9, struct.pack("=Q", 200))) == [b"200", b"200"]
+    assert limits_of(house, record(9, struct.pack("=Q", 350))) == [b"300", b"350"]
+    for more in (401, 1 << 32, (1 << 64) - 1):
+        assert limits_of(house, record(9, struct.pack("=Q", more))) == [b"300", b"400"]
+    house.unharmed()
+
+
+def test_a_standard_input_is_given_and_not_kept(house):
+    """The enemy may hand over what it has, and gets nothing by it: the launcher keeps no copy, reads
+    nothing and changes nobody's rights to it."""
+    read, write = os.pipe()
+    kept = len(os.listdir(f"/proc/{house.launcher.process.pid}/fd"))
+    before = os.fstat(read)
+    fd = spec("sh", ["sh", "-c", "read line; echo got $line"], extra=AS_DYNO)
+    for output in (0, 2):
+        house.w.send(SPAWN, spawn_body(7, output=output), [fd, read])
+        _, _, out, err = house.w.spawned()
+        os.write(write, b"this\n")
+        assert house.w.exited() == (7, 0)
+        assert read_some(out) == b"got this\n"
+        os.close(out)
+        os.close(err)
+        house.w.send(ACK, house.w.child(7))
+    os.close(fd)
+    after = os.fstat(read)
+    assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
+    os.close(read)
+    with pytest.raises(BrokenPipeError):
+        os.write(write, b"nobody\n")
+    os.close(write)
+    house.w.list()  # whatever was acknowledged is forgotten
+    # Spare pairs of pipes may have been made meanwhile.
+    assert len(os.listdir(f"/proc/{house.launcher.process.pid}/fd")) <= kept + 4 * 4
     house.unharmed()
 
 
@@ -375,7 +431,8 @@ def test_descriptors_where_none_belong(house):
     costs_connection(house, SIGNAL, SIGNAL_BODY, [null])
     costs_connection(house, ACK, CHILD, [null])
     # None, too few or too many for a spawn.
-    for n, output in ((0, 0), (2, 0), (3, 0), (4, 0), (5, 0), (250, 0), (1, 1), (3, 1), (5, 1), (1, 2)):
+    for n, output in ((0, 0), (3, 0), (4, 0), (5, 0), (250, 0), (1, 1), (2, 1), (3, 1), (5, 1), (0, 2), (3, 2),
+                      (4, 2), (5, 2), (1, 3), (2, 3), (4, 3), (1, 0xffff)):
         costs_connection(house, SPAWN, spawn_body(7, output=output), [null] * n)
     os.close(null)
     # The launcher keeps none of them.

@@ -22,6 +22,7 @@ LAUNCHER = BUILD / "hsup-launcher"
 EXITED_SIZE, RECORDS = 56, 32
 STAGE_REFUSED, STAGE_SPEC, STAGE_POLICY, STAGE_DIRECTORY, STAGE_EXEC = 1, 3, 4, 11, 12
 RUNNING, ENTRY_LEFT, ENTRY_EXITED = 1, 2, 3
+PIPES, GIVEN, MERGED = 0, 1, 2
 SEALS = 0x1 | 0x2 | 0x4 | 0x8  # F_SEAL_SEAL, SHRINK, GROW, WRITE
 F_ADD_SEALS = 1033
 
@@ -121,13 +122,15 @@ class Wire:
     def hello(self):
         self.send(HELLO, struct.pack("=IIII", 1, os.getpid(), 0, 0))
         body, _ = self.expect(HELLO)
-        return struct.unpack("=IIII", body)[2]
+        _, _, children, self.can = struct.unpack("=IIII", body)
+        return children
 
-    def spawn(self, ident, *args, generation=1, name=None, tag=b"tag", program=None, **more):
+    def spawn(self, ident, *args, generation=1, name=None, tag=b"tag", program=None, output=PIPES, stdio=(),
+              **more):
         fd = spec(program or args[0], args, **more)
         name = (name or f"web.{ident}").encode()
-        body = struct.pack("=QII", ident, generation, 0) + struct.pack("=HHI", 0, len(name), len(tag))
-        self.send(SPAWN, body + name + tag, [fd])
+        body = struct.pack("=QII", ident, generation, 0) + struct.pack("=HHI", output, len(name), len(tag))
+        self.send(SPAWN, body + name + tag, [fd, *stdio])
         os.close(fd)
 
     def child(self, ident, generation=1):
@@ -162,7 +165,7 @@ class Wire:
             if kind == ENTRY:
                 _, generation, _, pid, state, output, start, _, name_len, tag_len = struct.unpack(
                     "=QIIiHHQQII", body[:48])
-                found[ident] = dict(pid=pid, state=state, fds=fds, start=start, generation=generation,
+                found[ident] = dict(pid=pid, state=state, fds=fds, start=start, generation=generation, output=output,
                                     name=body[48:48 + name_len], tag=body[48 + name_len:])
                 assert len(found[ident]["tag"]) == tag_len
             elif kind == EXITED:

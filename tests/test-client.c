@@ -43,7 +43,9 @@ static void on_spawned(void *u, struct launch_child c, int pid, int out, int err
 	struct fixture *f = u;
 
 	note(f, "spawned %u.%u %d %s;", (unsigned)c.id, c.generation, pid,
-		out >= 0 && err >= 0 ? "pipes" : "given");
+		out >= 0 && err >= 0 ? "pipes"
+		: out >= 0	     ? "merged"
+				     : "given");
 	f->last_out = out;
 	(void)fd_close(err);
 	if (f->close_in_callback)
@@ -133,7 +135,7 @@ static const struct wire_request *request(struct fixture *f, struct packet *p)
 static int setup(void **state)
 {
 	static struct fixture f;
-	struct wire_hello hello = {.wire_version = WIRE_VERSION, .pid = 1};
+	struct wire_hello hello = {.wire_version = WIRE_VERSION, .pid = 1, .can = WIRE_CAN_STDIO};
 	struct packet p = {.n_fds = 0};
 	struct err err;
 	int fds[2];
@@ -178,12 +180,23 @@ static void test_requests(void **state)
 	assert_memory_equal(r->tag, "tag", 3);
 	assert_int_equal(r->child->generation, 3);
 	packet_done(&p);
-	assert_int_equal(
-		launch_spawn(f->launch, one, "run.1", NULL, 0, null, (int[]){null, null, null}), 0);
+	assert_int_equal(launch_spawn(f->launch, one, "run.1", NULL, 0, null,
+				 &(struct launch_stdio){.given = (int[]){null, null, null}}),
+		0);
 	r = request(f, &p);
 	assert_int_equal(r->spawn->output, WIRE_OUTPUT_GIVEN);
 	assert_int_equal(p.n_fds, 4);
 	packet_done(&p);
+	for (int in = -1; in < 1; in++) {
+		struct launch_stdio stdio = {.in = in < 0 ? -1 : null, .merged = true};
+
+		assert_int_equal(launch_spawn(f->launch, one, "web.1", "", 0, null, &stdio), 0);
+		r = request(f, &p);
+		assert_int_equal(r->spawn->output, WIRE_OUTPUT_MERGED);
+		assert_int_equal(p.n_fds, in < 0 ? 1 : 2);
+		packet_done(&p);
+	}
+	assert_int_equal(launch_can(f->launch), WIRE_CAN_STDIO);
 	assert_int_equal(launch_tag(f->launch, one, "other", 5), 0);
 	r = request(f, &p);
 	assert_int_equal(r->type, WIRE_TAG);
@@ -271,6 +284,8 @@ static void test_answers(void **state)
 
 	answer(f, WIRE_SPAWNED, &spawned, sizeof spawned, NULL, 0, (int[]){null, null}, 2);
 	answer(f, WIRE_SPAWNED, &spawned, sizeof spawned, NULL, 0, NULL, 0);
+	spawned.output = WIRE_OUTPUT_MERGED;
+	answer(f, WIRE_SPAWNED, &spawned, sizeof spawned, NULL, 0, (int[]){null, null}, 2);
 	answer(f, WIRE_FAILED, &failed, sizeof failed, NULL, 0, NULL, 0);
 	answer(f, WIRE_LEFT, &child, sizeof child, NULL, 0, NULL, 0);
 	answer(f, WIRE_EXITED, exited, sizeof exited, NULL, 0, NULL, 0);
@@ -281,9 +296,9 @@ static void test_answers(void **state)
 	answer(f, WIRE_PING, NULL, 0, NULL, 0, NULL, 0);
 	assert_string_equal(f->log, ""); /* only from the loop */
 	run(f);
-	assert_string_equal(f->log,
-		"spawned 1.3 77 pipes;spawned 1.3 77 given;failed 1 12 2;left 1;exited 1 9;"
-		"exited 2 0;entry 1 2 web.1 tag -1;end;shutdown 2 15;restart;");
+	assert_string_equal(f->log, "spawned 1.3 77 pipes;spawned 1.3 77 given;spawned 1.3 77 "
+				    "merged;failed 1 12 2;left 1;exited 1 9;"
+				    "exited 2 0;entry 1 2 web.1 tag -1;end;shutdown 2 15;restart;");
 	assert_int_equal(request(f, &p)->type, WIRE_PONG);
 	(void)fd_close(null);
 }

@@ -225,10 +225,15 @@ static void test_spawn_requests(void **state)
 			-EBADMSG);                                                                 \
 	} while (0)
 	REFUSED((void)0, "web.1tag", 0);
-	REFUSED((void)0, "web.1tag", 2);
+	REFUSED((void)0, "web.1tag", 3);
 	REFUSED((void)0, "web.1tag", 4);
-	REFUSED(s.output = WIRE_OUTPUT_GIVEN, "web.1tag", 1);
-	REFUSED(s.output = 2, "web.1tag", 4);
+	for (unsigned n = 0; n < 4; n++)
+		REFUSED(s.output = WIRE_OUTPUT_GIVEN, "web.1tag", n);
+	REFUSED(s.output = WIRE_OUTPUT_MERGED, "web.1tag", 0);
+	REFUSED(s.output = WIRE_OUTPUT_MERGED, "web.1tag", 3);
+	REFUSED(s.output = WIRE_OUTPUT_MERGED, "web.1tag", 4);
+	REFUSED(s.output = WIRE_OUTPUT_MAX, "web.1tag", 1);
+	REFUSED(s.output = UINT16_MAX, "web.1tag", 4);
 	REFUSED((void)0, "web.1tags", 1);
 	REFUSED((void)0, "web.1ta", 1);
 	REFUSED((void)0, "", 1);
@@ -250,6 +255,17 @@ static void test_spawn_requests(void **state)
 	s.tag_length = 3;
 	assert_int_equal(
 		wire_check_request(request(WIRE_SPAWN, &s, sizeof s, "web.1tag", 4), &r), 0);
+	/* With pipes a standard input may come along. */
+	for (unsigned n = 1; n <= 2; n++) {
+		s.output = WIRE_OUTPUT_PIPES;
+		assert_int_equal(
+			wire_check_request(request(WIRE_SPAWN, &s, sizeof s, "web.1tag", n), &r),
+			0);
+		s.output = WIRE_OUTPUT_MERGED;
+		assert_int_equal(
+			wire_check_request(request(WIRE_SPAWN, &s, sizeof s, "web.1tag", n), &r),
+			0);
+	}
 }
 
 static void test_name_and_tag_limits(void **state)

@@ -57,6 +57,7 @@ static void test_everything_comes_back(void **state)
 		(void)spec_user(&b, 1000, 1001, (gid_t[]){7, 8}, 2);
 		(void)spec_umask(&b, 027);
 		(void)spec_nofile(&b, 4096);
+		(void)spec_nproc(&b, 200);
 		assert_int_equal(seal_and_parse(&b, &len), 0);
 		assert_string_equal(spec.program, "/bin/prog");
 		assert_int_equal(spec.n_args, 3);
@@ -77,6 +78,8 @@ static void test_everything_comes_back(void **state)
 		assert_int_equal(spec.groups[1], 8);
 		assert_int_equal(spec.umask, 027);
 		assert_int_equal(spec.nofile, 4096);
+		assert_true(spec.has_nproc);
+		assert_int_equal(spec.nproc, 200);
 	}
 	/* What the last one had must not show in the next. */
 	build_minimal(&b);
@@ -84,7 +87,7 @@ static void test_everything_comes_back(void **state)
 	assert_null(spec.directory);
 	assert_null(spec.env[0]);
 	assert_null(spec.argv[1]);
-	assert_false(spec.has_user || spec.has_umask || spec.has_nofile);
+	assert_false(spec.has_user || spec.has_umask || spec.has_nofile || spec.has_nproc);
 	assert_int_equal(spec.session, SPEC_SESSION_OWN);
 	spec_builder_done(&b);
 }
@@ -202,6 +205,8 @@ static void test_bad_records(void **state)
 	REFUSED(SPEC_UMASK, &(uint32_t){01000}, 4);
 	REFUSED(SPEC_NOFILE, &(uint64_t){0}, 8);
 	REFUSED(SPEC_NOFILE, &(uint32_t){9}, 4);
+	REFUSED(SPEC_NPROC, &(uint64_t){0}, 8);
+	REFUSED(SPEC_NPROC, &(uint32_t){9}, 4);
 }
 
 static void test_bad_users(void **state)

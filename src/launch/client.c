@@ -18,7 +18,8 @@ struct client {
 	struct outbox out;
 	sd_event_source *source;
 	struct incoming in;
-	bool busy; /* inside a callback */
+	bool busy;    /* inside a callback */
+	unsigned can; /* the launcher */
 	struct packet packet;
 };
 
@@ -30,24 +31,32 @@ static struct wire_child wire_name(struct launch_child c)
 }
 
 static int client_spawn(void *state, struct launch_child child, const char *name, const void *tag,
-	size_t tag_len, int spec_fd, const int stdio[3])
+	size_t tag_len, int spec_fd, const struct launch_stdio *stdio)
 {
+	static const struct launch_stdio pipes = {.in = -1};
 	struct client *c = state;
 	size_t name_len = strlen(name);
+
+	if (!stdio)
+		stdio = &pipes;
+
 	struct wire_spawn body = {
 		.child = wire_name(child),
-		.output = stdio ? WIRE_OUTPUT_GIVEN : WIRE_OUTPUT_PIPES,
+		.output = stdio->given	  ? WIRE_OUTPUT_GIVEN
+			  : stdio->merged ? WIRE_OUTPUT_MERGED
+					  : WIRE_OUTPUT_PIPES,
 		.name_length = (uint16_t)name_len,
 		.tag_length = (uint32_t)tag_len,
 	};
 	const struct packet_part parts[] = {{&body, sizeof body}, {name, name_len}, {tag, tag_len}};
-	int fds[4] = {spec_fd, -1, -1, -1};
+	int fds[4] = {spec_fd, stdio->in, -1, -1};
+	unsigned n_fds = stdio->given ? 4 : stdio->in >= 0 ? 2 : 1;
 
 	if (name_len < 1 || name_len > LIMIT_NAME || tag_len > LIMIT_TAG)
 		return -EINVAL;
-	if (stdio)
-		memcpy(&fds[1], stdio, 3 * sizeof fds[0]);
-	return outbox_send(&c->out, WIRE_SPAWN, parts, 3, fds, stdio ? 4 : 1);
+	if (stdio->given)
+		memcpy(&fds[1], stdio->given, 3 * sizeof fds[0]);
+	return outbox_send(&c->out, WIRE_SPAWN, parts, 3, fds, n_fds);
 }
 
 static int client_signal(void *state, struct launch_child child, int signo)
@@ -183,6 +192,11 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 	return 0;
 }
 
+static unsigned client_can(void *state)
+{
+	return ((const struct client *)state)->can;
+}
+
 /* ---- opening ---- */
 
 static int shake_hands(struct client *c, struct err *err)
@@ -207,6 +221,8 @@ static int shake_hands(struct client *c, struct err *err)
 	const struct wire_hello *answer = packet_body(p, sizeof *answer, false);
 	bool sound = answer && packet_header(p)->type == WIRE_HELLO &&
 		     answer->wire_version == WIRE_VERSION;
+	if (sound)
+		c->can = answer->can;
 	packet_done(p);
 	return sound ? 0 : err_set(err, -EPROTO, "launcher: it speaks another version");
 }
@@ -220,6 +236,7 @@ static const struct launch_ops client_ops = {
 	.list = client_list,
 	.leave = client_leave,
 	.close = client_close,
+	.can = client_can,
 };
 
 int launch_open(sd_event *loop, int fd, const struct launch_events *events, void *userdata,

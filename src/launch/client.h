@@ -10,11 +10,19 @@
 #include "base/err.h"
 #include "wire/proto.h"
 
+#include <stdbool.h>
 #include <systemd/sd-event.h>
 
 struct launch_child {
 	uint64_t id;
 	uint32_t generation;
+};
+
+/* What a child has as standard input, output and error. */
+struct launch_stdio {
+	const int *given; /* three descriptors; NULL = pipes of the launcher's for what it writes */
+	int in;		  /* with pipes: its input; -1 = /dev/null */
+	bool merged;	  /* with pipes: one for both outputs */
 };
 
 struct launch_entry {
@@ -32,7 +40,7 @@ struct launch_entry {
 /* What becomes of the children. */
 struct launch_child_events {
 	/* pid is only for show. out, err: read ends (non-blocking) the callback owns; -1 when the
-	 * output was given. */
+	 * output was given, err also when it goes where out goes. */
 	void (*spawned)(void *userdata, struct launch_child c, int pid, int out, int err);
 	void (*failed)(void *userdata, struct launch_child c, unsigned stage, int error);
 	void (*left)(void *userdata, struct launch_child c);
@@ -66,21 +74,25 @@ void launch_listen(struct launch *l, const struct launch_child_events *events, v
 struct launch_ops {
 	void (*listen)(void *state, const struct launch_child_events *events, void *userdata);
 	int (*spawn)(void *state, struct launch_child c, const char *name, const void *tag,
-		size_t tag_len, int spec_fd, const int stdio[3]);
+		size_t tag_len, int spec_fd, const struct launch_stdio *stdio);
 	int (*signal)(void *state, struct launch_child c, int signo);
 	int (*ack)(void *state, struct launch_child c);
 	int (*tag)(void *state, struct launch_child c, const void *tag, size_t tag_len);
 	int (*list)(void *state);
 	int (*leave)(void *state, int code);
 	void (*close)(void *state);
+	unsigned (*can)(void *state); /* NULL = all there is */
 };
 struct launch *launch_fake(const struct launch_ops *ops, void *state);
 
-/* Orders a child. spec_fd (a sealed memfd, wire/spec.h) stays the caller's; stdio is NULL for
- * pipes of the launcher's, or three descriptors (the caller's). The outcome comes as `spawned`,
+/* What this launcher can: WIRE_CAN_ or-ed. */
+unsigned launch_can(struct launch *l);
+
+/* Orders a child. spec_fd (a sealed memfd, wire/spec.h) and the descriptors of stdio stay the
+ * caller's; stdio is NULL for pipes and no input. The outcome comes as `spawned`,
  * then `failed` or `exited`. 0, -ENOBUFS (queue full), or another negative errno. */
 int launch_spawn(struct launch *l, struct launch_child c, const char *name, const void *tag,
-	size_t tag_len, int spec_fd, const int stdio[3]) HSUP_MUST_CHECK;
+	size_t tag_len, int spec_fd, const struct launch_stdio *stdio) HSUP_MUST_CHECK;
 
 /* To every process of the child's group; silently nothing when it has ended meanwhile. */
 int launch_signal(struct launch *l, struct launch_child c, int signo) HSUP_MUST_CHECK;

@@ -10,12 +10,12 @@ static struct launch_child launch_name(const struct wire_child *c)
 }
 
 /* The two read ends, or none. */
-static bool take_ends(struct packet *p, int *ret_out, int *ret_err)
+static bool take_ends(struct packet *p, unsigned output, int *ret_out, int *ret_err)
 {
 	if (p->n_fds != 0 && p->n_fds != 2)
 		return false;
 	*ret_out = p->n_fds ? TAKE_FD(p->fds[0]) : -1;
-	*ret_err = p->n_fds ? TAKE_FD(p->fds[1]) : -1;
+	*ret_err = p->n_fds && output != WIRE_OUTPUT_MERGED ? TAKE_FD(p->fds[1]) : -1;
 	return true;
 }
 
@@ -24,7 +24,7 @@ static int take_spawned(const struct incoming *in, struct packet *p)
 	const struct wire_spawned *body = packet_body(p, sizeof *body, false);
 	int out, err;
 
-	if (!body || !take_ends(p, &out, &err))
+	if (!body || !take_ends(p, body->output, &out, &err))
 		return -EBADMSG;
 	in->children->spawned(
 		in->children_userdata, launch_name(&body->child), body->pid, out, err);
@@ -49,7 +49,7 @@ static int take_entry(const struct incoming *in, struct packet *p)
 	};
 	if (packet_name_and_tag(p, sizeof *body, body->name_length, body->tag_length, &entry.name,
 		    &entry.tag) < 0 ||
-		!take_ends(p, &entry.out, &entry.err))
+		!take_ends(p, body->output, &entry.out, &entry.err))
 		return -EBADMSG;
 	in->children->entry(in->children_userdata, &entry);
 	return 0;

@@ -1,6 +1,7 @@
 #include "launch/launch.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 struct launch *launch_fake(const struct launch_ops *ops, void *state)
@@ -27,8 +28,13 @@ void launch_listen(struct launch *l, const struct launch_child_events *events, v
 	l->ops->listen(l->state, events, userdata);
 }
 
+unsigned launch_can(struct launch *l)
+{
+	return l->ops->can ? l->ops->can(l->state) : UINT_MAX;
+}
+
 int launch_spawn(struct launch *l, struct launch_child c, const char *name, const void *tag,
-	size_t tag_len, int spec_fd, const int stdio[3])
+	size_t tag_len, int spec_fd, const struct launch_stdio *stdio)
 {
 	return l->ops->spawn(l->state, c, name, tag, tag_len, spec_fd, stdio);
 }

@@ -96,14 +96,19 @@ static int open_pipe_of(int32_t pid, uint64_t ino)
 struct output {
 	struct search search;
 	const struct child *child;
-	int ends[2];
+	int ends[2], n;
 };
 
 static void open_pipes_of(int32_t pid, struct output *o)
 {
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < o->n; i++)
 		if (o->ends[i] < 0)
 			o->ends[i] = open_pipe_of(pid, o->child->pipe_ino[i]);
+}
+
+static bool incomplete(const struct output *o)
+{
+	return o->ends[0] < 0 || (o->n > 1 && o->ends[1] < 0);
 }
 
 static bool try_member(const struct proc *p, void *userdata)
@@ -112,7 +117,7 @@ static bool try_member(const struct proc *p, void *userdata)
 
 	if (is_member(p, &o->search))
 		open_pipes_of(p->pid, o);
-	return o->ends[0] < 0 || o->ends[1] < 0;
+	return incomplete(o);
 }
 
 /* Whoever of the dyno still has its pipes. In place of one that nobody has there comes an empty
@@ -120,7 +125,10 @@ static bool try_member(const struct proc *p, void *userdata)
 static void find_output(struct launcher *l, struct child *c)
 {
 	char mark[BIRTH_MARK_SIZE], name[LIMIT_NAME + 1];
-	struct output o = {.search = {.mark = mark, .group = c->pid}, .child = c, .ends = {-1, -1}};
+	struct output o = {.search = {.mark = mark, .group = c->pid},
+		.child = c,
+		.ends = {-1, -1},
+		.n = c->output == WIRE_OUTPUT_MERGED ? 1 : 2};
 	struct pipes empty;
 
 	c->out = c->err = -1;
@@ -129,16 +137,16 @@ static void find_output(struct launcher *l, struct child *c)
 	found_mark(l, c, mark);
 	if (c->state == CHILD_RUNNING)
 		open_pipes_of(c->pid, &o);
-	if (c->state != CHILD_ENDED && (o.ends[0] < 0 || o.ends[1] < 0))
+	if (c->state != CHILD_ENDED && incomplete(&o))
 		procs_each(try_member, &o);
-	if (o.ends[0] < 0 || o.ends[1] < 0) {
+	if (incomplete(&o)) {
 		name_of(l, c, name);
 		if (c->state != CHILD_ENDED)
 			log_warning("%s (pid %d): its output cannot be found again", name, c->pid);
 		if (store_make(&l->store, &empty) < 0)
-			goto incomplete;
+			goto without;
 		for (int i = 0; i < 2; i++) {
-			if (o.ends[i] < 0)
+			if (o.ends[i] < 0 && i < o.n)
 				o.ends[i] = TAKE_FD(empty.ends[i]);
 			(void)fd_close(empty.ends[i]);
 			(void)fd_close(empty.own[i]);
@@ -147,7 +155,7 @@ static void find_output(struct launcher *l, struct child *c)
 	c->out = o.ends[0];
 	c->err = o.ends[1];
 	return;
-incomplete:
+without:
 	(void)fd_close(o.ends[0]);
 	(void)fd_close(o.ends[1]);
 }

@@ -62,6 +62,14 @@ static void give_birth(
 	log_debug("%.*s is pid %d", r->spawn->name_length, r->name, pid);
 }
 
+/* Both of its outputs go through the first. */
+static void drop_second(struct pipes *pair)
+{
+	pair->ends[1] = fd_close(pair->ends[1]);
+	pair->own[1] = fd_close(pair->own[1]);
+	pair->ino[1] = 0;
+}
+
 static void spawn(struct launcher *l, struct packet *p, const struct wire_request *r)
 {
 	struct birth b = {
@@ -85,9 +93,11 @@ static void spawn(struct launcher *l, struct packet *p, const struct wire_reques
 			tell_refused(l, r->child, WIRE_STAGE_OUTPUT, -error);
 			return;
 		}
-		b.stdio[0] = l->null;
+		if (r->spawn->output == WIRE_OUTPUT_MERGED)
+			drop_second(&pair);
+		b.stdio[0] = p->n_fds > 1 ? p->fds[1] : l->null;
 		b.stdio[1] = pair.own[0];
-		b.stdio[2] = pair.own[1];
+		b.stdio[2] = pair.own[1] >= 0 ? pair.own[1] : pair.own[0];
 		b.owns_output = true;
 		l->refill_at = clock_now() + REFILL_DELAY;
 	}
@@ -170,7 +180,9 @@ static bool dispatch(struct launcher *l, struct packet *p, const struct wire_req
 	case WIRE_SPAWN:
 		/* Safe: what the child may become is checked in the child against the policy sealed
 		 * at boot; here only a slot, two pipes and a fork are spent, and their number is
-		 * bounded by the table. */
+		 * bounded by the table. One pipe for both outputs is one less. A standard input is
+		 * a descriptor that the sender has already: the child gets what it was given, and
+		 * here it is closed unread. */
 		spawn(l, p, r);
 		return true;
 	case WIRE_SIGNAL:

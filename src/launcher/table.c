@@ -252,7 +252,7 @@ bool table_sound_child(
 	const struct table *t, const struct child *c, uint64_t used[BLOCK_WORDS], bool *ret_text)
 {
 	if (c->id == 0 || c->generation == 0 || c->state > CHILD_ENDED ||
-		c->output > WIRE_OUTPUT_GIVEN || c->failure.stage >= WIRE_STAGE_MAX ||
+		c->output >= WIRE_OUTPUT_MAX || c->failure.stage >= WIRE_STAGE_MAX ||
 		(c->state != CHILD_FORKING && c->pid <= 0))
 		return false;
 	*ret_text = text_sound(t, c, used);

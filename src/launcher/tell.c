@@ -66,12 +66,19 @@ static uint64_t start_time(int32_t pid)
 	return proc_read(pid, &p) ? p.ticks : 0;
 }
 
+static void read_ends(const struct launcher *l, const struct child *c, int ret_ends[2])
+{
+	ret_ends[0] = c->out;
+	ret_ends[1] = c->out >= 0 && c->output == WIRE_OUTPUT_MERGED ? l->null : c->err;
+}
+
 static bool send_spawned(struct launcher *l, const struct child *c)
 {
-	struct wire_spawned body = {.child = name_of(c), .pid = c->pid};
+	struct wire_spawned body = {.child = name_of(c), .pid = c->pid, .output = c->output};
+	int ends[2];
 
-	return send_parts(l, WIRE_SPAWNED, &(struct packet_part){&body, sizeof body}, 1,
-		(const int[2]){c->out, c->err});
+	read_ends(l, c, ends);
+	return send_parts(l, WIRE_SPAWNED, &(struct packet_part){&body, sizeof body}, 1, ends);
 }
 
 static bool send_entry(struct launcher *l, const struct child *c)
@@ -97,8 +104,11 @@ static bool send_entry(struct launcher *l, const struct child *c)
 		{text, (size_t)c->text.name_length + c->text.tag_length},
 	};
 
+	int ends[2];
+
 	children_text(l->children, c, text);
-	return send_parts(l, WIRE_ENTRY, parts, 2, (const int[2]){c->out, c->err});
+	read_ends(l, c, ends);
+	return send_parts(l, WIRE_ENTRY, parts, 2, ends);
 }
 
 static void told_end(struct launcher *l, struct child *c)
@@ -180,7 +190,8 @@ static bool send_due(struct launcher *l, unsigned due)
 	if (due & DUE_HELLO) {
 		struct wire_hello body = {.wire_version = WIRE_VERSION,
 			.pid = (uint32_t)getpid(),
-			.children = children_count(l->children)};
+			.children = children_count(l->children),
+			.can = WIRE_CAN_STDIO | WIRE_CAN_NPROC};
 
 		return send_body(l, WIRE_HELLO, &body, sizeof body);
 	}

@@ -22,5 +22,7 @@ void policy_init(struct policy *ret_policy, uid_t uid, gid_t gid, const gid_t *g
 	unsigned n_groups, const struct id_grant *grant, bool terminal);
 
 /* 0, or a positive errno: EPERM (ids, the terminal), E2BIG (counts), EINVAL (a relative directory).
- * That is all a spec can ask for: it has no way to name a helper or a root directory. */
+ * That is all a spec can ask for: it has no way to name a helper or a root directory. Its limits
+ * and its umask need no grant: a limit is only ever lowered, and every process may choose its
+ * umask. */
 int policy_check(const struct policy *p, const struct spec *s) HSUP_MUST_CHECK;

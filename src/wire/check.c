@@ -13,9 +13,9 @@ static int check_spawn(const struct packet *p, struct wire_request *r)
 	if (!r->spawn || !child_sound(&r->spawn->child))
 		return -EBADMSG;
 	/* The spec, and behind it standard input, output and error when they are given. */
-	if (r->spawn->output == WIRE_OUTPUT_PIPES
-			? p->n_fds != 1
-			: r->spawn->output != WIRE_OUTPUT_GIVEN || p->n_fds != 4)
+	if (r->spawn->output >= WIRE_OUTPUT_MAX ||
+		(r->spawn->output == WIRE_OUTPUT_GIVEN ? p->n_fds != 4
+						       : p->n_fds < 1 || p->n_fds > 2))
 		return -EBADMSG;
 	return packet_name_and_tag(p, sizeof *r->spawn, r->spawn->name_length, r->spawn->tag_length,
 		&r->name, &r->tag);
@@ -59,7 +59,7 @@ static bool fixed_sound(const struct packet *p, struct wire_request *r)
 	switch (r->type) {
 	case WIRE_HELLO:
 		r->hello = packet_body(p, sizeof *r->hello, false);
-		return r->hello && r->hello->children == 0 && r->hello->reserved == 0;
+		return r->hello && r->hello->children == 0 && r->hello->can == 0;
 	case WIRE_SIGNAL:
 		return signals_sound(p, r);
 	case WIRE_ACK:

@@ -36,7 +36,7 @@
 
 enum wire_type {
 	WIRE_HELLO = 1,	  /* S->L first message, L->S answer: struct wire_hello */
-	WIRE_SPAWN = 2,	  /* S->L struct wire_spawn; fds: spec memfd [, stdin, stdout, stderr] */
+	WIRE_SPAWN = 2,	  /* S->L struct wire_spawn; fds: spec memfd [, stdin [, stdout, stderr]] */
 	WIRE_SPAWNED = 3, /* L->S struct wire_spawned; fds: stdout, stderr read ends (piped) */
 	WIRE_FAILED = 4,  /* L->S struct wire_failed: the child never became the program */
 	WIRE_SIGNAL = 5,  /* S->L struct wire_signal[]: to the child's whole group; no answer */
@@ -64,11 +64,16 @@ struct wire_header {
 	uint32_t length;   /* of the whole packet, this header included */
 };
 
+/* What a launcher can that older ones of the same version could not: a supervisor asks it for
+ * nothing else, so that either may be the older one. */
+#define WIRE_CAN_STDIO 1u /* WIRE_OUTPUT_MERGED; a standard input for a child with pipes */
+#define WIRE_CAN_NPROC 2u /* the spec's limit of processes */
+
 struct wire_hello {
 	uint32_t wire_version; /* WIRE_VERSION of the sender */
 	uint32_t pid;	       /* sender's */
 	uint32_t children;     /* L->S: entries it holds; S->L: 0 */
-	uint32_t reserved;
+	uint32_t can;	       /* L->S: WIRE_CAN_ or-ed; S->L: 0 */
 };
 
 struct wire_child {
@@ -80,6 +85,10 @@ struct wire_child {
 enum wire_output {
 	WIRE_OUTPUT_PIPES = 0, /* the launcher makes pipes and keeps and hands out the read ends */
 	WIRE_OUTPUT_GIVEN = 1, /* the packet carries stdin, stdout and stderr behind the spec */
+	WIRE_OUTPUT_MERGED =
+		2, /* as PIPES, but one pipe for both. It is told of with two descriptors, because
+		    * older supervisors expect as many; the second leads nowhere */
+	WIRE_OUTPUT_MAX,
 };
 
 struct wire_spawn {
@@ -94,7 +103,7 @@ struct wire_spawn {
 struct wire_spawned {
 	struct wire_child child;
 	int32_t pid;
-	uint32_t reserved;
+	uint32_t output;     /* enum wire_output */
 	uint64_t start_time; /* field 22 of /proc/PID/stat: clock ticks after boot; 0 = unknown */
 };
 

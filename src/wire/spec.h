@@ -41,6 +41,8 @@ struct spec {
 	uint32_t umask; /* 0..0777 */
 	bool has_nofile;
 	uint64_t nofile; /* soft limit of open files; the hard one is kept */
+	bool has_nproc;
+	uint64_t nproc; /* processes of its user, soft and hard; never more than the launcher's */
 	/* Last, so that a parse need not clear them. */
 	char *argv[SPEC_MAX_ARGS + 1]; /* NULL-terminated, at least one */
 	char *env[SPEC_MAX_ENV + 2];   /* NULL-terminated "NAME=value"; room for one of the
@@ -68,6 +70,7 @@ int spec_session(struct spec_builder *b, enum spec_terminal session);
 int spec_user(struct spec_builder *b, uid_t uid, gid_t gid, const gid_t *groups, unsigned n_groups);
 int spec_umask(struct spec_builder *b, mode_t mask);
 int spec_nofile(struct spec_builder *b, uint64_t soft);
+int spec_nproc(struct spec_builder *b, uint64_t limit);
 
 /* A memfd with the spec, sealed against every change, close-on-exec; the caller closes it. Or the
  * first error of any of the calls above (-E2BIG above LIMIT_SPEC), or of memfd_create. */

@@ -116,6 +116,11 @@ int spec_nofile(struct spec_builder *b, uint64_t soft)
 	return record(b, SPEC_NOFILE, &soft, sizeof soft);
 }
 
+int spec_nproc(struct spec_builder *b, uint64_t limit)
+{
+	return record(b, SPEC_NPROC, &limit, sizeof limit);
+}
+
 int spec_seal(struct spec_builder *b)
 {
 	if (b->text.error)

@@ -22,6 +22,7 @@ enum spec_record_type {
 	SPEC_USER = 6,	    /* u32 uid, u32 gid, u32 for each group; once */
 	SPEC_UMASK = 7,	    /* u32, once */
 	SPEC_NOFILE = 8,    /* u64, once */
+	SPEC_NPROC = 9,	    /* u64, once; since WIRE_CAN_NPROC */
 	SPEC_RECORD_MAX,
 };
 

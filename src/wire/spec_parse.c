@@ -80,13 +80,13 @@ static int take_u32(const char *bytes, size_t len, uint32_t max, uint32_t *ret_v
 	return 0;
 }
 
-static int take_nofile(struct spec *s, const char *bytes, size_t len)
+static int take_limit(const char *bytes, size_t len, bool *ret_has, uint64_t *ret_limit)
 {
-	if (len != sizeof s->nofile)
+	if (len != sizeof *ret_limit)
 		return -EBADMSG;
-	memcpy(&s->nofile, bytes, sizeof s->nofile);
-	s->has_nofile = true;
-	return s->nofile > 0 ? 0 : -EBADMSG;
+	memcpy(ret_limit, bytes, sizeof *ret_limit);
+	*ret_has = true;
+	return *ret_limit > 0 ? 0 : -EBADMSG;
 }
 
 static int take_record(struct spec *s, unsigned type, char *bytes, size_t len)
@@ -105,7 +105,9 @@ static int take_record(struct spec *s, unsigned type, char *bytes, size_t len)
 		s->has_umask = true;
 		return take_u32(bytes, len, 0777, &s->umask);
 	case SPEC_NOFILE:
-		return take_nofile(s, bytes, len);
+		return take_limit(bytes, len, &s->has_nofile, &s->nofile);
+	case SPEC_NPROC:
+		return take_limit(bytes, len, &s->has_nproc, &s->nproc);
 	case SPEC_RECORD_MAX:
 		break;
 	}
