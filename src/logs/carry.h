@@ -26,7 +26,8 @@
 #include <stdint.h>
 
 #define CARRY_FD_ENV "HSUP_CARRY_FD" /* the first of three descriptors: journal, H, O */
-#define CARRY_BYTES  65536	     /* of lines at once */
+#define CARRY_BYTES  (256 << 10)     /* of lines at once */
+#define CARRY_TAKES  8192	     /* pipes that they come from */
 
 struct carry;
 
@@ -52,6 +53,7 @@ const char *carry_refused(const struct carry *c);
 
 /* Where to put the next lines, need bytes at most; NULL = full, or earlier ones are not out yet. */
 char *carry_room(struct carry *c, size_t need);
+size_t carry_space(const struct carry *c); /* what can be asked for */
 void carry_added(struct carry *c, const char *end);
 
 /* ---- taking, when it survives ---- */

@@ -9,8 +9,7 @@
 #include "base/clock.h"
 #include "logs/carry.h"
 
-#define CARRY_LAYOUT 1
-#define CARRY_TAKES  2048
+#define CARRY_LAYOUT 2
 #define NO_TAKE	     UINT16_MAX
 
 /* Of each pipe that is taken from there is a line, and no line is shorter than its stamp. */

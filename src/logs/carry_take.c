@@ -3,9 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 
+size_t carry_space(const struct carry *c)
+{
+	return c->fill.len > 0 ? 0 : CARRY_BYTES - c->len;
+}
+
 char *carry_room(struct carry *c, size_t need)
 {
-	return c->fill.len > 0 || need > CARRY_BYTES - c->len ? NULL : c->j->buffer + c->len;
+	return need > carry_space(c) ? NULL : c->j->buffer + c->len;
 }
 
 void carry_added(struct carry *c, const char *end)

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define WHOLE_BYTES 65536
+#define WHOLE_BYTES (256 << 10)
 
 /* Without O_NONBLOCK of our own: what a terminal that polls writable takes is not promised, a pipe
  * that does has a free page, which is PIPE_BUF bytes. */

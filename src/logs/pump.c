@@ -93,57 +93,133 @@ static bool is_whole(const char *text, size_t len)
 static void hand(struct router *r, struct tap *t, size_t bytes)
 {
 	t->handed += bytes;
-	if (!t->listed)
-		TAILQ_INSERT_TAIL(&r->handed, t, handed_link);
+	if (t->listed)
+		return;
+	TAILQ_INSERT_TAIL(&r->handed, t, handed_link);
 	t->listed = true;
+	r->n_handed++;
+}
+
+static size_t sink_lines(struct sink *s, const struct log_lines *lines)
+{
+	size_t n = s->ops->lines ? s->ops->lines(s, lines) : 0;
+
+	if (n > 0)
+		return n;
+	for (struct log_line line = lines->head; n < lines->n; n++) {
+		line.text = lines->data + lines->spans[n].at;
+		line.len = lines->spans[n].len;
+		line.whole = lines->spans[n].whole;
+		if (s->ops->line(s, &line) == -EAGAIN)
+			break;
+	}
+	return n;
+}
+
+size_t router_give_lines(struct router *r, struct tap *t, const struct log_lines *lines)
+{
+	struct log_lines rest = *lines;
+	size_t begin = rest.n ? rest.spans[0].at : 0;
+
+	for (bool flushed = false;; flushed = true) {
+		size_t n = r->n_handed < CARRY_TAKES ? sink_lines(r->sink, &rest) : 0;
+
+		if (n > 0) {
+			size_t end = rest.spans[n - 1].end;
+
+			hand(r, t, end - begin);
+			begin = end;
+			flushed = false;
+			rest.spans += n;
+			rest.n -= n;
+		}
+		if (rest.n == 0 || flushed || !flush_sink(r))
+			return lines->n - rest.n;
+	}
+}
+
+/* ---- a turn ---- */
+
+struct look {
+	size_t len, used;
+	bool end; /* nothing follows */
+};
+
+/* The next lines of what was looked at, as many as pass together. */
+static size_t split(struct router *r, const struct tap *t, const struct look *l)
+{
+	size_t limit = r->pass_whole ? LIMIT_LINE + WHOLE_PREFIX : LIMIT_LINE, n = 0, at = l->used;
+
+	for (; n < SPANS && at < l->len; n++) {
+		const char *data = r->data + at;
+		size_t text = 0, piece = line_next(data, l->len - at, limit, l->end, &text);
+
+		/* No room for the rest of the line: waiting would stall the dyno for good. */
+		if (piece == 0 && at == 0 && tap_may_be_full(t, l->len)) {
+			piece = utf8_cut(data, l->len);
+			text = piece = piece ? piece : l->len;
+		}
+		if (piece == 0)
+			break;
+		r->spans[n] = (struct log_span){
+			.at = (uint32_t)at,
+			.len = (uint32_t)text,
+			.end = (uint32_t)(at + piece),
+			.whole = r->pass_whole && is_whole(data, text),
+			.unfinished = data[piece - 1] != '\n',
+		};
+		at += piece;
+	}
+	return n;
+}
+
+static struct look look(struct router *r, struct tap *t)
+{
+	struct look l = {0};
+
+	l.len = tap_look(t, r->scratch, r->data, sizeof r->data);
+	router_heat(r, t, l.len > t->rest ? l.len - t->rest : 0);
+	if (t->finishing) {
+		size_t held = tap_held(t);
+
+		t->owed = held < t->owed ? held : t->owed;
+		l.end = l.len >= t->owed;
+		l.len = l.end ? t->owed : l.len;
+	}
+	return l;
 }
 
 /* Gives the sink the whole lines that a pipe holds; bytes looked at. */
 static size_t turn(struct router *r, struct tap *t)
 {
-	bool full = false, end = false;
-	size_t len = tap_look(t, r->scratch, r->data, sizeof r->data, &full), used = 0;
-
-	if (t->finishing) {
-		size_t held = tap_held(t);
-
-		t->owed = held < t->owed ? held : t->owed;
-		end = len >= t->owed;
-		len = end ? t->owed : len;
-	}
-	struct log_line line = {
-		.wall_ns = clock_wall(),
-		.source = "app",
-		.procid = t->name,
-		.color = t->color,
-		.stream = t->stream,
+	struct look l = look(r, t);
+	struct log_lines lines = {
+		.head = {.wall_ns = clock_wall(),
+			.source = "app",
+			.procid = t->name,
+			.color = t->color,
+			.stream = t->stream},
+		.data = r->data,
+		.spans = r->spans,
 	};
-	size_t limit = r->pass_whole ? LIMIT_LINE + WHOLE_PREFIX : LIMIT_LINE;
 
-	while (used < len) {
-		size_t piece = line_next(r->data + used, len - used, limit, end, &line.len);
+	while ((lines.n = split(r, t, &l)) > 0) {
+		/* What is given may come back into the router, but not to another turn. */
+		size_t n = router_give_lines(r, t, &lines);
 
-		if (piece == 0 && used == 0 && (full || tap_may_be_full(t, len))) {
-			/* No room for the rest of the line: waiting would stall the dyno for good.
-			 */
-			piece = utf8_cut(r->data, len);
-			line.len = piece = piece ? piece : len;
-		}
-		if (piece == 0)
-			break;
-		line.text = r->data + used;
-		line.whole = r->pass_whole && is_whole(line.text, line.len);
-		if (!router_give(r, &line)) {
+		if (n > 0)
+			l.used = r->spans[n - 1].end;
+		if (n < lines.n) {
 			router_queue(r, t);
 			break;
 		}
-		used += piece;
-		hand(r, t, piece);
 	}
-	t->rest = len - used;
-	if (t->rest == len && len > 0 && !t->in && !t->listed && !t->finishing)
+	t->rest = l.len - l.used;
+	if (t->rest == l.len && l.len > 0 && !t->in && !t->listed && !t->finishing && !t->hot)
 		router_watch(r, t);
-	return len;
+	if (t->hot && !t->in)
+		tap_move(t, &r->hot);
+	return l.len;
 }
 
 /* Lets the sink's lines out and takes them from their pipes. False when the sink stalls. */
@@ -154,11 +230,12 @@ static bool push(struct router *r)
 	for (struct tap *t; (t = TAILQ_FIRST(&r->handed));) {
 		TAILQ_REMOVE(&r->handed, t, handed_link);
 		t->listed = false;
+		r->n_handed--;
 		tap_take(t, r->data, sizeof r->data);
 		/* From here on `done` may come back into the router: nothing of t is used after. */
 		if (t->finishing && t->owed == 0)
 			router_over(r, t);
-		else if (t->finishing || tap_held(t) > t->rest)
+		else if (t->finishing || tap_held(t) > t->rest + (t->hot ? LOOK_BYTES / 2 : 0))
 			router_queue(r, t);
 		else if (t->rest > 0 && !t->in)
 			router_watch(r, t);
@@ -213,6 +290,8 @@ void router_pump(struct router *r)
 	}
 	if (!r->stalled && push(r) && !r->carry && !TAILQ_EMPTY(&r->ready))
 		router_pump_later(r);
+	if (!r->stalled)
+		router_beat(r);
 }
 
 int router_collect(struct router *r)

@@ -34,11 +34,14 @@ static int on_more(sd_event_source *source, void *userdata)
 void router_forget(struct router *r, struct tap *t)
 {
 	tap_move(t, NULL);
-	if (t->listed)
+	if (t->listed) {
 		TAILQ_REMOVE(&r->handed, t, handed_link);
+		r->n_handed--;
+	}
 	TAILQ_REMOVE(&r->taps, t, all);
 	/* close() is not enough: the launcher shares the open pipe, so epoll would keep it. */
-	(void)epoll_ctl(r->epoll, EPOLL_CTL_DEL, t->fd, NULL);
+	if (!t->hot)
+		(void)epoll_ctl(r->epoll, EPOLL_CTL_DEL, t->fd, NULL);
 	tap_free(t);
 }
 
@@ -59,6 +62,8 @@ static int open_router(struct router *r)
 	r->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (r->epoll < 0 || pipe2(r->scratch, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
+	/* One look passes at once, when the user may have such a pipe. */
+	(void)fcntl(r->scratch[1], F_SETPIPE_SZ, 2 * LOOK_BYTES);
 	int e = sd_event_add_io(r->loop, &r->io, r->epoll, EPOLLIN, on_io, r);
 	if (e >= 0)
 		e = sd_event_add_defer(r->loop, &r->more, on_more, r);
@@ -66,6 +71,8 @@ static int open_router(struct router *r)
 		e = sd_event_source_set_enabled(r->more, SD_EVENT_OFF);
 	if (e >= 0)
 		e = router_watch_start(r);
+	if (e >= 0)
+		e = router_heat_start(r);
 	return e < 0 ? e : 0;
 }
 
@@ -84,6 +91,7 @@ struct router *router_new(sd_event *loop, struct sink *sink, struct err *err)
 	TAILQ_INIT(&r->taps);
 	TAILQ_INIT(&r->ready);
 	TAILQ_INIT(&r->watched);
+	TAILQ_INIT(&r->hot);
 	TAILQ_INIT(&r->handed);
 	notes_init(&r->notes);
 
@@ -109,6 +117,7 @@ struct router *router_free(struct router *r)
 	sd_event_source_disable_unref(r->io);
 	sd_event_source_disable_unref(r->more);
 	sd_event_source_disable_unref(r->timer);
+	sd_event_source_disable_unref(r->beat);
 	fd_close(r->epoll);
 	fd_close(r->scratch[0]);
 	fd_close(r->scratch[1]);
@@ -213,6 +222,7 @@ void router_flush(struct router *r, uint64_t wait_ns)
 		int news = router_collect(r);
 
 		router_watch_round(r);
+		router_heat_all(r);
 		router_pump(r);
 		uint64_t now = clock_now();
 

@@ -25,6 +25,22 @@ struct log_line {
 	bool whole;   /* text is such a line already, of another hsup: it goes out as it is */
 };
 
+/* A line of many that were read together: data[at .. at + len). */
+struct log_span {
+	uint32_t at, len;
+	uint32_t end;	 /* in data, of all that it used up: its newline, a carriage return */
+	bool whole;	 /* as above */
+	bool unfinished; /* cut where a line grew too long, or where its dyno ended */
+};
+
+/* What was read at once from one pipe. */
+struct log_lines {
+	struct log_line head; /* of each; text, len and whole mean nothing */
+	const char *data;
+	const struct log_span *spans;
+	size_t n;
+};
+
 struct carry;
 
 struct sink {
@@ -36,6 +52,8 @@ struct sink_ops {
 	/* Takes one line into its buffer. 0, or -EAGAIN: full; again after a flush() that gave 0.
 	 */
 	int (*line)(struct sink *s, const struct log_line *line);
+	/* The same for many: how many of them it took, from the first on. NULL = line by line. */
+	size_t (*lines)(struct sink *s, const struct log_lines *lines);
 	/* Pushes what it holds out, without blocking. 0 when all of it has left this process,
 	 * -EAGAIN when some is still held. Another errno: it is broken and what it held is lost;
 	 * said once, from then on it takes and forgets everything, so that a terminal that is gone

@@ -22,8 +22,9 @@ struct sink_terminal {
 
 static const char palette[][6] = {
 	"\033[36m", "\033[33m", "\033[32m", "\033[35m", "\033[34m", "\033[31m"};
-#define COLOR_OFF   "\033[0m"
-#define COLOR_BYTES 5
+#define COLOR_OFF    "\033[0m"
+#define COLOR_BYTES  5
+#define PREFIX_BYTES 512
 
 static struct sink_terminal *terminal(struct sink *s)
 {
@@ -37,8 +38,7 @@ static char *put(char *to, const char *text, size_t len)
 }
 
 /* By hand: printf would cost more than all the rest of a line's way. */
-static char *put_prefix(struct sink_terminal *t, char *at, const struct log_line *line,
-	size_t source, size_t procid)
+static char *put_prefix(struct sink_terminal *t, char *at, const struct log_line *line)
 {
 	if (line->wall_ns != t->stamp_ns || !t->stamp[0]) {
 		clock_stamp(line->wall_ns, t->stamp);
@@ -48,13 +48,13 @@ static char *put_prefix(struct sink_terminal *t, char *at, const struct log_line
 		at = put(at, palette[line->color % ARRAY_SIZE(palette)], COLOR_BYTES);
 	at = put(at, t->stamp, strlen(t->stamp));
 	*at++ = ' ';
-	at = put(at, line->source, source);
+	at = put(at, line->source, strlen(line->source));
 	*at++ = '[';
 	if (t->app) {
 		at = put(at, t->app, strlen(t->app));
 		*at++ = '/';
 	}
-	at = put(at, line->procid, procid);
+	at = put(at, line->procid, strlen(line->procid));
 	at = put(at, "]:", 2);
 	if (t->color)
 		at = put(at, COLOR_OFF, sizeof COLOR_OFF - 1);
@@ -62,24 +62,54 @@ static char *put_prefix(struct sink_terminal *t, char *at, const struct log_line
 	return at;
 }
 
+static size_t prefix_most(const struct sink_terminal *t, const struct log_line *line)
+{
+	return CLOCK_STAMP_LEN + 1 + strlen(line->source) + 1 + strlen(line->procid) + 3 +
+	       2 * COLOR_BYTES + (t->app ? strlen(t->app) + 1 : 0);
+}
+
 static int terminal_line(struct sink *s, const struct log_line *line)
 {
 	struct sink_terminal *t = terminal(s);
-	size_t source = strlen(line->source), procid = strlen(line->procid);
-	size_t need = CLOCK_STAMP_LEN + 1 + source + 1 + procid + 3 + 2 * COLOR_BYTES + line->len +
-		      1 + (t->app ? strlen(t->app) + 1 : 0);
 
 	if (t->broken)
 		return 0;
-	char *at = carry_room(t->carry, need);
+	char *at = carry_room(t->carry, prefix_most(t, line) + line->len + 1);
 	if (!at)
 		return -EAGAIN;
 	if (!line->whole)
-		at = put_prefix(t, at, line, source, procid);
+		at = put_prefix(t, at, line);
 	at = put(at, line->text, line->len);
 	*at++ = '\n';
 	carry_added(t->carry, at);
 	return 0;
+}
+
+/* The prefix is the same for all: it is made once, behind it each line is two copies. */
+static size_t terminal_lines(struct sink *s, const struct log_lines *lines)
+{
+	struct sink_terminal *t = terminal(s);
+	size_t space = carry_space(t->carry), most = prefix_most(t, &lines->head), n = 0;
+	char prefix[PREFIX_BYTES], *at = carry_room(t->carry, 0);
+
+	if (t->broken)
+		return lines->n;
+	if (!at || most > sizeof prefix)
+		return 0;
+	size_t len = (size_t)(put_prefix(t, prefix, &lines->head) - prefix);
+
+	for (; n < lines->n; n++) {
+		const struct log_span *span = &lines->spans[n];
+		size_t before = span->whole ? 0 : len, need = before + span->len + 1;
+
+		if (need > space)
+			break;
+		space -= need;
+		at = put(put(at, prefix, before), lines->data + span->at, span->len);
+		*at++ = '\n';
+	}
+	carry_added(t->carry, at);
+	return n;
 }
 
 static int terminal_flush(struct sink *s)
@@ -161,6 +191,7 @@ static void terminal_free(struct sink *s)
 
 static const struct sink_ops terminal_ops = {
 	.line = terminal_line,
+	.lines = terminal_lines,
 	.flush = terminal_flush,
 	.when_writable = terminal_when_writable,
 	.wait = terminal_wait,

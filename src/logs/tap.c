@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define PIPE_WANTED 65536
+#define PIPE_MOST   (1 << 20) /* what anybody may have, by default */
 
 struct tap *tap_new(const char *name, unsigned color, enum log_stream stream, int fd)
 {
@@ -31,8 +32,30 @@ struct tap *tap_new(const char *name, unsigned color, enum log_stream stream, in
 	 * this for the same reason. */
 	int capacity = fcntl(fd, F_GETPIPE_SZ);
 	if (capacity > 0 && capacity < PIPE_WANTED)
-		(void)fcntl(fd, F_SETPIPE_SZ, PIPE_WANTED);
+		capacity = fcntl(fd, F_SETPIPE_SZ, PIPE_WANTED);
+	t->capacity = capacity > 0 ? (unsigned)capacity : 0;
 	return t;
+}
+
+void tap_grow(struct tap *t)
+{
+	if (t->no_more || t->capacity == 0)
+		return;
+	int capacity = t->capacity < PIPE_MOST ? fcntl(t->fd, F_SETPIPE_SZ, 2 * t->capacity) : -1;
+	t->no_more = capacity <= 0;
+	if (capacity > 0)
+		t->capacity = (unsigned)capacity;
+}
+
+/* The kernel counts what the pipes of a user could hold. */
+void tap_shrink(struct tap *t)
+{
+	t->no_more = false;
+	if (t->capacity <= PIPE_WANTED)
+		return;
+	int capacity = fcntl(t->fd, F_SETPIPE_SZ, PIPE_WANTED);
+	if (capacity > 0)
+		t->capacity = (unsigned)capacity;
 }
 
 void tap_free(struct tap *t)
@@ -59,26 +82,39 @@ size_t tap_held(const struct tap *t)
 	return ioctl(t->fd, FIONREAD, &held) == 0 && held > 0 ? (size_t)held : 0;
 }
 
-size_t tap_look(const struct tap *t, const int scratch[2], char *data, size_t size, bool *ret_full)
+static ssize_t copy_to(const struct tap *t, int pipe, size_t size)
 {
 	ssize_t n;
 
 	do
-		n = tee(t->fd, scratch[1], size, SPLICE_F_NONBLOCK);
+		n = tee(t->fd, pipe, size, SPLICE_F_NONBLOCK);
 	while (n < 0 && errno == EINTR);
-	if (n <= 0)
-		return 0;
+	return n;
+}
 
-	/* A pipe is full when its slots are, however few bytes are in them (an app may splice()
-	 * single bytes). The copies fill as many slots of the scratch pipe. */
-	struct pollfd p = {.fd = scratch[1], .events = POLLOUT};
-	bool full = poll(&p, 1, 0) == 0;
+size_t tap_look(const struct tap *t, const int scratch[2], char *data, size_t size)
+{
+	ssize_t n = copy_to(t, scratch[1], size);
 
-	ssize_t got = fd_read_full(scratch[0], data, (size_t)n);
-	if (got != n)
-		return 0;
-	*ret_full = full;
-	return (size_t)n;
+	return n > 0 && fd_read_full(scratch[0], data, (size_t)n) == n ? (size_t)n : 0;
+}
+
+/* A pipe is full when its slots are, however few bytes are in them (an app may splice() single
+ * bytes). The copies fill as many slots of a pipe of the same size. */
+static bool has_no_slot(const struct tap *t, int capacity)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+		return true;
+	_cleanup_close_ int reading = fds[0];
+	_cleanup_close_ int writing = fds[1];
+	struct pollfd p = {.fd = writing, .events = POLLOUT};
+	if (fcntl(reading, F_GETPIPE_SZ) != capacity &&
+		fcntl(reading, F_SETPIPE_SZ, capacity) != capacity)
+		return true;
+	(void)copy_to(t, writing, (size_t)capacity);
+	return poll(&p, 1, 0) == 0;
 }
 
 bool tap_may_be_full(const struct tap *t, size_t len)
@@ -88,7 +124,8 @@ bool tap_may_be_full(const struct tap *t, size_t len)
 
 	/* Two neighbouring slots of what was written hold more than a page together: write() fills
 	 * up the last one when the rest of it fits. */
-	return capacity <= 0 || len > (size_t)capacity / (2 * page) * page;
+	return capacity <= 0 || len > (size_t)capacity / (2 * page) * page ||
+	       has_no_slot(t, capacity);
 }
 
 void tap_take(struct tap *t, char *data, size_t size)

@@ -9,12 +9,17 @@ TAILQ_HEAD(tap_list, tap);
 
 struct tap {
 	TAILQ_ENTRY(tap) all, link, handed_link;
-	struct tap_list
-		*in;	/* of the router's lists, by `link`: those ready, those watched; NULL */
-	bool listed;	/* in its handed list */
-	bool mute;	/* it got more and epoll did not tell */
-	bool finishing; /* its dyno has ended */
+	struct tap_list *in; /* of the router's lists, by `link`: ready, watched, hot; NULL */
+	bool listed;	     /* in its handed list */
+	bool mute;	     /* it got more and epoll did not tell */
+	bool finishing;	     /* its dyno has ended */
+	bool hot;	     /* looked at by the clock, not told of by epoll */
+	unsigned quick;	     /* looks that found something soon after the one before */
+	unsigned idle;	     /* hot: looks that found nothing */
+	uint64_t looked_at;
 	int fd;
+	unsigned capacity; /* of the pipe; 0 = unknown */
+	bool no_more;	   /* room for it */
 	uint64_t dev, ino; /* the pipe, for whoever comes after us */
 	unsigned color;
 	enum log_stream stream;
@@ -37,11 +42,15 @@ void tap_move(struct tap *t, struct tap_list *to);
 size_t tap_held(const struct tap *t);
 
 /* Copies what the pipe holds (at most size bytes, or what fits into scratch) to data and leaves it
- * there. *ret_full: the scratch pipe was full, so the pipe itself may be. Bytes, 0 for none. */
-size_t tap_look(const struct tap *t, const int scratch[2], char *data, size_t size, bool *ret_full);
+ * there. Bytes, 0 for none. */
+size_t tap_look(const struct tap *t, const int scratch[2], char *data, size_t size);
 
-/* Whether a small pipe that holds len bytes may have no room for more. */
+/* Whether a pipe that holds len bytes, and no whole line, may have no room for more. */
 bool tap_may_be_full(const struct tap *t, size_t len);
+
+/* Gives a pipe that fills fast more room, as far as the kernel lets us; and takes it back. */
+void tap_grow(struct tap *t);
+void tap_shrink(struct tap *t);
 
 /* Takes the handed bytes out of the pipe; data is scrap. */
 void tap_take(struct tap *t, char *data, size_t size);
