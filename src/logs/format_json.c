@@ -15,6 +15,26 @@ static bool plain(const char *text)
 	return c >= ' ' && c != '"' && c != '\\' && c != 0x7f && c != 0xc2;
 }
 
+/* Bytes at the beginning that stand for themselves and are ASCII, at least: eight at a time, since
+ * most lines are nothing else. */
+static size_t plain_ascii(const char *text, size_t len)
+{
+	const uint64_t ones = UINT64_MAX / 255, tops = ones << 7;
+	size_t at = 0;
+
+	for (uint64_t x; len - at >= sizeof x; at += sizeof x) {
+		memcpy(&x, text + at, sizeof x);
+		/* The top bit of each byte that is below ' ', a quote, a backslash, DEL, or above.
+		 */
+		uint64_t quote = x ^ ones * '"', slash = x ^ ones * '\\';
+		uint64_t odd = (x - ones * ' ') | (quote - ones) | (slash - ones) | (x + ones) | x;
+
+		if (odd & tops)
+			break;
+	}
+	return at;
+}
+
 static char *put_code(char *to, unsigned char code)
 {
 	to = put(to, "\\u00", 4);
@@ -81,9 +101,12 @@ static char *put_base64(char *to, const char *data, size_t len)
 
 static char *put_data(char *to, const char *text, size_t len)
 {
-	if (utf8_valid_prefix(text, len) == len) {
+	size_t easy = plain_ascii(text, len);
+
+	if (utf8_valid_prefix(text + easy, len - easy) == len - easy) {
 		to = put_text(to, ",\"text\":\"");
-		to = put_string(to, text, len);
+		to = put(to, text, easy);
+		to = put_string(to, text + easy, len - easy);
 	} else {
 		to = put_text(to, ",\"bytes\":\"");
 		to = put_base64(to, text, len);
@@ -96,8 +119,11 @@ static char *put_data(char *to, const char *text, size_t len)
 static char *put_name(char *to, const char *key, const char *text, size_t len)
 {
 	to = put_text(to, key);
-	if (utf8_valid_prefix(text, len) == len)
-		to = put_string(to, text, len);
+	size_t easy = plain_ascii(text, len);
+	if (utf8_valid_prefix(text + easy, len - easy) == len - easy) {
+		to = put(to, text, easy);
+		to = put_string(to, text + easy, len - easy);
+	}
 	*to++ = '"';
 	return to;
 }
