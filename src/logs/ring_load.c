@@ -48,6 +48,7 @@ static void load_chunks(struct rings *r, const struct found *found, size_t n)
 		struct ring *ring = r->by_entry[found[i].owner];
 
 		if (!ring_push(ring, found[i].chunk)) {
+			r->file.table[found[i].chunk].owner = 0;
 			rings_spare(r, found[i].chunk);
 			continue;
 		}
@@ -82,6 +83,8 @@ void rings_load(struct rings *r)
 
 		if (c.owner == 0 || c.owner > r->n_entries || !r->by_entry[c.owner - 1] ||
 			c.used > RING_CHUNK || c.number == 0 || c.number > NUMBER_MAX) {
+			/* Or else it would be of whoever gets that entry. */
+			r->file.table[i].owner = 0;
 			rings_spare(r, i);
 			continue;
 		}
