@@ -72,6 +72,25 @@ bool carry_owes(const struct carry *c);
 void carry_adopt(struct carry *c, uint64_t dev, uint64_t ino, int fd);
 void carry_adopted(struct carry *c);
 
+/* ---- lines for files ----
+ *
+ * Beside what goes to the sink: pieces of text for log files of ours, which count from the same
+ * publish on. Before each write the journal says to which file and where: a successor reads from
+ * the file how much of it is there, and writes the rest. Nothing is lost and nothing comes twice as
+ * long as nobody else writes to those files, moves or cuts them between the kill and the start. */
+
+/* Where to put the next lines for this file (path and owner identify it; path is copied), and how
+ * much fits; NULL = full. */
+char *carry_file_room(struct carry *c, const char *path, void *owner, size_t *ret_space);
+void carry_file_added(struct carry *c, const char *end);
+
+/* Gives each piece to `out`, which says carry_file_note() before it writes from its beginning, and
+ * carry_file_wrote() after it: of what is not said to be written nothing is tried again. */
+void carry_files_out(struct carry *c,
+	void (*out)(void *owner, struct carry *c, const char *data, size_t len));
+void carry_file_note(struct carry *c, uint64_t dev, uint64_t ino, uint64_t at);
+void carry_file_wrote(struct carry *c, size_t bytes);
+
 /* ---- out ---- */
 
 /* Before the first carry_out(): looks what came out of an earlier supervisor's last write. */

@@ -28,21 +28,14 @@ static void note_write(struct carry *c, const struct outlet *to, size_t len)
 		carry_set_file(c, (uint64_t)at, len);
 }
 
-/* How much of a write that may have happened is there. */
-static size_t written(const struct carry *c, const struct outlet *to)
+size_t carry_same(int file, uint64_t at, const char *data, size_t len)
 {
-	const char *data = c->j->buffer + c->out.start;
-	size_t len = c->j->file_len, same = 0;
-	off_t at = (off_t)c->j->file_at;
-	char path[40], got[4096];
+	size_t same = 0;
+	char got[4096];
 
-	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", to->fd);
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
-		return lseek(to->fd, 0, SEEK_CUR) == at + (off_t)len ? len : 0;
 	while (same < len) {
 		size_t want = len - same < sizeof got ? len - same : sizeof got, i = 0;
-		ssize_t n = pread(fd, got, want, at + (off_t)same);
+		ssize_t n = pread(file, got, want, (off_t)(at + same));
 
 		while (n > 0 && i < (size_t)n && got[i] == data[same + i])
 			i++;
@@ -51,6 +44,21 @@ static size_t written(const struct carry *c, const struct outlet *to)
 			break;
 	}
 	return same;
+}
+
+/* How much of a write that may have happened is there. */
+static size_t written(const struct carry *c, const struct outlet *to)
+{
+	const char *data = c->j->buffer + c->out.start;
+	size_t len = c->j->file_len;
+	off_t at = (off_t)c->j->file_at;
+	char path[40];
+
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", to->fd);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return lseek(to->fd, 0, SEEK_CUR) == at + (off_t)len ? len : 0;
+	return carry_same(fd, (uint64_t)at, data, len);
 }
 
 void carry_resume(struct carry *c, const struct outlet *to)

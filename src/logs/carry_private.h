@@ -20,6 +20,16 @@ struct take {
 	uint32_t bytes, done;
 };
 
+#define CARRY_PIECES 512
+
+/* Of a file's lines. */
+struct piece {
+	uint64_t left;	    /* start << 32 | len: what is not out yet */
+	uint64_t at_start;  /* 1 + the start that the place below was noted for */
+	uint64_t dev, ino, at;
+	uint32_t path; /* where its name stands, in the same buffer */
+};
+
 struct journal {
 	uint64_t magic;
 	uint32_t layout, size;
@@ -32,11 +42,14 @@ struct journal {
 	uint64_t file_start, file_at, file_len;
 	struct take takes[CARRY_TAKES];
 	char buffer[CARRY_BYTES];
+	struct piece pieces[CARRY_PIECES];
+	char files[CARRY_BYTES];
 };
 
-/* What counts: len bytes of lines (0 = all are out), and n takes (0 = all is taken). */
+/* What counts: len bytes of lines (0 = all are out), n takes (0 = all is taken), and pieces for
+ * files (0 = all are out). */
 struct fill {
-	uint32_t len, n;
+	uint32_t len, n, files;
 };
 
 /* The take that is being done, and how much of it is: done, and what H holds beyond base. When H is
@@ -63,6 +76,9 @@ struct carry {
 	uint32_t len;	/* of lines, those not yet published included */
 	uint32_t n;	/* takes not yet published */
 	uint32_t next;	/* the published take that carry_take() does */
+	uint32_t n_pieces, files_len; /* not yet published */
+	uint32_t piece;		      /* the one on its way out */
+	void *owners[CARRY_PIECES];
 	bool no_splice; /* the sink's kernel side refuses it */
 };
 
@@ -74,9 +90,19 @@ void carry_set_out(struct carry *c);
 void carry_set_done(struct carry *c, uint32_t take, uint32_t done);
 void carry_set_file(struct carry *c, uint64_t at, uint64_t len);
 void carry_load(struct carry *c);
+void carry_set_left(struct carry *c, uint32_t piece, uint32_t start, uint32_t len);
+void carry_set_place(struct carry *c, uint32_t piece, uint64_t dev, uint64_t ino, uint64_t at);
 
 /* Goes on where the last supervisor was; the pipes are ours already. */
 void carry_recover(struct carry *c, bool is_new, uint64_t h_ino, uint64_t o_ino);
+
+/* Whether the pieces of an earlier supervisor make sense; and writes what is not out yet of them.
+ */
+bool carry_files_sound(const struct carry *c);
+void carry_files_recover(struct carry *c);
+
+/* How many bytes of data are in a file (any open one of it) at this place. */
+size_t carry_same(int file, uint64_t at, const char *data, size_t len);
 
 /* Bytes in a pipe of ours; empties one. */
 uint32_t carry_held(int pipe);

@@ -81,6 +81,7 @@ static void start_fresh(struct carry *c, uint64_t h_ino, uint64_t o_ino)
 	__atomic_store_n(&c->j->magic, 0, __ATOMIC_RELEASE);
 	carry_empty(c, c->h);
 	carry_empty(c, c->o);
+	c->fill.files = 0;
 	carry_set_fill(c, 0, 0);
 	c->taking = (struct taking){.index = NO_TAKE};
 	c->out = (struct out){0};
@@ -105,6 +106,7 @@ void carry_recover(struct carry *c, bool is_new, uint64_t h_ino, uint64_t o_ino)
 	else if (c->j->magic != MAGIC || c->j->layout != CARRY_LAYOUT || c->j->size != sizeof *c->j)
 		c->refused = "it is another version's";
 	else if (c->fill.len > CARRY_BYTES || c->fill.n > CARRY_TAKES || !sound_takes(c, same) ||
+		 !carry_files_sound(c) ||
 		 !sound_out(c, same))
 		c->refused = "it is damaged";
 	if (is_new || c->refused) {
@@ -122,6 +124,7 @@ void carry_recover(struct carry *c, bool is_new, uint64_t h_ino, uint64_t o_ino)
 	}
 	recover_h(c);
 	recover_o(c);
+	carry_files_recover(c);
 	if (!carry_owes(c))
 		carry_set_fill(c, c->fill.len, 0);
 }

@@ -25,7 +25,7 @@ void carry_will_take(struct carry *c, uint64_t dev, uint64_t ino, size_t bytes)
 
 void carry_publish(struct carry *c)
 {
-	if (c->fill.len > 0 || c->len == 0)
+	if (c->fill.len > 0 || (c->len == 0 && c->n == 0 && c->n_pieces == 0))
 		return;
 	/* None of these counts while the fill is empty. */
 	c->out = (struct out){0};
@@ -36,8 +36,9 @@ void carry_publish(struct carry *c)
 		carry_set_taking(c);
 		c->next = 0;
 	}
+	c->fill.files = c->n_pieces;
 	carry_set_fill(c, c->len, c->n ? c->n : c->fill.n);
-	c->n = 0;
+	c->n = c->n_pieces = 0;
 }
 
 static bool is_done(const struct carry *c, uint32_t i)

@@ -20,8 +20,9 @@ void carry_set_file(struct carry *c, uint64_t at, uint64_t len)
 
 void carry_set_fill(struct carry *c, uint32_t len, uint32_t n)
 {
-	c->fill = (struct fill){.len = len, .n = n};
-	store(&c->j->fill, (uint64_t)len << 32 | n);
+	c->fill.len = len;
+	c->fill.n = n;
+	store(&c->j->fill, (uint64_t)len << 32 | (uint64_t)c->fill.files << 16 | n);
 }
 
 void carry_set_taking(struct carry *c)
@@ -46,7 +47,11 @@ void carry_load(struct carry *c)
 {
 	uint64_t fill = c->j->fill, taking = c->j->taking, out = c->j->out;
 
-	c->fill = (struct fill){.len = (uint32_t)(fill >> 32), .n = (uint32_t)fill};
+	c->fill = (struct fill){
+		.len = (uint32_t)(fill >> 32),
+		.files = (uint32_t)fill >> 16,
+		.n = (uint16_t)fill,
+	};
 	c->out = (struct out){.start = (uint32_t)(out >> 32), .end = (uint32_t)out};
 	c->taking = (struct taking){
 		.done = (uint32_t)(taking >> 44),
@@ -54,6 +59,22 @@ void carry_load(struct carry *c)
 		.emptying = taking >> 16 & 1,
 		.index = (uint16_t)taking,
 	};
+}
+
+void carry_set_left(struct carry *c, uint32_t piece, uint32_t start, uint32_t len)
+{
+	store(&c->j->pieces[piece].left, (uint64_t)start << 32 | len);
+}
+
+void carry_set_place(struct carry *c, uint32_t piece, uint64_t dev, uint64_t ino, uint64_t at)
+{
+	struct piece *p = &c->j->pieces[piece];
+
+	store(&p->at_start, 0);
+	store(&p->dev, dev);
+	store(&p->ino, ino);
+	store(&p->at, at);
+	store(&p->at_start, 1 + (p->left >> 32));
 }
 
 /* ---- pipes ---- */

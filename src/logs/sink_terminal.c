@@ -118,10 +118,8 @@ static int terminal_flush(struct sink *s)
 	int r = carry_out(t->carry, &t->to);
 
 	/* A full disk may have room again; a reader that is gone stays gone. */
-	if (r < 0 && r != -EAGAIN && r != -ENOSPC && r != -EDQUOT) {
+	if (r < 0 && r != -EAGAIN && r != -ENOSPC && r != -EDQUOT)
 		t->broken = true;
-		s->carry = NULL;
-	}
 	return r;
 }
 
