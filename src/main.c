@@ -5,6 +5,7 @@
  * with the same arguments. */
 #include "cli/cli.h"
 #include "config.h"
+#include "control/control.h"
 #include "drivers/driver.h"
 #include "keep.h"
 #include "privileges.h"
@@ -178,6 +179,7 @@ static int be_supervisor(struct options *o, const char *fd_text)
 		.open_source = up ? open_apps_dir : open_control_dir,
 		.software = "hsup " HSUP_VERSION,
 		.slug_helper = slug_helper,
+		.control = &control_api,
 		.launcher_fd = (int)fd,
 	};
 	return supervisor_run(&setup);

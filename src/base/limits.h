@@ -39,9 +39,10 @@
 #define LIMIT_SILENCE_MAX 86400
 
 /* Logs. */
-#define LIMIT_LINE  10000 /* bytes; a longer line is cut in pieces of this size (as Heroku does) */
-#define LIMIT_RINGS 16384 /* dynos' streams with a history: who was silent for longest gives way   \
-			   */
+#define LIMIT_LINE 10000 /* bytes; a longer line is cut in pieces of this size (as Heroku does) */
+#define LIMIT_RINGS                                                                                \
+	16384 /* dynos' streams with a history: who was silent for longest gives way               \
+	       */
 #define LIMIT_RINGS_BYTES ((size_t)256 << 20) /* of all rings together: likewise */
 #define LIMIT_RING_BYTES  ((size_t)64 << 20)  /* of one ring; more is not kept */
 #define LIMIT_RING_SYSTEM ((size_t)1 << 20)   /* of the one with the supervisor's own lines */
@@ -65,3 +66,20 @@
 
 /* History in releases/. */
 #define LIMIT_HISTORY 20
+
+/* The control API (src/control). What is above one of these is answered with 413 or 429. */
+#define LIMIT_CONTROL_BODY     ((size_t)4 << 20)  /* a release; LIMIT_CONTROL_WORDS of others */
+#define LIMIT_CONTROL_WORDS    ((size_t)64 << 10) /* bytes of a body that is no release */
+#define LIMIT_CONTROL_BODIES   ((size_t)32 << 20) /* of all clients together */
+#define LIMIT_CONTROL_DRAINED  ((size_t)16 << 20) /* read and forgotten of one that is too large */
+#define LIMIT_CONTROL_URI      8192		  /* bytes of a path with its query */
+#define LIMIT_CONTROL_PARAMS   64		  /* of a query */
+#define LIMIT_CONTROL_NAMES    1024		  /* in one request */
+#define LIMIT_CONTROL_CLIENTS  256		  /* at once */
+#define LIMIT_CONTROL_RESERVED 32 /* of those, for who may operate, by the Unix socket */
+#define LIMIT_CONTROL_STREAMS  64 /* followers, and logs that are being read */
+#define LIMIT_CONTROL_IDLE     30 /* seconds without a byte: the connection is closed */
+#define LIMIT_CONTROL_LOGS     ((size_t)4 << 20)   /* of one answer; the oldest lines go */
+#define LIMIT_CONTROL_TAIL     ((size_t)256 << 10) /* not yet read of a follower */
+#define LIMIT_CONTROL_TOKENS   64
+#define LIMIT_CONTROL_GRANTS   32 /* --operate-uid and the like */

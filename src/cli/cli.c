@@ -172,6 +172,7 @@ int cli_parse(
 		.start_number = 1,
 		.watchdog = LIMIT_SILENCE,
 		.timeout = OPTIONS_NO_TIMEOUT,
+		.socket_mode = -1,
 		.words = calloc((size_t)argc + 1, sizeof *o->words),
 	};
 	if (!o->words)

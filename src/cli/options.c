@@ -231,6 +231,15 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 	case OPT_NO_START:
 	case OPT_USER_UNIT:
 		return apply_flag(o, id);
+	case OPT_LISTEN:
+	case OPT_TOKEN_FILE:
+	case OPT_OPERATE_UID:
+	case OPT_OPERATE_GID:
+	case OPT_WATCH_UID:
+	case OPT_WATCH_GID:
+	case OPT_SOCKET_MODE:
+	case OPT_SOCKET_OWNER:
+		return options_apply_control(o, id, option, value, err);
 	case OPT_HELP:
 	case OPT_VERSION:
 	case OPT_MAX:
@@ -252,6 +261,7 @@ void cli_options_done(struct options *o)
 	free(o->runtime_dir);
 	free(o->app_dir);
 	free(o->apps_dir);
+	free(o->token_file);
 	free(o->log_file);
 	free(o->config);
 	free(o->words);

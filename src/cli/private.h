@@ -77,6 +77,10 @@ int options_path(char **path, const char *value, struct err *err) HSUP_MUST_CHEC
 /* Sets o->app_dir; `of` as options_path_of() has it, NULL = none. */
 int options_app_dir(struct options *o, const char *of, struct err *err) HSUP_MUST_CHECK;
 
+/* Those of the control API. */
+int options_apply_control(struct options *o, enum option_id id, const char *option,
+	const char *value, struct err *err) HSUP_MUST_CHECK;
+
 /* What was not given, from the environment and the defaults: for a command that launches an app. */
 int options_complete(struct options *o, struct err *err) HSUP_MUST_CHECK;
 

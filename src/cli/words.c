@@ -51,6 +51,36 @@ static void add_flag(struct words *w, enum option_id id, bool on)
 		add(w, name);
 }
 
+/* Who may ask the daemon may ask each app of it. */
+static void add_control(struct words *w, const struct options *o)
+{
+	static const enum option_id ids[2][2] = {
+		{OPT_WATCH_UID, OPT_WATCH_GID}, {OPT_OPERATE_UID, OPT_OPERATE_GID}};
+	char text[16];
+
+	for (unsigned i = 0; i < o->n_control_grants; i++) {
+		const struct control_grant *g = &o->control_grants[i];
+
+		(void)snprintf(text, sizeof text, "%u", g->id);
+		add_option(w, ids[g->operate][g->group], text);
+	}
+	(void)snprintf(text, sizeof text, "%04o", (unsigned)o->socket_mode);
+	add_option(w, OPT_SOCKET_MODE, o->socket_mode >= 0 ? text : NULL);
+	add_option(w, OPT_SOCKET_OWNER, o->socket_owner);
+}
+
+static void add_socket(struct words *w, const char *socket)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (!socket)
+		return;
+	if (strcmp(socket, "none") != 0 && path_absolute(socket, &path) < 0)
+		w->failed = true;
+	else
+		add_option(w, OPT_CONTROL_SOCKET, path ? path : socket);
+}
+
 static void add_up(struct words *w, const struct options *o)
 {
 	static const char *const when[] = {"auto", "always", "never"};
@@ -59,6 +89,9 @@ static void add_up(struct words *w, const struct options *o)
 	add_option(w, OPT_DIR, o->apps_dir);
 	add_option(w, OPT_CONFIG, o->config);
 	add_option(w, OPT_LOG, o->log);
+	add_socket(w, o->control_socket);
+	add_option(w, OPT_LISTEN, o->listen);
+	add_option(w, OPT_TOKEN_FILE, o->token_file);
 	add_option(w, OPT_COLOR, when[o->color]);
 }
 
@@ -94,6 +127,7 @@ char **cli_words(const struct options *o, enum run_mode mode, const char *progra
 			bind = NULL;
 		add_taken(&w, bind);
 	}
+	add_control(&w, o);
 	if (mode == MODE_UP)
 		add_up(&w, o);
 	else

@@ -31,6 +31,12 @@ enum color_mode {
 	COLOR_NEVER,
 };
 
+/* Who else than root and the supervisor's user may ask or tell by the control socket. */
+struct control_grant {
+	uint32_t id; /* of a user, or of a group */
+	bool group, operate;
+};
+
 struct options {
 	enum run_mode mode;
 	const char *driver;	    /* its name, never an alias; default "simple" */
@@ -46,8 +52,14 @@ struct options {
 	char *log_file;		    /* of `up`; absolute, owned */
 	const char *log;	    /* "syslog", "syslog:SOCKET", or NULL = standard output */
 	const char *log_app;	    /* lines name this app too; NULL = no app */
-	const char *control_socket; /* -s; NULL = none */
-	const char *against;	    /* of `check`; NULL = none */
+	const char *control_socket; /* -s; "none" = nothing is served; NULL = in app_dir */
+	const char *listen;	    /* "127.0.0.1:8080", "[::1]:0"; NULL = no TCP */
+	char *token_file;	    /* for TCP; absolute, owned; NULL = none */
+	struct control_grant control_grants[LIMIT_CONTROL_GRANTS];
+	unsigned n_control_grants;
+	int socket_mode;	  /* of the control socket; -1 = 0600, or 0666 with grants */
+	const char *socket_owner; /* "USER", "USER:GROUP", ":GROUP"; NULL = as it is made */
+	const char *against;	  /* of `check`; NULL = none */
 	bool oneshot;
 	bool exit_when_done;   /* leave when nothing runs and nothing will */
 	unsigned start_number; /* from 1 */

@@ -1,0 +1,392 @@
+/* /v1/dynos: what runs and why not, and what can be done to it. */
+#include "control/private.h"
+
+#include "base/fd.h"
+#include "base/parse.h"
+#include "model/validate.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* Ages and use of memory may be so old; what is wrong sooner is known by the recorder's next id. */
+#define DYNOS_AGE (100 * NSEC_PER_MSEC)
+
+const char *health_text(enum health h)
+{
+	static const char *const texts[HEALTH_MAX] = {
+		[HEALTH_NONE] = "none",
+		[HEALTH_WAITING] = "waiting",
+		[HEALTH_OK] = "ok",
+		[HEALTH_FAILING] = "failing",
+	};
+
+	return h < HEALTH_MAX ? texts[h] : "none";
+}
+
+static void view_life(struct strbuf *b, const struct dyno_view *v, uint64_t now)
+{
+	view_member_known(b, "pid", (uint64_t)v->pid, 0);
+	view_member_text(b, "address", v->port ? "127.0.0.1" : NULL);
+	view_member_known(b, "port", v->port, 0);
+	view_member_known(b, "version", (uint64_t)v->version, 0);
+	if (v->started)
+		view_member_seconds(b, "uptime", now > v->started ? now - v->started : 0);
+	else
+		view_member_text(b, "uptime", NULL);
+}
+
+void view_dyno(struct control *c, struct strbuf *b, const struct dyno_view *v, uint64_t now)
+{
+	static const char *const desired[] = {
+		[DESIRED_RUN] = "run",
+		[DESIRED_REST] = "rest",
+		[DESIRED_RETIRE] = "retire",
+	};
+	const struct dyno *d = v->dyno;
+
+	view_raw(b, "{");
+	view_member_text(b, "name", v->name);
+	view_member_text(b, "type", d->type);
+	view_member_u64(b, "instance", d->instance);
+	view_member_u64(b, "id", d->id);
+	view_member_u64(b, "generation", d->generation);
+	view_member_text(b, "state", dyno_state_text(d->state));
+	view_member_text(b, "desired", desired[d->desired]);
+	view_member_text(b, "why", v->why);
+	view_life(b, v, now);
+	view_member_stamp(b, "since", control_wall(c, v->since));
+	view_member_u64(b, "restarts", d->restarts);
+	view_member_u64(b, "failures", d->failures);
+	if (v->retry_at)
+		view_member_seconds(b, "retry_in", v->retry_at > now ? v->retry_at - now : 0);
+	else
+		view_member_text(b, "retry_in", NULL);
+	view_member_bool(b, "stopped_by_operator", v->stopped_by_operator);
+	view_member_bool(b, "gave_up", d->gave_up);
+	view_member_text(b, "health", health_text(v->health));
+	view_member_exit(b, "last_exit", &d->last_exit, control_wall(c, v->ended_at));
+	view_member_known(b, "memory", v->memory, UINT64_MAX);
+	if (v->cpu != UINT64_MAX)
+		view_member_seconds(b, "cpu", v->cpu);
+	else
+		view_member_text(b, "cpu", NULL);
+	view_end(b, '}');
+}
+
+/* Whether a pattern means anything at all: a type may have no dyno now. */
+static bool fits_any(struct control *c, const char *pattern)
+{
+	size_t n = operate_dynos(c->s);
+
+	for (size_t i = 0; i < n; i++) {
+		struct dyno_view v;
+
+		operate_dyno(c->s, i, &v);
+		if (operate_matches(pattern, v.dyno))
+			return true;
+	}
+	n = operate_types(c->s);
+	if (strcmp(pattern, "*") == 0 || strcmp(pattern, "all") == 0)
+		return true;
+	for (size_t i = 0; i < n; i++) {
+		struct type_view t;
+		char name[LIMIT_TYPE_NAME + 3];
+
+		operate_type(c->s, i, &t);
+		(void)snprintf(name, sizeof name, "%.*s.1", LIMIT_TYPE_NAME, t.name);
+		if (strcmp(pattern, t.name) == 0 || fnmatch(pattern, t.name, 0) == 0 ||
+			(strchr("*?]", pattern[strlen(pattern) - 1]) &&
+				fnmatch(pattern, name, 0) == 0))
+			return true;
+	}
+	return false;
+}
+
+static void unknown_name(struct control *c, const char *pattern, struct answer *a)
+{
+	const char *names[LIMIT_TYPES];
+	size_t n = operate_types(c->s), type = strcspn(pattern, ".");
+	char shown[100], word[LIMIT_TYPE_NAME + 1];
+
+	n = n < ARRAY_SIZE(names) ? n : ARRAY_SIZE(names);
+	for (size_t i = 0; i < n; i++) {
+		struct type_view t;
+
+		operate_type(c->s, i, &t);
+		names[i] = t.name;
+	}
+	(void)snprintf(word, sizeof word, "%.*s", (int)(type < sizeof word ? type : 0), pattern);
+	const char *near = nearest_name(word, names, n);
+	str_printable(pattern, strlen(pattern), shown, sizeof shown);
+	if (near && strcmp(near, word) != 0)
+		answer_error(
+			a, 404, "no dyno or type fits \"%s\"; did you mean \"%s\"?", shown, near);
+	else
+		answer_error(a, 404, "no dyno or type fits \"%s\"", shown);
+}
+
+static bool check_names(struct control *c, char *const *names, size_t n, struct answer *a)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!*names[i] || !fits_any(c, names[i])) {
+			unknown_name(c, names[i], a);
+			return false;
+		}
+	return true;
+}
+
+static bool fits_one_of(const struct dyno *d, char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (operate_matches(names[i], d))
+			return true;
+	return n == 0;
+}
+
+static void write_dynos(struct control *c, struct strbuf *b, char *const *names, size_t n_names)
+{
+	size_t n = operate_dynos(c->s);
+	uint64_t now = clock_now();
+
+	view_raw(b, "[");
+	for (size_t i = 0; i < n; i++) {
+		struct dyno_view v;
+
+		operate_dyno(c->s, i, &v);
+		if (fits_one_of(v.dyno, names, n_names))
+			view_dyno(c, b, &v, now);
+	}
+	view_end(b, ']');
+	view_finish(b);
+}
+
+/* The whole list is asked for again and again: made once for all that ask until something happens,
+ * and for a tenth of a second at most. */
+static void get_all(struct control *c, struct answer *a)
+{
+	uint64_t id = recorder_next(operate_recorder(c->s)), now = clock_now();
+
+	if (!c->dynos || c->dynos_id != id || now >= c->dynos_until) {
+		c->dynos = page_unref(c->dynos);
+		struct strbuf *b = answer_body(a, 200, ANSWER_JSON);
+		if (!b)
+			return;
+		write_dynos(c, b, NULL, 0);
+		c->dynos = page_ref(a->page);
+		c->dynos_id = id;
+		c->dynos_until = now + DYNOS_AGE;
+		return;
+	}
+	a->status = 200;
+	a->type = ANSWER_JSON;
+	a->page = page_ref(c->dynos);
+}
+
+size_t request_names(const struct request *r, char *ret_names[LIMIT_CONTROL_PARAMS])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->n_params; i++)
+		if (strcmp(r->params[i].name, "name") == 0)
+			memcpy(&ret_names[n++], &r->params[i].value, sizeof *ret_names);
+	return n;
+}
+
+void get_dynos(struct control *c, const struct request *r, struct answer *a)
+{
+	char *names[LIMIT_CONTROL_PARAMS];
+	size_t n = request_names(r, names);
+
+	if (n == 0) {
+		get_all(c, a);
+		return;
+	}
+	if (!check_names(c, names, n, a))
+		return;
+	struct strbuf *b = answer_body(a, 200, ANSWER_JSON);
+	if (b)
+		write_dynos(c, b, names, n);
+}
+
+/* ---- to do ---- */
+
+/* The names of the dynos that fit, each once, behind those that are in the list already. */
+static int add_fitting(struct control *c, const struct view_list *names, struct view_list *to)
+{
+	size_t n = operate_dynos(c->s), cap = to->n;
+
+	for (size_t i = 0; i < n; i++) {
+		struct dyno_view v;
+		bool there = false;
+
+		operate_dyno(c->s, i, &v);
+		if (!fits_one_of(v.dyno, names->list, names->n))
+			continue;
+		/* An old and a new one of a name stand near each other. */
+		for (size_t k = to->n; k > 0 && !there; k--)
+			there = strcmp(to->list[k - 1], v.name) == 0;
+		if (there)
+			continue;
+		if (mem_grow(&to->list, &cap, to->n + 1, LIMIT_DYNOS * 2, sizeof *to->list) < 0)
+			return -ENOMEM;
+		to->list[to->n] = strdup(v.name);
+		if (!to->list[to->n])
+			return -ENOMEM;
+		to->n++;
+	}
+	return 0;
+}
+
+/* Patterns that fit a dyno in common must not do it twice: then each dyno by its own name. */
+static bool overlap(struct control *c, const struct view_list *names)
+{
+	size_t n = names->n > 1 ? operate_dynos(c->s) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct dyno_view v;
+		unsigned fit = 0;
+
+		operate_dyno(c->s, i, &v);
+		for (size_t k = 0; k < names->n; k++)
+			fit += operate_matches(names->list[k], v.dyno);
+		if (fit > 1)
+			return true;
+	}
+	return false;
+}
+
+static void answer_done_to(struct answer *a, const struct view_list *dynos, uint64_t event)
+{
+	struct strbuf *b = answer_body(a, 200, ANSWER_JSON);
+
+	if (!b)
+		return;
+	view_raw(b, "{");
+	view_member(b, "dynos");
+	view_raw(b, "[");
+	for (size_t i = 0; i < dynos->n; i++) {
+		view_text(b, dynos->list[i]);
+		view_raw(b, ",");
+	}
+	view_end(b, ']');
+	view_member_u64(b, "event", event);
+	view_end(b, '}');
+	view_finish(b);
+}
+
+static void do_to(struct control *c, const struct request *r, struct answer *a, enum operation what,
+	const struct view_list *names, int signo)
+{
+	HSUP_CLEANUP(view_list_done) struct view_list dynos = {0};
+	uint64_t event = recorder_next(operate_recorder(c->s));
+	struct err err = {0};
+	size_t n;
+
+	if (!names->n) {
+		answer_error(a, 400, "the body names no dynos: {\"names\": [\"web.*\"]}");
+		return;
+	}
+	if (!check_names(c, names->list, names->n, a))
+		return;
+	int k = add_fitting(c, names, &dynos);
+	const struct view_list *each = overlap(c, names) ? &dynos : names;
+	for (size_t i = 0; k == 0 && i < each->n; i++)
+		k = operate_do(c->s, what, each->list[i], signo, &r->asker, &n, &err);
+	/* A start may have made some. */
+	if (k == 0)
+		k = add_fitting(c, names, &dynos);
+	if (k < 0)
+		answer_failed(a, k, &err);
+	else
+		answer_done_to(a, &dynos, event);
+}
+
+static void do_what_body_says(
+	struct control *c, const struct request *r, struct answer *a, enum operation what)
+{
+	HSUP_CLEANUP(view_list_done) struct view_list names = {0};
+	const struct view_field fields[] = {{"names", VIEW_TEXTS, &names}};
+	struct err err = {0};
+
+	if (view_read(r->body, r->body_len, fields, ARRAY_SIZE(fields), &err) < 0)
+		answer_error(a, 400, "%s", err.text);
+	else
+		do_to(c, r, a, what, &names, 0);
+}
+
+void post_start(struct control *c, const struct request *r, struct answer *a)
+{
+	do_what_body_says(c, r, a, OPERATE_START);
+}
+
+void post_stop(struct control *c, const struct request *r, struct answer *a)
+{
+	do_what_body_says(c, r, a, OPERATE_STOP);
+}
+
+void post_restart(struct control *c, const struct request *r, struct answer *a)
+{
+	do_what_body_says(c, r, a, OPERATE_RESTART);
+}
+
+void post_roll(struct control *c, const struct request *r, struct answer *a)
+{
+	do_what_body_says(c, r, a, OPERATE_ROLL);
+}
+
+void post_signal(struct control *c, const struct request *r, struct answer *a)
+{
+	HSUP_CLEANUP(view_list_done) struct view_list names = {0};
+	_cleanup_free_ char *text = NULL;
+	const struct view_field fields[] = {
+		{"names", VIEW_TEXTS, &names}, {"signal", VIEW_TEXT, &text}};
+	struct err err = {0};
+	char shown[40];
+
+	if (view_read(r->body, r->body_len, fields, ARRAY_SIZE(fields), &err) < 0) {
+		answer_error(a, 400, "%s", err.text);
+		return;
+	}
+	int signo = text ? parse_signal(text) : -EINVAL;
+	if (signo < 0)
+		answer_error(a, text ? 422 : 400, "\"signal\" must be a signal, as \"HUP\", not %s",
+			text ? str_printable(text, strlen(text), shown, sizeof shown) : "missing");
+	else
+		do_to(c, r, a, OPERATE_SIGNAL, &names, signo);
+}
+
+void post_stdin(struct control *c, const struct request *r, struct answer *a)
+{
+	struct err err = {0};
+	size_t written = 0;
+
+	_cleanup_close_ int fd = operate_stdin(c->s, r->segments[2], &r->asker, &err);
+	if (fd < 0) {
+		answer_failed(a, fd, &err);
+		return;
+	}
+	while (written < r->body_len) {
+		ssize_t n = write(fd, r->body + written, r->body_len - written);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		/* Full: the client asks again with what is left. */
+		if (n < 0 && errno == EAGAIN)
+			break;
+		if (n < 0) {
+			(void)err_errno(&err, -errno, "standard input of %s", r->segments[2]);
+			answer_failed(a, -EBUSY, &err);
+			return;
+		}
+		written += (size_t)n;
+	}
+	struct strbuf *b = answer_body(a, 200, ANSWER_JSON);
+	if (!b)
+		return;
+	view_raw(b, "{");
+	view_member_u64(b, "written", written);
+	view_end(b, '}');
+	view_finish(b);
+}
