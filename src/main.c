@@ -221,6 +221,8 @@ int main(int argc, char **argv)
 
 	log_open("hsup", LOG_LEVEL_INFO);
 	tell_drivers();
+	if (launcher)
+		cli_set_supervisor();
 	int r = cli_parse(argc, argv, &options, &command, &code);
 	if (r != EXIT_OK)
 		return r;

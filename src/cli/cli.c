@@ -11,10 +11,8 @@
 struct call {
 	struct options *o;
 	const struct command *command;
-	uint64_t given; /* a bit for each option id */
+	option_set given;
 };
-
-_Static_assert(OPT_MAX <= 64, "a bit of `given` for every option");
 
 HSUP_PRINTF(2, 0)
 static void say(const struct command *c, const char *fmt, va_list ap, bool see_help)
@@ -75,7 +73,7 @@ int need_control_dir(const struct command *c, const struct options *o)
 
 static bool given(const struct call *c, enum option_id id)
 {
-	return c->given & UINT64_C(1) << id;
+	return c->given & OPTION_BIT(id);
 }
 
 static int find_command(struct call *c, const char *name)
@@ -105,6 +103,14 @@ static int flush_output(const struct command *c)
 
 static int do_it(struct call *c, int n_operands, char **operands, int *ret_code)
 {
+	if (c->command == &command_start && start_asks(c->o, n_operands)) {
+		(void)signal(SIGPIPE, SIG_DFL);
+		*ret_code = start_ask(c->o, n_operands, operands);
+		int said = flush_output(c->command);
+		*ret_code = *ret_code != EXIT_OK ? *ret_code : said;
+		c->command = &command_help; /* what has run: nothing is to be launched */
+		return EXIT_OK;
+	}
 	if (c->command->launches) {
 		struct err err;
 
@@ -170,6 +176,7 @@ int cli_parse(
 	*o = (struct options){
 		.driver = driver ? driver->name : NULL,
 		.start_number = 1,
+		.ask = {.lines = OPTIONS_NO_LINES},
 		.watchdog = LIMIT_SILENCE,
 		.timeout = OPTIONS_NO_TIMEOUT,
 		.socket_mode = -1,

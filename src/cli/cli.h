@@ -12,6 +12,8 @@ enum {
 	EXIT_OK = 0,
 	EXIT_REFUSED = 1, /* a release or request was refused, or something failed */
 	EXIT_USAGE = 2,
+	EXIT_NOT_RUNNING = 3, /* of ps, wait: some dynos that were named are not up */
+	EXIT_UNREACHED = 4,   /* a name is unknown, or no hsup answers */
 };
 
 enum option_id {
@@ -32,6 +34,20 @@ enum option_id {
 	OPT_BIND,
 	OPT_COLOR,
 	OPT_VERBOSE,
+	OPT_FOLLOW,
+	OPT_LINES,
+	OPT_DYNO,
+	OPT_STREAM,
+	OPT_SINCE,
+	OPT_FORMAT,
+	OPT_REOPEN,
+	OPT_JSON,
+	OPT_WATCH,
+	OPT_FROM,
+	OPT_SECRETS,
+	OPT_ROLLING,
+	OPT_NOW,
+	OPT_NO_WAIT,
 	OPT_AGAINST,
 	OPT_DIR,
 	OPT_CONFIG,
@@ -58,6 +74,16 @@ enum option_id {
 	OPT_MAX,
 };
 
+/* What its operands name, of an hsup that runs: for completion. */
+enum names {
+	NAMES_NONE,
+	NAMES_DYNOS,
+	NAMES_TYPES,
+	NAMES_APPS, /* of the daemon */
+	NAMES_RELEASES,
+	NAMES_SIGNAL, /* a signal, then dynos */
+};
+
 struct command {
 	const char *name;
 	const char *operands; /* "[--] COMMAND..." for the usage line; "" = none */
@@ -70,6 +96,7 @@ struct command {
 	bool hidden;	      /* not in the help */
 	bool launches;	      /* main.c hands it to the launcher: run, start, build */
 	enum run_mode mode;   /* of a command that launches */
+	enum names names;
 	/* Checks operands and fills options in; for commands that do not launch: does the work.
 	 * Returns an exit code; EXIT_OK for a command that launches means: go on. */
 	int (*run)(struct options *o, int n_operands, char **operands);
@@ -110,3 +137,6 @@ struct cli_driver_name {
 	const char *name, *alias, *summary; /* alias may be NULL */
 };
 void cli_set_drivers(const struct cli_driver_name *drivers, size_t n);
+
+/* This process was started by the launcher, to be the supervisor: it asks nobody. */
+void cli_set_supervisor(void);

@@ -2,9 +2,11 @@
  * file names belong. */
 #include "cli/private.h"
 
+#include "base/parse.h"
+
 #include <stdio.h>
 
-static void offer(const char *prefix, const char *word, const char *help)
+void offer(const char *prefix, const char *word, const char *help)
 {
 	if (strncmp(word, prefix, strlen(prefix)) == 0)
 		(void)printf("%s\t%s\n", word, help);
@@ -32,8 +34,23 @@ static void offer_options(const struct command *c, const char *prefix)
 	}
 }
 
-static void offer_values(const struct option_record *rec, const char *prefix)
+static void offer_list(const char *const *names, const char *prefix, const char *help)
 {
+	for (size_t i = 0; names[i]; i++)
+		offer(prefix, names[i], help);
+}
+
+struct place {				   /* where in a command line the last word stands */
+	struct options *options;	   /* what the words in front say */
+	const struct command *command;	   /* NULL: in front of it */
+	const struct option_record *value; /* whose value it is */
+	int operands;			   /* in front of it */
+	bool file;			   /* only the shell can know */
+};
+
+static void offer_values(const struct place *at, const char *prefix)
+{
+	const struct option_record *rec = at->value;
 	const struct cli_driver_name *d;
 
 	switch (rec->complete) {
@@ -42,8 +59,17 @@ static void offer_values(const struct option_record *rec, const char *prefix)
 			offer(prefix, d->name, d->summary);
 		break;
 	case COMPLETE_COLOR:
-		for (size_t i = 0; color_names[i]; i++)
-			offer(prefix, color_names[i], "when to write in colours");
+		offer_list(color_names, prefix, "when to write in colours");
+		break;
+	case COMPLETE_STREAM:
+		offer_list(stream_names, prefix, "which lines");
+		break;
+	case COMPLETE_FORMAT:
+		offer_list(format_names, prefix, "how they look");
+		break;
+	case COMPLETE_DYNO:
+		if (at->command)
+			offer_live(at->options, at->command, NAMES_DYNOS, prefix);
 		break;
 	case COMPLETE_NONE:
 		break;
@@ -67,17 +93,23 @@ static const struct option_record *wants_value(const char *word)
 	return NULL;
 }
 
-struct place {				   /* where in a command line the last word stands */
-	const struct command *command;	   /* NULL: in front of it */
-	const struct option_record *value; /* whose value it is */
-	bool file;			   /* only the shell can know */
-};
+/* Which hsup to ask is said by options, too. */
+static void note_value(struct place *at, const char *word)
+{
+	struct err err;
+
+	if (options_apply(at->options, at->value->id, at->value->name, word, &err) < 0)
+		return; /* then there is nobody to ask: it shows when the line is run */
+}
 
 static void step(struct place *at, const char *word)
 {
 	if (at->value) {
 		/* bash takes "--color=never" apart into three words. */
-		at->value = strcmp(word, "=") == 0 ? at->value : NULL;
+		if (strcmp(word, "=") == 0)
+			return;
+		note_value(at, word);
+		at->value = NULL;
 		return;
 	}
 	at->value = wants_value(word);
@@ -85,17 +117,37 @@ static void step(struct place *at, const char *word)
 		at->file = at->file || word[0] != '-';
 	if (strcmp(word, "--") == 0)
 		at->file = true;
+	if (at->command && word[0] != '-')
+		at->operands++;
 	if (!at->command && word[0] != '-') {
 		at->command = command_find(word);
 		at->file = !at->command;
 	}
 }
 
+static void offer_operand(const struct place *at, const char *prefix)
+{
+	enum names names = at->command ? at->command->names : NAMES_NONE;
+	char word[16];
+
+	if (!at->command || at->command == &command_help) {
+		offer_commands(prefix);
+	} else if (names == NAMES_SIGNAL && at->operands == 0) {
+		for (int signo = 1; signo < 32; signo++) {
+			(void)snprintf(word, sizeof word, "%s", signal_name(signo));
+			if (word[0] != '?')
+				offer(prefix, word, "a signal");
+		}
+	} else if (names != NAMES_NONE) {
+		offer_live(at->options, at->command, names == NAMES_SIGNAL ? NAMES_DYNOS : names,
+			prefix);
+	}
+}
+
 static int run(struct options *o, int n, char **words)
 {
-	struct place at = {0};
+	struct place at = {.options = o};
 
-	(void)o;
 	if (n == 0)
 		return EXIT_OK;
 	for (int i = 0; i < n - 1 && !at.file; i++)
@@ -105,11 +157,11 @@ static int run(struct options *o, int n, char **words)
 	if (at.file)
 		return EXIT_OK;
 	if (at.value)
-		offer_values(at.value, strcmp(last, "=") == 0 ? "" : last);
+		offer_values(&at, strcmp(last, "=") == 0 ? "" : last);
 	else if (last[0] == '-')
 		offer_options(at.command, last);
-	else if (!at.command || at.command == &command_help)
-		offer_commands(last);
+	else
+		offer_operand(&at, last);
 	return EXIT_OK;
 }
 

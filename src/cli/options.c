@@ -9,6 +9,8 @@
 #include <stdio.h>
 
 const char *const color_names[] = {"auto", "always", "never", NULL};
+const char *const stream_names[] = {"out", "err", "system", NULL};
+const char *const format_names[] = {"heroku", "json", "raw", NULL};
 
 #define SHOWN 120
 
@@ -145,6 +147,42 @@ static int apply_log_app(struct options *o, const char *option, const char *valu
 	return 0;
 }
 
+static int apply_one_of(const char *const *names, const char *option, const char *value,
+	const char **ret, struct err *err)
+{
+	char shown[SHOWN];
+
+	for (size_t i = 0; names[i]; i++)
+		if (strcmp(names[i], value) == 0) {
+			*ret = names[i];
+			return 0;
+		}
+	return err_set(err, -EINVAL, "option '%s' must be %s, %s or %s, not '%s'", option, names[0],
+		names[1], names[2], show(value, shown));
+}
+
+static int apply_dyno(struct options *o, const char *value, struct err *err)
+{
+	struct ask *ask = &o->ask;
+	char **grown = reallocarray(ask->dynos, ask->n_dynos + 1, sizeof *grown);
+
+	if (!grown)
+		return err_errno(err, -ENOMEM, "option '--dyno'");
+	ask->dynos = grown;
+	memcpy(&grown[ask->n_dynos++], &value, sizeof value);
+	return 0;
+}
+
+static int apply_from(struct options *o, const char *option, const char *value, struct err *err)
+{
+	char shown[SHOWN];
+
+	if (parse_u64(value, INT64_MAX, &o->ask.from) < 0 || o->ask.from == 0)
+		return err_set(err, -EINVAL, "option '%s' must be the id of an event, not '%s'",
+			option, show(value, shown));
+	return 0;
+}
+
 static int apply_flag(struct options *o, enum option_id id)
 {
 	bool *const flags[OPT_MAX] = {
@@ -157,6 +195,14 @@ static int apply_flag(struct options *o, enum option_id id)
 		[OPT_KILL] = &o->kill,
 		[OPT_NO_START] = &o->no_start,
 		[OPT_USER_UNIT] = &o->user,
+		[OPT_FOLLOW] = &o->ask.follow,
+		[OPT_REOPEN] = &o->ask.reopen,
+		[OPT_JSON] = &o->ask.json,
+		[OPT_WATCH] = &o->ask.watch,
+		[OPT_SECRETS] = &o->ask.secrets,
+		[OPT_ROLLING] = &o->ask.rolling,
+		[OPT_NOW] = &o->ask.now,
+		[OPT_NO_WAIT] = &o->ask.no_wait,
 	};
 
 	if (flags[id])
@@ -221,6 +267,19 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 	case OPT_AGAINST:
 		o->against = value;
 		return 0;
+	case OPT_LINES:
+		return apply_number(option, value, 0, OPTIONS_LINES_MAX, &o->ask.lines, err);
+	case OPT_DYNO:
+		return apply_dyno(o, value, err);
+	case OPT_STREAM:
+		return apply_one_of(stream_names, option, value, &o->ask.stream, err);
+	case OPT_FORMAT:
+		return apply_one_of(format_names, option, value, &o->ask.format, err);
+	case OPT_SINCE:
+		o->ask.since = value;
+		return 0;
+	case OPT_FROM:
+		return apply_from(o, option, value, err);
 	case OPT_ONESHOT:
 	case OPT_EXIT_WHEN_DONE:
 	case OPT_VERBOSE:
@@ -230,6 +289,14 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 	case OPT_KILL:
 	case OPT_NO_START:
 	case OPT_USER_UNIT:
+	case OPT_FOLLOW:
+	case OPT_REOPEN:
+	case OPT_JSON:
+	case OPT_WATCH:
+	case OPT_SECRETS:
+	case OPT_ROLLING:
+	case OPT_NOW:
+	case OPT_NO_WAIT:
 		return apply_flag(o, id);
 	case OPT_LISTEN:
 	case OPT_TOKEN_FILE:
@@ -256,6 +323,7 @@ void cli_options_done(struct options *o)
 	}
 	free(o->binds);
 	free(o->overrides);
+	free(o->ask.dynos);
 	free(o->control_dir);
 	free(o->state_dir);
 	free(o->runtime_dir);

@@ -128,7 +128,7 @@ static int bad_option(const struct parser *p, int said, const char *word)
 	return usage_error(p->command, "unknown option '%s'", shown);
 }
 
-static int apply(const struct parser *p, struct options *o, int got, uint64_t *given)
+static int apply(const struct parser *p, struct options *o, int got, option_set *given)
 {
 	const struct option_record *rec = record_of(got);
 	char shown[SHOWN];
@@ -140,13 +140,13 @@ static int apply(const struct parser *p, struct options *o, int got, uint64_t *g
 		(void)snprintf(shown, sizeof shown, "--%s", rec->name);
 	else
 		(void)snprintf(shown, sizeof shown, "-%c", rec->letter);
-	*given |= UINT64_C(1) << rec->id;
+	*given |= OPTION_BIT(rec->id);
 	int r = options_apply(o, rec->id, shown, optarg, &err);
 	return r < 0 ? options_error(p->command, r, &err) : EXIT_OK;
 }
 
 int parse_options(struct options *o, const struct command *c, int argc, char **argv,
-	uint64_t *given, int *ret_at)
+	option_set *given, int *ret_at)
 {
 	struct parser p = {.command = c};
 	int got, r = EXIT_OK;

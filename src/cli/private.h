@@ -10,7 +10,15 @@ enum complete_kind {
 	COMPLETE_NONE, /* the shell's own: file names */
 	COMPLETE_DRIVER,
 	COMPLETE_COLOR,
+	COMPLETE_STREAM,
+	COMPLETE_FORMAT,
+	COMPLETE_DYNO,
 };
+
+/* A bit for each option. */
+__extension__ typedef unsigned __int128 option_set;
+#define OPTION_BIT(id) ((option_set)1 << (id))
+_Static_assert(OPT_MAX <= 128, "a bit for every option");
 
 struct option_record {
 	enum option_id id;
@@ -23,8 +31,11 @@ struct option_record {
 
 /* ---- commands.c ---- */
 extern const struct command command_start, command_run, command_build, command_check, command_up,
-	command_down, command_deploy, command_upgrade, command_paths, command_boot, command_version,
-	command_help, command_complete;
+	command_down, command_deploy, command_upgrade, command_ps, command_logs, command_stop,
+	command_restart, command_scale, command_signal, command_releases, command_rollback,
+	command_events, command_config, command_wait, command_attach, command_diag,
+	command_shutdown, command_shell, command_paths, command_boot, command_version, command_help,
+	command_complete;
 
 const struct command *command_at(size_t index); /* NULL behind the last; hidden ones too */
 const struct command *command_find(const char *name);
@@ -69,6 +80,7 @@ int options_apply(struct options *o, enum option_id id, const char *shown, const
 	struct err *err) HSUP_MUST_CHECK;
 
 extern const char *const color_names[]; /* in the order of enum color_mode, NULL-terminated */
+extern const char *const stream_names[], *const format_names[]; /* NULL-terminated */
 
 /* ---- options_paths.c ---- */
 /* Puts the absolute form of value in the place of *path. */
@@ -93,7 +105,7 @@ int options_complete_paths(
  * NULL, else those of c. Notes them in *o and a bit for each in *given; *ret_at is the first
  * operand. EXIT_OK, or another exit code after a line on standard error. */
 int parse_options(struct options *o, const struct command *c, int argc, char **argv,
-	uint64_t *given, int *ret_at) HSUP_MUST_CHECK;
+	option_set *given, int *ret_at) HSUP_MUST_CHECK;
 
 /* ---- load.c ---- */
 /* The bytes of a file, "-" = standard input; the caller's. Negative errno after a line on standard
@@ -121,6 +133,16 @@ int options_error(const struct command *c, int r, const struct err *err);
 
 /* For commands that work on a control directory: EXIT_OK, or the usage error that names it. */
 int need_control_dir(const struct command *c, const struct options *o);
+
+/* ---- start.c ---- */
+/* Whether `start NAME...` is for an hsup that runs already, and not to start one. */
+bool start_asks(struct options *o, int n_operands);
+int start_ask(struct options *o, int n_operands, char **operands);
+
+/* ---- complete_live.c ---- */
+/* Words that an hsup that runs can tell: nothing when none answers at once. */
+void offer_live(struct options *o, const struct command *c, enum names names, const char *prefix);
+void offer(const char *prefix, const char *word, const char *help);
 
 /* ---- help.c ---- */
 void help_overview(void);

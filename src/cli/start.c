@@ -1,13 +1,14 @@
-#include "cli/private.h"
+#include "cli/held.h"
+#include "cli/operate.h"
 
 #include <errno.h>
 
-static const enum option_id takes[] = {OPT_CONTROL_DIR, OPT_DRIVER, OPT_APP, OPT_ONESHOT,
-	OPT_EXIT_WHEN_DONE, OPT_START_NUMBER, OPT_WATCHDOG, OPT_DIE_WITH_LAUNCHER, OPT_USER,
-	OPT_DYNO_USER, OPT_DYNO_IDS, OPT_ALLOW_ROOT_DYNOS, OPT_BIND, OPT_STATE_DIR, OPT_RUNTIME_DIR,
-	OPT_LOG_APP, OPT_CONTROL_SOCKET, OPT_LISTEN, OPT_TOKEN_FILE, OPT_OPERATE_UID,
-	OPT_OPERATE_GID, OPT_WATCH_UID, OPT_WATCH_GID, OPT_SOCKET_MODE, OPT_SOCKET_OWNER, OPT_COLOR,
-	OPT_VERBOSE, 0};
+static const enum option_id takes[] = {OPT_CONTROL_DIR, OPT_NO_WAIT, OPT_TIMEOUT, OPT_DIR,
+	OPT_DRIVER, OPT_APP, OPT_ONESHOT, OPT_EXIT_WHEN_DONE, OPT_START_NUMBER, OPT_WATCHDOG,
+	OPT_DIE_WITH_LAUNCHER, OPT_USER, OPT_DYNO_USER, OPT_DYNO_IDS, OPT_ALLOW_ROOT_DYNOS,
+	OPT_BIND, OPT_STATE_DIR, OPT_RUNTIME_DIR, OPT_LOG_APP, OPT_CONTROL_SOCKET, OPT_LISTEN,
+	OPT_TOKEN_FILE, OPT_OPERATE_UID, OPT_OPERATE_GID, OPT_WATCH_UID, OPT_WATCH_GID,
+	OPT_SOCKET_MODE, OPT_SOCKET_OWNER, OPT_COLOR, OPT_VERBOSE, 0};
 
 static int add_override(struct options *o, const char *text)
 {
@@ -37,9 +38,42 @@ static int check_sum(const struct options *o)
 	return EXIT_OK;
 }
 
+static bool is_supervisor;
+
+void cli_set_supervisor(void)
+{
+	is_supervisor = true;
+}
+
+bool start_asks(struct options *o, int n_operands)
+{
+	const char *dir = getenv("HSUP_CONTROL_DIR");
+	struct err err;
+	pid_t pid;
+
+	if (is_supervisor || n_operands == 0)
+		return false;
+	if (!o->control_dir && dir && *dir && options_path(&o->control_dir, dir, &err) < 0)
+		return false;
+	return !o->control_dir || control_dir_holder(o->control_dir, &pid);
+}
+
+int start_ask(struct options *o, int n, char **operands)
+{
+	for (int i = 0; i < n; i++)
+		if (strchr(operands[i], '='))
+			return usage_error(&command_start, "hsup runs there already: how many of a "
+							   "type is said by 'hsup scale'");
+	return dynos_change(&command_start, o, n, operands, "/v1/dynos/start", AWAITED_UP);
+}
+
 static int run(struct options *o, int n_operands, char **operands)
 {
 	int r = need_control_dir(&command_start, o);
+
+	if (r == EXIT_OK && !is_supervisor && (o->ask.no_wait || o->timeout != OPTIONS_NO_TIMEOUT))
+		return usage_error(&command_start,
+			"'--no-wait' and '--timeout' are for dynos of an hsup that runs already");
 
 	if (r != EXIT_OK)
 		return r;
@@ -64,12 +98,21 @@ const struct command command_start = {
 		"of each, one when no number is given. INT or TERM stops all in order, a second\n"
 		"one at once.\n"
 		"\n"
+		"When hsup runs already for the control directory, or none is given, the operands\n"
+		"are NAMEs of dynos (web.1, web, 'web.*'; of the daemon shop/web.1, shop) that it "
+		"is\n"
+		"to start: those that were stopped, gave up, wait for their next try, or do not "
+		"start\n"
+		"by themselves. Waits until they are up, as 'hsup restart' does.\n"
+		"\n"
 		"Examples:\n"
 		"  hsup start -C /srv/shop\n"
 		"  hsup start -C /srv/shop web=2 worker\n"
-		"  hsup start -C /srv/shop --oneshot migrate\n",
+		"  hsup start -C /srv/shop --oneshot migrate\n"
+		"  hsup start -C /srv/shop worker.1\n",
 	.options = takes,
 	.launches = true,
 	.mode = MODE_START,
+	.names = NAMES_DYNOS,
 	.run = run,
 };

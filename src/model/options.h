@@ -25,6 +25,19 @@ static inline bool run_mode_lasts(enum run_mode mode)
 	return mode == MODE_START || mode == MODE_UP;
 }
 
+#define OPTIONS_NO_LINES  UINT_MAX
+#define OPTIONS_LINES_MAX 10000000
+
+/* What a command of the operator's was told, which asks an hsup that runs. */
+struct ask {
+	bool follow, json, watch, no_wait, secrets, rolling, reopen, now;
+	const char *stream, *since, *format; /* NULL = not given */
+	unsigned lines;			     /* OPTIONS_NO_LINES = none given */
+	uint64_t from;			     /* event id; 0 = none given */
+	char **dynos;			     /* names; the list is owned, they are not */
+	size_t n_dynos;
+};
+
 enum color_mode {
 	COLOR_AUTO, /* on a terminal, unless NO_COLOR is set or TERM=dumb */
 	COLOR_ALWAYS,
@@ -83,6 +96,7 @@ struct options {
 	size_t n_overrides;
 	char **command; /* of `run`: NULL-terminated; n_command words */
 	size_t n_command;
+	struct ask ask;
 	char **words; /* argv as it was parsed, owned; command points into it */
 };
 

@@ -1,0 +1,263 @@
+#include "cli/http.h"
+
+#include "base/fd.h"
+
+#include <curl/curl.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+
+#define ANSWER_BYTES ((size_t)64 << 20)
+#define USUAL_MS     30000
+
+static struct {
+	void *library;
+	__typeof__(&curl_global_init) global_init;
+	__typeof__(&curl_easy_init) easy_init;
+	__typeof__(&curl_easy_setopt) setopt;
+	__typeof__(&curl_easy_getinfo) getinfo;
+	__typeof__(&curl_easy_cleanup) cleanup;
+	__typeof__(&curl_slist_append) slist_append;
+	__typeof__(&curl_slist_free_all) slist_free_all;
+	__typeof__(&curl_multi_init) multi_init;
+	__typeof__(&curl_multi_cleanup) multi_cleanup;
+	__typeof__(&curl_multi_add_handle) add;
+	__typeof__(&curl_multi_remove_handle) remove;
+	__typeof__(&curl_multi_perform) perform;
+	__typeof__(&curl_multi_poll) poll;
+	__typeof__(&curl_multi_info_read) info_read;
+} curl;
+
+struct http {
+	CURLM *multi;
+	struct http_call *calls;
+};
+
+static int load(struct err *err)
+{
+	static const struct {
+		const char *name;
+		void *slot;
+	} wanted[] = {
+		{"curl_global_init", &curl.global_init},
+		{"curl_easy_init", &curl.easy_init},
+		{"curl_easy_setopt", &curl.setopt},
+		{"curl_easy_getinfo", &curl.getinfo},
+		{"curl_easy_cleanup", &curl.cleanup},
+		{"curl_slist_append", &curl.slist_append},
+		{"curl_slist_free_all", &curl.slist_free_all},
+		{"curl_multi_init", &curl.multi_init},
+		{"curl_multi_cleanup", &curl.multi_cleanup},
+		{"curl_multi_add_handle", &curl.add},
+		{"curl_multi_remove_handle", &curl.remove},
+		{"curl_multi_perform", &curl.perform},
+		{"curl_multi_poll", &curl.poll},
+		{"curl_multi_info_read", &curl.info_read},
+	};
+
+	if (curl.library)
+		return 0;
+	void *library = dlopen("libcurl.so.4", RTLD_LAZY | RTLD_LOCAL);
+	if (!library)
+		return err_set(err, -EOPNOTSUPP, "cannot ask hsup: %s", dlerror());
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		void *symbol = dlsym(library, wanted[i].name);
+
+		if (!symbol)
+			return err_set(err, -EOPNOTSUPP, "cannot ask hsup: libcurl has no %s",
+				wanted[i].name);
+		memcpy(wanted[i].slot, &symbol, sizeof symbol);
+	}
+	/* No TLS: its start is most of the cost. */
+	if (curl.global_init(CURL_GLOBAL_NOTHING) != CURLE_OK)
+		return err_set(err, -EOPNOTSUPP, "cannot ask hsup: libcurl does not start");
+	curl.library = library;
+	return 0;
+}
+
+int http_open(struct http **ret_http, struct err *err)
+{
+	int r = load(err);
+	if (r < 0)
+		return r;
+	struct http *h = calloc(1, sizeof *h);
+	CURLM *multi = h ? curl.multi_init() : NULL;
+	if (!multi) {
+		free(h);
+		return err_errno(err, -ENOMEM, "cannot ask hsup");
+	}
+	h->multi = multi;
+	*ret_http = h;
+	return 0;
+}
+
+struct http *http_free(struct http *h)
+{
+	if (h) {
+		(void)curl.multi_cleanup(h->multi);
+		free(h);
+	}
+	return NULL;
+}
+
+static size_t on_data(char *data, size_t size, size_t n, void *userdata)
+{
+	struct http_call *c = userdata;
+	size_t len = size * n;
+	int r;
+
+	(void)curl.getinfo(c->easy, CURLINFO_RESPONSE_CODE, &c->status);
+	if (c->data && c->status >= 200 && c->status < 300)
+		r = c->data(c->userdata, data, len);
+	else
+		r = strbuf_add(&c->answer, data, len);
+	return r == 0 ? len : 0;
+}
+
+/* An empty line ends the head. */
+static size_t on_header(char *line, size_t size, size_t n, void *userdata)
+{
+	struct http_call *c = userdata;
+
+	if (size * n <= 2 && (line[0] == '\r' || line[0] == '\n'))
+		c->begun = true;
+	return size * n;
+}
+
+static int set_up(struct http_call *c)
+{
+	char url[8192];
+	long ms = c->endless ? 0 : c->timeout_ms ? (long)c->timeout_ms : USUAL_MS;
+
+	if ((size_t)snprintf(url, sizeof url, "http://hsup%s", c->path) >= sizeof url)
+		return -E2BIG;
+	CURLcode r = curl.setopt(c->easy, CURLOPT_URL, url);
+	r |= curl.setopt(c->easy, CURLOPT_UNIX_SOCKET_PATH, c->socket);
+	r |= curl.setopt(c->easy, CURLOPT_CUSTOMREQUEST, c->method);
+	r |= curl.setopt(c->easy, CURLOPT_NOSIGNAL, 1L);
+	r |= curl.setopt(c->easy, CURLOPT_PROXY, "");
+	r |= curl.setopt(c->easy, CURLOPT_TIMEOUT_MS, ms);
+	r |= curl.setopt(c->easy, CURLOPT_WRITEFUNCTION, on_data);
+	r |= curl.setopt(c->easy, CURLOPT_WRITEDATA, c);
+	r |= curl.setopt(c->easy, CURLOPT_HEADERFUNCTION, on_header);
+	r |= curl.setopt(c->easy, CURLOPT_HEADERDATA, c);
+	r |= curl.setopt(c->easy, CURLOPT_PRIVATE, c);
+	if (c->body) {
+		struct curl_slist *list = curl.slist_append(NULL, "Content-Type: application/json");
+
+		c->headers = list;
+		/* It would wait a second for a "continue" before a large body. */
+		if (!list || !curl.slist_append(list, "Expect:"))
+			return -ENOMEM;
+		r |= curl.setopt(c->easy, CURLOPT_HTTPHEADER, list);
+		r |= curl.setopt(c->easy, CURLOPT_POSTFIELDS, c->body);
+		r |= curl.setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body_len);
+	}
+	return r == CURLE_OK ? 0 : -ENOMEM;
+}
+
+static void drop(struct http_call *c)
+{
+	if (c->easy)
+		curl.cleanup(c->easy);
+	if (c->headers)
+		curl.slist_free_all(c->headers);
+	c->easy = c->headers = NULL;
+}
+
+int http_begin(struct http *h, struct http_call *c, struct err *err)
+{
+	c->answer = STRBUF(ANSWER_BYTES);
+	c->begun = c->done = false;
+	c->status = 0;
+	c->code = CURLE_OK;
+	c->headers = NULL;
+	c->easy = curl.easy_init();
+	int r = c->easy ? set_up(c) : -ENOMEM;
+	if (r == 0 && curl.add(h->multi, c->easy) != CURLM_OK)
+		r = -ENOMEM;
+	if (r < 0) {
+		drop(c);
+		return err_errno(err, r, "cannot ask hsup");
+	}
+	c->next = h->calls;
+	h->calls = c;
+	return 0;
+}
+
+static void unlink_call(struct http *h, struct http_call *c)
+{
+	for (struct http_call **at = &h->calls; *at; at = &(*at)->next)
+		if (*at == c) {
+			*at = c->next;
+			return;
+		}
+}
+
+static void finish(struct http *h, CURL *easy, CURLcode code)
+{
+	struct http_call *c = NULL;
+
+	(void)curl.getinfo(easy, CURLINFO_PRIVATE, (char **)&c);
+	(void)curl.getinfo(easy, CURLINFO_RESPONSE_CODE, &c->status);
+	(void)curl.remove(h->multi, easy);
+	unlink_call(h, c);
+	drop(c);
+	c->code = (int)code;
+	c->done = true;
+}
+
+int http_step(struct http *h, int fd, int timeout_ms)
+{
+	struct curl_waitfd extra = {.fd = fd, .events = CURL_WAIT_POLLIN};
+	struct CURLMsg *message;
+	int running, left, ready;
+
+	(void)curl.perform(h->multi, &running);
+	/* What ended at once is told at once. */
+	bool ended = false;
+	for (int pass = 0; pass < 2; pass++) {
+		while ((message = curl.info_read(h->multi, &left)))
+			if (message->msg == CURLMSG_DONE) {
+				finish(h, message->easy_handle, message->data.result);
+				ended = true;
+			}
+		if (pass == 1 || ended)
+			break;
+		(void)curl.poll(h->multi, &extra, fd >= 0 ? 1 : 0, timeout_ms, &ready);
+		(void)curl.perform(h->multi, &running);
+	}
+	return fd >= 0 && extra.revents != 0;
+}
+
+void http_end(struct http *h, struct http_call *c)
+{
+	if (c->easy) {
+		(void)curl.remove(h->multi, c->easy);
+		unlink_call(h, c);
+	}
+	drop(c);
+	strbuf_done(&c->answer);
+}
+
+int http_do(struct http *h, struct http_call *c, struct err *err)
+{
+	int r = http_begin(h, c, err);
+
+	if (r < 0)
+		return r;
+	while (!c->done)
+		(void)http_step(h, -1, 1000);
+	return http_result(c, err);
+}
+
+void http_escape(struct strbuf *b, const char *text)
+{
+	for (; *text; text++) {
+		if ((*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
+			(*text >= '0' && *text <= '9') || strchr("-._~", *text))
+			(void)strbuf_add(b, text, 1);
+		else
+			(void)strbuf_printf(b, "%%%02X", (unsigned char)*text);
+	}
+}
