@@ -46,6 +46,7 @@ static void judge_ready(struct checker *c, bool good, const char *text)
 {
 	if (good) {
 		c->phase = PHASE_NONE; /* until it is told that it is up */
+		c->was_ready = true;
 		c->reason[0] = '\0';
 		let_linger(c);
 		c->events->ready(c->userdata);
@@ -239,7 +240,8 @@ void checker_begin(struct checker *c, int session)
 {
 	if (c->notify && session > 0)
 		notify_socket_listen(c->notify, session);
-	if (c->ready->kind == CHECK_NONE)
+	/* It may be about to end before it was known to have begun. */
+	if (c->ready->kind == CHECK_NONE || c->rests)
 		return;
 	c->phase = PHASE_READY;
 	if (c->ready->kind == CHECK_NOTIFY) {
@@ -268,6 +270,7 @@ void checker_up(struct checker *c, uint64_t since)
 	if (c->try != TRY_NONE)
 		checker_stop_try(c);
 	c->phase = PHASE_UP;
+	c->rests = false;
 	c->failed = 0;
 	if (c->healthy->kind == CHECK_NONE) {
 		let_linger(c);
@@ -287,6 +290,7 @@ void checker_up(struct checker *c, uint64_t since)
 
 void checker_rest(struct checker *c)
 {
+	c->rests = true;
 	c->phase = PHASE_NONE;
 	checker_disarm(c);
 	checker_stop_try(c);
@@ -300,5 +304,5 @@ enum checker_state checker_state(const struct checker *c, const char **ret_text)
 
 const char *checker_reason(const struct checker *c)
 {
-	return c->phase == PHASE_READY ? c->reason : "";
+	return c->was_ready ? "" : c->reason;
 }

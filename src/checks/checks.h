@@ -79,5 +79,6 @@ void checker_command_done(struct checker *c, bool good, const char *text);
 /* *ret_text: why, "" = nothing to say. Valid until the next call. */
 enum checker_state checker_state(const struct checker *c, const char **ret_text);
 
-/* What Ready is still waiting for, or "" (for "Error R10"). */
+/* Why it was not ready when last looked at, also when it rests now; "" = it was, or nothing is
+ * known. For "Error R10". */
 const char *checker_reason(const struct checker *c);

@@ -41,6 +41,8 @@ struct checker {
 	uint64_t pause;	 /* ns to the next try of Ready */
 	unsigned failed; /* tries of Healthy in a row */
 	unsigned port;
+	bool was_ready;
+	bool rests;
 	bool pinged;   /* WATCHDOG=1 since the last look */
 	bool command;  /* one is at work */
 	bool has_slot; /* is counted in all->n_busy */

@@ -1,6 +1,7 @@
 /* Carrying out what the engine decided. */
 #include "supervisor/private.h"
 
+#include "base/clock.h"
 #include "base/parse.h"
 #include "wire/spec.h"
 
@@ -75,8 +76,9 @@ static void start(struct supervisor *s, const struct engine_action *a)
 	order.name = name;
 
 	struct life *l = life_new(s, name, order.type_index, d->id, d->generation);
-	int r = l ? s->setup->driver->start(s->driver_state, &order, &err)
-		  : err_errno(&err, -ENOMEM, "%s", name);
+	int r = l ? checks_prepare(s, l, &order, &err) : err_errno(&err, -ENOMEM, "%s", name);
+	if (r >= 0)
+		r = s->setup->driver->start(s->driver_state, &order, &err);
 	if (r < 0) {
 		if (l)
 			life_drop(s, l);
@@ -125,12 +127,31 @@ static void changed(struct supervisor *s, const struct engine_action *a)
 
 	tell_changed(s);
 	record_changed(s, a);
+	checks_changed(s, a);
 	/* `run` is silent: its output is the command's. */
 	if (s->options->mode == MODE_RUN && !s->options->verbose)
 		return;
 	name_dyno(a->dyno, name);
 	router_note(s->router, name, "state changed from %s to %s", dyno_state_text(a->from),
 		dyno_state_text(a->to));
+}
+
+/* The engine knows that it has not become ready; what was seen of it is known here. */
+static void report(struct supervisor *s, const struct engine_action *a)
+{
+	static const char timeout[] = "Error R10 (Boot timeout)";
+	const struct known_release *k = release_known(s, engine_dyno_release(s->engine, a->dyno));
+	const struct process *p = k ? release_process(k->release, a->dyno->type) : NULL;
+	const char *reason = checks_start_reason(s, a->dyno->id, a->dyno->generation);
+	struct engine_action said = *a;
+	char name[LIMIT_NAME + 1];
+
+	if (p && *reason && strncmp(a->text, timeout, sizeof timeout - 1) == 0)
+		(void)snprintf(said.text, sizeof said.text, "%s -> not ready within %.3g s: %s",
+			timeout, (double)p->start_timeout / (double)NSEC_PER_SEC, reason);
+	name_dyno(a->dyno, name);
+	router_note(s->router, name, "%s", said.text);
+	record_report(s, &said);
 }
 
 static void commit(struct supervisor *s, const struct engine_action *a)
@@ -202,7 +223,6 @@ static void say_release(
 void act(struct supervisor *s, const struct engine_action *a)
 {
 	struct known_release *k;
-	char name[LIMIT_NAME + 1];
 
 	switch (a->type) {
 	case ACTION_PREPARE:
@@ -254,9 +274,7 @@ void act(struct supervisor *s, const struct engine_action *a)
 		changed(s, a);
 		break;
 	case ACTION_REPORT:
-		name_dyno(a->dyno, name);
-		router_note(s->router, name, "%s", a->text);
-		record_report(s, a);
+		report(s, a);
 		break;
 	case ACTION_ROLLOUT_BEGUN:
 		say_release(s, a->release, RECORD_COMMITTED, "is being rolled out");

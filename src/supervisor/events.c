@@ -165,6 +165,7 @@ static void on_started(void *userdata, uint64_t id, uint32_t generation, int pid
 	follow(s, l, out, err);
 	lives_supersede(s, id, generation);
 	feed(s, &(struct engine_event){.type = ENGINE_STARTED, .id = id, .generation = generation});
+	checks_begin(l);
 }
 
 static void on_left(void *userdata, uint64_t id, uint32_t generation)
@@ -190,6 +191,7 @@ static void on_exited(
 	l->exit = exit->exit;
 	l->ended_at = exit->at;
 	l->ended = true;
+	checks_end(l);
 	/* Refused before there was a process: of that nothing is kept, and a later supervisor goes
 	 * by the life before it. */
 	if (!l->started)
@@ -270,6 +272,11 @@ static void on_adopt_done(void *userdata, int r)
 	supervisor_adopted(userdata, r);
 }
 
+static void on_exec_done(void *userdata, uint64_t id, const struct dyno_exit *exit)
+{
+	checks_command_done(userdata, id, exit);
+}
+
 const struct driver_events supervisor_driver_events = {
 	.prepared = on_prepared,
 	.started = on_started,
@@ -277,6 +284,7 @@ const struct driver_events supervisor_driver_events = {
 	.exited = on_exited,
 	.adopted = on_adopted,
 	.adopt_done = on_adopt_done,
+	.exec_done = on_exec_done,
 };
 
 const struct launch_events supervisor_launch_events = {

@@ -44,6 +44,7 @@ void life_drop(struct supervisor *s, struct life *l)
 {
 	struct life **at = bucket(s, l->id);
 
+	checks_end(l);
 	while (*at != l)
 		at = &(*at)->next;
 	*at = l->next;
@@ -117,12 +118,14 @@ static void tell_adopted(struct supervisor *s, struct engine_adopted *a)
 	/* A start that failed did so at once. */
 	a->at = l->ended_at ? l->ended_at : a->started;
 	feed(s, &(struct engine_event){.type = ENGINE_ADOPTED, .adopted = a});
+	checks_adopt(s, l, a);
 }
 
 void lives_tell_engine(struct supervisor *s)
 {
 	for (size_t i = 0; i < s->n_adopted; i++)
 		tell_adopted(s, &s->adopted[i]);
+	checks_sweep(s);
 	/* Before it would start what is missing. */
 	if (s->stopping)
 		feed(s, &(struct engine_event){

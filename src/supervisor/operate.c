@@ -116,6 +116,15 @@ void say_why(struct supervisor *s, const struct dyno *d, char *ret, size_t size)
 		(void)snprintf(ret, size, "start %u; before, it %s", d->bad_starts + 1, how);
 }
 
+static void see_checks(struct supervisor *s, const struct dyno *d, struct dyno_view *v)
+{
+	const char *text;
+
+	(void)supervisor_checks_state(s, d->id, d->generation, &v->health, &text);
+	if (v->why[0] == '\0')
+		(void)snprintf(v->why, sizeof v->why, "%s", text);
+}
+
 void operate_dyno(struct supervisor *s, size_t index, struct dyno_view *ret)
 {
 	const struct dyno *d = s->sorted[index];
@@ -140,6 +149,7 @@ void operate_dyno(struct supervisor *s, size_t index, struct dyno_view *ret)
 	};
 	name_dyno(d, ret->name);
 	say_why(s, d, ret->why, sizeof ret->why);
+	see_checks(s, d, ret);
 }
 
 bool operate_matches(const char *pattern, const struct dyno *d)

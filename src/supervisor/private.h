@@ -9,6 +9,8 @@
 #include "supervisor/slugs.h"
 #include "supervisor/supervisor.h"
 
+#include <sys/un.h>
+
 /* One release that is known: in force, the one before, or on its way in. */
 struct known_release {
 	uint64_t handle;
@@ -39,8 +41,16 @@ struct life {
 	uint64_t started_at; /* CLOCK_MONOTONIC ns */
 	uint64_t ended_at;   /* 0 = not known */
 	struct supervisor *owner;
-	struct life *next; /* in its bucket */
+	struct guard *guard; /* checks.c; NULL = nothing of it is looked at */
+	struct life *next;   /* in its bucket */
 	char name[LIMIT_NAME + 1];
+};
+
+/* A command that runs for a check. */
+struct check_command {
+	uint64_t command;
+	uint64_t id; /* of the dyno */
+	uint32_t generation;
 };
 
 #define LIFE_BUCKETS 1024
@@ -98,6 +108,13 @@ struct supervisor {
 	const struct dyno **sorted; /* of operate_dynos() */
 	size_t n_sorted, cap_sorted;
 	struct quantity_override wished[LIMIT_TYPES]; /* the last scale: the event points here */
+
+	struct checks *checks; /* NULL until a dyno has any */
+	struct check_command *commands;
+	size_t n_commands, cap_commands;
+	uint64_t last_command;
+	int notify_dir; /* of the notify sockets; <= 0: not open */
+	char notify_path[sizeof((struct sockaddr_un *)NULL)->sun_path]; /* of the last one */
 
 	struct answer *answer;
 	sd_event_source *tell;
@@ -164,6 +181,27 @@ int events_begin(struct supervisor *s) HSUP_MUST_CHECK;
 void life_over(struct supervisor *s, struct life *l); /* tells the engine, drains */
 void life_found_over(struct supervisor *s, struct life *l);
 void life_release(struct supervisor *s, struct life *l); /* it is freed */
+
+/* ---- checks.c: Ready and Healthy ---- */
+/* For a life that is about to be ordered: adds to the order what the dyno must be told. */
+int checks_prepare(struct supervisor *s, struct life *l, struct driver_start *order,
+	struct err *err) HSUP_MUST_CHECK;
+void checks_begin(struct life *l); /* it has a process */
+void checks_changed(struct supervisor *s, const struct engine_action *a);
+void checks_end(struct life *l); /* it has ended, or we go */
+void checks_adopt(struct supervisor *s, struct life *l, const struct engine_adopted *a);
+void checks_command_done(struct supervisor *s, uint64_t command, const struct dyno_exit *exit);
+/* Why it was not ready when last looked at; "" = nothing is known. */
+const char *checks_start_reason(struct supervisor *s, uint64_t id, uint32_t generation);
+/* *ret_text: one line, "" = nothing to say. False (and HEALTH_NONE): nothing is looked at. */
+bool supervisor_checks_state(struct supervisor *s, uint64_t id, uint32_t generation,
+	enum health *ret_health, const char **ret_text);
+
+/* ---- notify_dir.c ---- */
+/* s->notify_path: of the socket of this life; its folder is there, and open. */
+int checks_notify_path(struct supervisor *s, const struct life *l, struct err *err) HSUP_MUST_CHECK;
+void checks_sweep(struct supervisor *s); /* what is left of lives that are no more */
+void checks_close(struct supervisor *s);
 
 /* ---- tag.c: what a later supervisor must know of a dyno ---- */
 size_t tag_write(

@@ -274,7 +274,7 @@ static void end(struct supervisor *s)
 		router_flush(s->router, DRAIN_AT_END);
 	}
 	if (s->driver_state)
-		s->setup->driver->close(s->driver_state);
+		s->setup->driver->close(TAKE_PTR(s->driver_state));
 	launch_close(s->launch);
 	engine_free(s->engine);
 	s->engine = NULL;
@@ -287,6 +287,7 @@ static void end(struct supervisor *s)
 	if (s->source_state)
 		s->setup->source->close(s->source_state);
 	lives_free(s);
+	checks_close(s);
 	log_set_sink(NULL, NULL);
 	router_free(s->router);
 	/* Whatever is still in it is of somebody who wants it kept. */
