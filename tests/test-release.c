@@ -102,7 +102,7 @@ static void full_example_is_read(void **state)
 	assert_int_equal(r->n_binds, 2);
 	assert_string_equal(r->binds[0].host, "/var/lib/shop");
 	assert_string_equal(r->binds[0].container, "/data");
-	assert_int_equal(r->n_processes, 4);
+	assert_int_equal(r->n_processes, 7);
 	assert_null(r->slug_digest);
 	assert_null(r->slug_path);
 	done(&got);

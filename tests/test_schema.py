@@ -20,12 +20,18 @@ BAD = sorted((CORPUS / "bad").glob("*.json"))
 
 # What no schema can state: these pass it, and the validator alone refuses them.
 BEYOND_SCHEMA = {
+    "after-cycle": "a walk from type to type",
+    "after-names": "values of one object must be values in another",
+    "checks-port": "a variable that is a number, or is not",
     "binds-twice": "two strings of a list may not end alike",
     "duplicate-keys": "a schema sees the object after the parser dropped the first of two keys",
     "duplicate-types": "unique by one member, not as a whole",
+    "limits-units": "a number in a string, with a unit",
+    "log-shared": "values of several processes compared",
     "quantity-real": "2.0 is an integer to a schema",
     "quantity-sum": "a sum over all processes",
     "rollout-stranger": "keys of one object must be values in another",
+    "settle": "two numbers compared",
     "start-never-up": "two numbers compared",
     "stop-signal": "the names of signals are the system's",
 }

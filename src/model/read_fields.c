@@ -114,6 +114,32 @@ void read_seconds(struct reader *rd, uint32_t node, const struct field *f, void 
 	reader_error(rd, n->value, "must be %s, not %s", wanted, reader_shown(rd, node, shown));
 }
 
+void read_words(struct reader *rd, uint32_t node, char ***ret_words, size_t *ret_n)
+{
+	size_t at = 0, n = reader_list(rd, node, LIMIT_ARGS, "arguments");
+	bool any = false;
+
+	if (n == SIZE_MAX)
+		return;
+	char **words = calloc(n + 1, sizeof *words);
+	if (!words) {
+		rd->fault = -ENOMEM;
+		return;
+	}
+	*ret_words = words;
+	for (uint32_t i = reader_node(rd, node)->child; i; i = reader_node(rd, i)->next) {
+		size_t mark = reader_enter_index(rd, at++);
+		const char *text = reader_string(rd, i, NULL);
+		any = any || !text || *text;
+		if (text && (words[*ret_n] = reader_copy(rd, text)))
+			(*ret_n)++;
+		reader_leave(rd, mark);
+	}
+	if (!any)
+		reader_error(rd, reader_node(rd, node)->value,
+			"must hold the command to run: a list of strings, not all of them empty");
+}
+
 void read_env(struct reader *rd, uint32_t node, const struct field *f HSUP_UNUSED, void *member)
 {
 	struct env *env = member;

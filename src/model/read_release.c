@@ -1,8 +1,11 @@
 /* What a release may say, all but its processes. */
 #include "model/reader.h"
 
+#include "base/clock.h"
+
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 
 #define VERSION_MAX (INT64_C(1) << 53) /* what every JSON library can hold exactly */
 static const char *const strategy_names[] = {"rolling", "recreate", NULL};
@@ -128,9 +131,25 @@ static const struct field rollout_fields[] = {
 	{"Surge", read_unsigned, AT(surge), .min = 1, .max = LIMIT_QUANTITY},
 	{"Batch", read_unsigned, AT(batch), .min = 1, .max = LIMIT_QUANTITY},
 	{"Timeout", read_seconds, AT(timeout), .min = 1},
+	{"SettleSeconds", read_seconds, AT(settle), .min = 0},
 	{"Types", skip_field, 0}, /* of the release's own rollout only */
 };
 #define ROLLOUT_FIELDS ARRAY_SIZE(rollout_fields)
+
+static void check_settle(struct reader *rd, uint32_t node, const struct rollout *r)
+{
+	char text[160];
+
+	if (r->settle < r->timeout || reader_node(rd, node)->kind != NODE_OBJECT)
+		return;
+	(void)snprintf(text, sizeof text,
+		"no rollout would ever be done: SettleSeconds is %g and Timeout only %g",
+		(double)r->settle / (double)NSEC_PER_SEC,
+		(double)r->timeout / (double)NSEC_PER_SEC);
+	reader_member_error(rd, node,
+		json_text_member(rd->text, node, "SettleSeconds") ? "SettleSeconds" : "Timeout",
+		text);
+}
 
 static void read_rollout_type(struct reader *rd, uint32_t node)
 {
@@ -144,7 +163,10 @@ static void read_rollout_type(struct reader *rd, uint32_t node)
 	}
 	if (rollout == &unused && !rd->type_fault)
 		reader_error(rd, reader_node(rd, node)->key, "there is no such type in Processes");
+	size_t before = rd->errors->n;
 	reader_object(rd, node, rollout_fields, ROLLOUT_FIELDS - 1, rollout);
+	if (rollout != &unused && rd->errors->n == before)
+		check_settle(rd, node, rollout);
 }
 
 static void read_rollout(struct reader *rd)
@@ -156,6 +178,7 @@ static void read_rollout(struct reader *rd)
 
 	process_init(&defaults);
 	reader_object(rd, rd->rollout, rollout_fields, ROLLOUT_FIELDS, &defaults.rollout);
+	check_settle(rd, rd->rollout, &defaults.rollout);
 	for (size_t i = 0; i < r->n_processes; i++)
 		r->processes[i].rollout = defaults.rollout;
 	if (types) {
@@ -204,6 +227,7 @@ static void check_release(struct reader *rd)
 		reader_leave(rd, inner);
 	}
 	reader_leave(rd, mark);
+	check_cycles(rd);
 }
 
 void read_release(struct reader *rd)

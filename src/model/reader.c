@@ -30,6 +30,25 @@ void reader_error(struct reader *rd, size_t offset, const char *fmt, ...)
 		rd->fault = -ENOMEM;
 }
 
+void reader_member_error(struct reader *rd, uint32_t object, const char *key, const char *text)
+{
+	size_t mark = reader_enter_key(rd, key);
+	uint32_t member = json_text_member(rd->text, object, key);
+
+	reader_error(rd, reader_node(rd, member ? member : object)->value, "%s", text);
+	reader_leave(rd, mark);
+}
+
+void reader_inner_error(
+	struct reader *rd, uint32_t object, const char *key, const char *inner, const char *text)
+{
+	size_t mark = reader_enter_key(rd, key);
+	uint32_t member = json_text_member(rd->text, object, key);
+
+	reader_member_error(rd, member ? member : object, inner, text);
+	reader_leave(rd, mark);
+}
+
 static size_t enter(struct reader *rd, const char *piece)
 {
 	size_t mark = rd->path_len, room = sizeof rd->path - 1 - mark, len = strlen(piece);

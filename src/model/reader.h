@@ -40,6 +40,11 @@ struct field {
 /* Adds an error at the key or the value of a node, or at a byte. */
 void reader_error(struct reader *rd, size_t offset, const char *fmt, ...) HSUP_PRINTF(3, 4);
 
+/* At the member `key` of an object, or at its member `inner`, when they are there. */
+void reader_member_error(struct reader *rd, uint32_t object, const char *key, const char *text);
+void reader_inner_error(
+	struct reader *rd, uint32_t object, const char *key, const char *inner, const char *text);
+
 /* Goes into a member or an element; give what it returns to reader_leave(). */
 size_t reader_enter_key(struct reader *rd, const char *key);
 size_t reader_enter_index(struct reader *rd, size_t index);
@@ -87,12 +92,31 @@ void read_choice(struct reader *rd, uint32_t node, const struct field *f, void *
 /* uint64_t ns; min is in nanoseconds and 0 or 1: 1 = more than 0 */
 void read_seconds(struct reader *rd, uint32_t node, const struct field *f, void *member);
 
+/* A list of strings of which one at least is not empty: a command. */
+void read_words(struct reader *rd, uint32_t node, char ***ret_words, size_t *ret_n);
+/* uint64_t bytes: a whole number, or a string like "512M" (K, M, G, T: of 1,024 each) */
+void read_size(struct reader *rd, uint32_t node, const struct field *f, void *member);
+/* uint64_t ns: a number of seconds, or a string like "1d" (s, m, h, d, w) */
+void read_age(struct reader *rd, uint32_t node, const struct field *f, void *member);
+/* int: "022", at most 0777 */
+void read_octal(struct reader *rd, uint32_t node, const struct field *f, void *member);
+
 void read_env(
 	struct reader *rd, uint32_t node, const struct field *f, void *member); /* struct env */
 
 /* One element of Processes, and what can be said of it when all of the document is read. */
 void read_process(struct reader *rd, uint32_t node, struct process *p);
 void check_process(struct reader *rd, uint32_t node, const struct process *p);
+
+/* Its members of several kinds, and what of them needs the rest of the document. */
+void read_ready(struct reader *rd, uint32_t node, const struct field *f, void *check);
+void read_healthy(struct reader *rd, uint32_t node, const struct field *f, void *check);
+void check_checks(struct reader *rd, uint32_t node, const struct process *p);
+void read_log(struct reader *rd, uint32_t node, const struct field *f, void *log);
+void check_log(struct reader *rd, uint32_t node, const struct process *p);
+void read_after(struct reader *rd, uint32_t node, const struct field *f, void *process);
+void check_after(struct reader *rd, uint32_t node, const struct process *p);
+void check_cycles(struct reader *rd); /* of all types */
 
 /* The whole document into rd->release. */
 void read_release(struct reader *rd);

@@ -40,6 +40,11 @@ void process_init(struct process *p)
 	};
 }
 
+bool process_is_phase(const struct process *p)
+{
+	return p->type && strcmp(p->type, "release") == 0;
+}
+
 static void check_done(struct check *c)
 {
 	free(c->path);

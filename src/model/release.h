@@ -190,6 +190,9 @@ void release_errors_done(struct release_errors *errors);
 /* An empty release (refs = 1). NULL = out of memory. */
 struct release *release_new(void);
 
+/* The type "release": it runs once with a new release, before that is in force. */
+bool process_is_phase(const struct process *p);
+
 /* What a process is that says nothing about itself: Quantity 1, a Heroku-like policy. */
 void process_init(struct process *p);
 

@@ -145,6 +145,43 @@ const char *rule_signal(const char *text)
 		       : "must be a signal by name (\"TERM\") or number from 1 to 64";
 }
 
+const char *rule_http_path(const char *text)
+{
+	bool fine = *text == '/' && !has_control(text) && !strpbrk(text, " #");
+
+	return fine ? NULL : "must be a path that starts with \"/\", without blanks and \"#\"";
+}
+
+/* Of the placeholders only those that mean something: what is not known today may mean something
+ * tomorrow. */
+const char *rule_log_file(const char *text)
+{
+	const char *base = strrchr(text, '/');
+	bool fine = *text && !has_dot_dot(text) && !has_control(text) && *(base ? base + 1 : text);
+
+	for (const char *p = strchr(text, '%'); p && fine; p = strchr(p + 1, '%'))
+		fine = p[1] == 'd' || p[1] == 's';
+	return fine ? NULL
+		    : "must be the path of a file, absolute or below the control directory, "
+		      "without "
+		      "\"..\"; of \"%\" only \"%d\" (the dyno's name) and \"%s\" (stdout or "
+		      "stderr)";
+}
+
+const char *rule_owner(const char *text)
+{
+	char user[64];
+	size_t len = strcspn(text, ":");
+	bool fine = len < sizeof user;
+
+	if (fine) {
+		memcpy(user, text, len);
+		user[len] = '\0';
+		fine = !rule_user(user) && (!text[len] || !rule_user(text + len + 1));
+	}
+	return fine ? NULL : "must be \"user\" or \"user:group\", each by name or number";
+}
+
 const char *rule_bind(const char *text)
 {
 	const char *colon = strchr(text, ':');

@@ -19,7 +19,10 @@ const char *rule_env_file(const char *text);
 const char *rule_directory(const char *text);
 const char *rule_user(const char *text);
 const char *rule_signal(const char *text);
-const char *rule_bind(const char *text); /* "host:container" */
+const char *rule_http_path(const char *text);
+const char *rule_log_file(const char *text);
+const char *rule_owner(const char *text); /* "user" or "user:group" */
+const char *rule_bind(const char *text);  /* "host:container" */
 
 /* The one of `names` that was probably meant by `given` (a slip or two, or only the case differs);
  * NULL when none is near. */
