@@ -570,6 +570,24 @@ static void write_file(const char *path, const char *text)
 	assert_int_equal(file_replace(AT_FDCWD, path, text, strlen(text), 0600), 0);
 }
 
+#define MORE                                                                                       \
+	"{\"Processes\": [{\"Type\": \"web\", \"Args\": [\"./web\"], \"After\": [{\"Type\": "      \
+	"\"db\", "                                                                                 \
+	"\"Condition\": \"started\"}, {\"Type\": \"job\", \"Condition\": \"succeeded\"}], "        \
+	"\"Ready\": {\"HTTP\": \"/up\", \"Port\": 80}, \"Healthy\": {\"Listen\": true}, "          \
+	"\"Limits\": {\"Memory\": \"1536K\", \"CPU\": 0.5, \"Processes\": 7, \"OpenFiles\": 64}, " \
+	"\"Log\": {\"File\": \"x.log\", \"MaxAge\": 60}, \"Essential\": true}, "                   \
+	"{\"Type\": \"db\", \"Args\": [\"db\"], \"Ready\": {\"Notify\": true}, "                   \
+	"\"Healthy\": {\"Command\": [\"db-ping\", \"a b\"]}}, "                                    \
+	"{\"Type\": \"job\", \"Args\": [\"job\"], \"Restart\": \"never\"}, "                       \
+	"{\"Type\": \"release\", \"Args\": [\"migrate\"]}]}"
+#define LESS                                                                                       \
+	"{\"Processes\": [{\"Type\": \"web\", \"Args\": [\"./web\"], "                             \
+	"\"Ready\": {\"HTTP\": \"/up\", \"Port\": 80}, \"Healthy\": {\"Listen\": true}}, "         \
+	"{\"Type\": \"db\", \"Args\": [\"db\"], "                                                  \
+	"\"Healthy\": {\"Command\": [\"db-ping\", \"a b\"]}}, "                                    \
+	"{\"Type\": \"job\", \"Args\": [\"job\"], \"Restart\": \"never\"}, "                       \
+	"{\"Type\": \"release\", \"Args\": [\"migrate\", \"all\"]}]}"
 #define GOOD                                                                                       \
 	"{\"Processes\": [{\"Type\": \"web\", \"Args\": [\"./web\", \"it's\"], \"Quantity\": "     \
 	"2},\n"                                                                                    \
@@ -606,6 +624,30 @@ static void checks(void **state)
 				      "worker  add      0 -> 1\n"
 				      "clock   remove   1 -> 0\n");
 	assert_int_equal(diff.code, EXIT_OK);
+
+	write_file("more.json", MORE);
+	struct outcome _done_ more = call("check", "more.json");
+	assert_string_equal(more.out,
+		"web        1  ./web\n"
+		"              after: db (started), job (succeeded)\n"
+		"              ready: GET /up at port 80, within 60 s\n"
+		"              healthy: listens at its PORT, every 10 s; restarted after 3 "
+		"failures\n"
+		"              limits: memory 1536K, 0.5 cores, 7 processes, 64 open files\n"
+		"              log: x.log, rotated at 50M and every 60 s, 10 kept\n"
+		"              essential: hsup ends when one of it has ended for good\n"
+		"db         1  db\n"
+		"              ready: it says so (NOTIFY_SOCKET), within 60 s\n"
+		"              healthy: db-ping 'a b', every 10 s; restarted after 3 failures\n"
+		"job        1  job\n"
+		"release    1  migrate\n"
+		"              the release phase: runs once before the release is in force\n");
+	write_file("less.json", LESS);
+	struct outcome _done_ changes = call("check", "--against", "more.json", "less.json");
+	assert_string_equal(changes.out, "web      replace  1  Limits; Essential, After, Log\n"
+					 "db       options  1  Ready\n"
+					 "job      same     1\n"
+					 "release  replace  1  Args\n");
 
 	struct outcome _done_ bad = call("check", "bad.json");
 	assert_int_equal(bad.r, EXIT_OK);

@@ -61,6 +61,12 @@ static void same_fingerprint(void **state)
 	assert_int_equal(plain, fingerprint("", ", \"Priority\": 7"));
 	assert_int_equal(plain, fingerprint("", ", \"AutoStart\": false"));
 	assert_int_equal(plain, fingerprint("", ", \"StopTimeout\": 30, \"ExitCodes\": [0]"));
+	assert_int_equal(plain, fingerprint("\"Rollout\": {\"SettleSeconds\": 9},", ""));
+	assert_int_equal(plain, fingerprint("", ", \"Ready\": {\"Notify\": true}"));
+	assert_int_equal(plain, fingerprint("", ", \"Healthy\": {\"Listen\": 80}"));
+	assert_int_equal(plain, fingerprint("", ", \"Log\": {\"File\": \"x\", \"Ring\": 0}"));
+	assert_int_equal(plain, fingerprint("", ", \"Essential\": true, \"After\": []"));
+	assert_int_equal(plain, fingerprint("", ", \"RedirectStderr\": false, \"Stdin\": false"));
 
 	/* Where and in which order a variable is given makes no difference to the dyno. */
 	const uint64_t env =
@@ -71,6 +77,22 @@ static void same_fingerprint(void **state)
 		env, fingerprint("", ", \"Env\": {\"C\": \"3\", \"B\": \"2\", \"A\": \"1\"}"));
 	assert_int_equal(env, fingerprint("\"Env\": {\"B\": \"0\", \"A\": \"1\"},",
 				      ", \"Env\": {\"C\": \"3\", \"B\": \"2\"}"));
+}
+
+/* What an hsup without the newer keys gave: one that takes over from it replaces nobody. */
+static void the_fingerprint_of_old(void **state)
+{
+	(void)state;
+	assert_true(fingerprint("", "") == UINT64_C(0xd97afa8554c25a7c));
+	struct formation *f = formation_of(
+		"{\"Env\": {\"A\": \"1\"}, \"Slug\": \"/x.tgz\", \"Stack\": \"s\", \"Binds\": "
+		"[\"/a:/b\"], \"Processes\": [{\"Type\": \"web\", \"Args\": [\"ab\"], \"Env\": "
+		"{\"B\": \"2\"}, \"Directory\": \"d\", \"User\": \"u\", \"Restart\": \"never\", "
+		"\"StartSeconds\": 2, \"StartTimeout\": 9, \"StartRetries\": 3, \"ExitCodes\": [0, "
+		"7], \"StopSignal\": \"INT\", \"StopTimeout\": 4, \"Limits\": {\"OpenFiles\": "
+		"64}}]}");
+	assert_true(f->types[0].fingerprint == UINT64_C(0x439894bf19543f58));
+	free(f);
 }
 
 static void other_fingerprint(void **state)
@@ -98,6 +120,15 @@ static void other_fingerprint(void **state)
 		", \"StopSignal\": \"INT\"",
 		", \"StopTimeout\": 2",
 		", \"Limits\": {\"OpenFiles\": 2}",
+		", \"Limits\": {\"Memory\": \"1M\"}",
+		", \"Limits\": {\"CPU\": 2}",
+		", \"Limits\": {\"CPU\": 2.001}",
+		", \"Limits\": {\"Processes\": 2}",
+		", \"Umask\": \"0\"",
+		", \"Umask\": \"022\"",
+		", \"RedirectStderr\": true",
+		", \"Stdin\": true",
+		", \"Stdin\": true, \"RedirectStderr\": true",
 	};
 	uint64_t seen[ARRAY_SIZE(tops) + ARRAY_SIZE(processes)];
 	size_t n = 0;
@@ -292,6 +323,84 @@ static const char *stage_name(unsigned stage)
 	return stage == EXIT_STAGE_EXEC ? "executing the program" : NULL;
 }
 
+static void differs(const char *before, const char *now, const char *want)
+{
+	char a[600], b[600], got[300] = "";
+	const char *names[DIFF_NAMES];
+	size_t replacing, n, at = 0;
+
+	(void)snprintf(a, sizeof a, "{%s}", before);
+	(void)snprintf(b, sizeof b, "{%s}", now);
+	struct release *r = release_of(a), *s = release_of(b);
+	n = process_diff(r, s, "web", names, &replacing);
+	for (size_t i = 0; i < n; i++)
+		at += (size_t)snprintf(
+			got + at, sizeof got - at, "%s%s", names[i], i < replacing ? "! " : " ");
+	assert_string_equal(got, want);
+	/* Nobody is replaced for nothing, and who is, is for something. */
+	struct formation *f = formation_new(r), *g = formation_new(s);
+	assert_true(!f->n_types || !g->n_types ||
+		    (replacing > 0) == (f->types[0].fingerprint != g->types[0].fingerprint));
+	free(f);
+	free(g);
+	release_unref(r);
+	release_unref(s);
+}
+
+#define WEB(more) "\"Processes\": [{\"Type\": \"web\", \"Args\": [\"x\"]" more "}]"
+
+static void diff_of_a_process(void **state)
+{
+	(void)state;
+	differs(WEB(""), WEB(""), "");
+	differs(WEB(""), WEB(", \"Quantity\": 3"), "");
+	differs(WEB(""), "\"Processes\": []", "");
+	differs(WEB(""), "\"Processes\": [{\"Type\": \"web\", \"Args\": [\"x\", \"y\"]}]",
+		"Args! ");
+	differs(WEB(""), "\"Slug\": \"a\", \"Stack\": \"b\", \"Binds\": [\"/a:/b\"]," WEB(""),
+		"Slug! Stack! Binds! ");
+	/* Where a variable is said makes no difference. */
+	differs("\"Env\": {\"A\": \"1\", \"B\": \"2\"}," WEB(""),
+		"\"Env\": {\"A\": \"0\", \"B\": \"2\"}," WEB(", \"Env\": {\"A\": \"1\"}"), "");
+	differs("\"Env\": {\"A\": \"1\"}," WEB(""), "\"Env\": {\"A\": \"2\"}," WEB(""), "Env! ");
+	differs(WEB(", \"Env\": {\"A\": \"1\"}"), WEB(""), "Env! ");
+	differs(WEB(""),
+		WEB(", \"Directory\": \"d\", \"User\": \"u\", \"Restart\": \"never\", "
+		    "\"ExitCodes\": "
+		    "[1]"),
+		"Directory! User! Restart! ExitCodes! ");
+	differs(WEB(""),
+		WEB(", \"StartSeconds\": 2, \"StartTimeout\": 3, \"StartRetries\": 4, "
+		    "\"StopSignal\": 2, \"StopTimeout\": 5"),
+		"StartSeconds! StartTimeout! StartRetries! StopSignal! StopTimeout! ");
+	differs(WEB(", \"Limits\": {\"CPU\": 1}"), WEB(", \"Limits\": {\"CPU\": 2}"), "Limits! ");
+	differs(WEB(""), WEB(", \"Umask\": \"0\", \"Stdin\": true, \"RedirectStderr\": true"),
+		"Umask! RedirectStderr! Stdin! ");
+	differs(WEB(", \"Priority\": 1, \"AutoStart\": false"), WEB(", \"Essential\": true"),
+		"AutoStart Priority Essential ");
+	differs(WEB(", \"Ready\": {\"Listen\": 80}"), WEB(", \"Ready\": {\"Listen\": 81}"),
+		"Ready ");
+	differs(WEB(", \"Healthy\": {\"HTTP\": \"/a\"}"), WEB(", \"Healthy\": {\"HTTP\": \"/b\"}"),
+		"Healthy ");
+	differs(WEB(", \"Healthy\": {\"Command\": [\"a\"]}"),
+		WEB(", \"Healthy\": {\"Command\": [\"a\"], \"Threshold\": 9}"), "Healthy ");
+	differs(WEB(""), WEB(", \"Log\": {\"File\": \"f\"}"), "Log ");
+	differs(WEB(""), "\"Rollout\": {\"SettleSeconds\": 1}," WEB(", \"Umask\": \"7\""),
+		"Umask! Rollout ");
+}
+
+static void diff_of_after(void **state)
+{
+#define TWO(after)                                                                                 \
+	"\"Processes\": [{\"Type\": \"web\", \"Args\": [\"x\"]" after                              \
+	"}, {\"Type\": \"db\", \"Args\": [\"x\"]}]"
+	(void)state;
+	differs(TWO(""), TWO(", \"After\": \"db\""), "After ");
+	differs(TWO(", \"After\": [\"db\"]"), TWO(", \"After\": \"db\""), "");
+	differs(TWO(", \"After\": [{\"Type\": \"db\", \"Condition\": \"started\"}]"),
+		TWO(", \"After\": \"db\""), "After ");
+}
+
 static void exit_is(struct dyno_exit e, int code, const char *text)
 {
 	char got[200];
@@ -324,7 +433,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(same_fingerprint),
+		cmocka_unit_test(the_fingerprint_of_old),
 		cmocka_unit_test(other_fingerprint),
+		cmocka_unit_test(diff_of_a_process),
+		cmocka_unit_test(diff_of_after),
 		cmocka_unit_test(fingerprint_of_args),
 		cmocka_unit_test(fingerprint_of_a_slug_is_its_digest),
 		cmocka_unit_test(values_arrive),

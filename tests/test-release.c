@@ -135,7 +135,53 @@ static void full_example_process(void **state)
 	assert_int_equal(p->open_files, 8192);
 	assert_int_equal(p->rollout.surge, 2);
 
+	assert_int_equal(p->n_after, 2);
+	assert_string_equal(p->after[0].type, "cache");
+	assert_int_equal(p->after[0].condition, AFTER_READY);
+	assert_string_equal(p->after[1].type, "migrate");
+	assert_int_equal(p->after[1].condition, AFTER_SUCCEEDED);
+	assert_int_equal(p->ready.kind, CHECK_HTTP);
+	assert_string_equal(p->ready.path, "/up");
+	assert_int_equal(p->ready.port, 0);
+	assert_int_equal(p->ready.interval, NSEC_PER_SEC / 2);
+	assert_int_equal(p->ready.timeout, 2 * NSEC_PER_SEC);
+	assert_int_equal(p->healthy.port, 9090);
+	assert_int_equal(p->healthy.interval, 15 * NSEC_PER_SEC);
+	assert_int_equal(p->healthy.threshold, 3);
+	assert_int_equal(p->healthy.cooldown, 60 * NSEC_PER_SEC);
+	assert_int_equal(p->umask, 027);
+	assert_true(p->redirect_stderr);
+	assert_false(p->stdin_open || p->essential);
+	assert_int_equal(p->memory, 512 << 20);
+	assert_true(p->cpu > 1.49 && p->cpu < 1.51);
+	assert_int_equal(p->processes, 200);
+	assert_string_equal(p->log.file, "log/%d.log");
+	assert_int_equal(p->log.format, LOG_FORMAT_JSON);
+	assert_int_equal(p->log.max_bytes, 50 << 20);
+	assert_int_equal(p->log.max_age, 86400 * NSEC_PER_SEC);
+	assert_int_equal(p->log.keep, 14);
+	assert_true(p->log.compress);
+	assert_int_equal(p->log.mode, 0640);
+	assert_string_equal(p->log.owner, "shop:adm");
+	assert_int_equal(p->log.ring, 256 << 10);
+	assert_true(p->log.drop);
+	assert_int_equal(p->rollout.settle, 5 * NSEC_PER_SEC);
+
+	p = release_process(got.release, "worker");
+	assert_int_equal(p->n_after, 1);
+	assert_string_equal(p->after[0].type, "web");
+	assert_int_equal(p->ready.kind, CHECK_NOTIFY);
+	assert_int_equal(p->healthy.kind, CHECK_COMMAND);
+	assert_int_equal(p->healthy.n_args, 1);
+	assert_string_equal(p->healthy.args[0], "bin/queue-moves");
+	assert_null(p->healthy.args[1]);
+	assert_int_equal(p->rollout.settle, 0);
+	assert_int_equal(release_process(got.release, "cache")->ready.kind, CHECK_LISTEN);
+	assert_int_equal(release_process(got.release, "cache")->ready.port, 11311);
+	assert_true(process_is_phase(release_process(got.release, "release")));
+
 	p = release_process(got.release, "console");
+	assert_true(p->stdin_open);
 	assert_false(p->autostart);
 	assert_int_equal(p->restart, RESTART_NEVER);
 	assert_int_equal(p->quantity, 0);
@@ -175,6 +221,16 @@ static void defaults(void **state)
 	assert_int_equal(p->stop_timeout, 30 * NSEC_PER_SEC);
 	assert_int_equal(p->priority, 999);
 	assert_int_equal(p->open_files, 0);
+	assert_true(p->memory == 0 && p->processes == 0 && p->cpu <= 0);
+	assert_int_equal(p->umask, -1);
+	assert_false(p->redirect_stderr || p->stdin_open || p->essential);
+	assert_int_equal(p->n_after, 0);
+	assert_int_equal(p->ready.kind, CHECK_NONE);
+	assert_int_equal(p->healthy.kind, CHECK_NONE);
+	assert_null(p->log.file);
+	assert_int_equal(p->log.ring, 64 << 10);
+	assert_false(p->log.drop);
+	assert_false(process_is_phase(p));
 	assert_int_equal(p->rollout.strategy, ROLLOUT_ROLLING);
 	assert_int_equal(p->rollout.surge, 0);
 	assert_int_equal(p->rollout.batch, 0);
@@ -201,6 +257,38 @@ static void rollout_of_a_type_is_over_the_releases(void **state)
 	assert_int_equal(b->surge, 7);
 	assert_int_equal(b->batch, 3);
 	assert_int_equal(b->timeout, 250 * NSEC_PER_MSEC);
+	done(&got);
+}
+
+/* A walk over every way would not end with the sun: each type is entered once. */
+static void waiting_for_many_is_looked_at_once(void **state)
+{
+	static char text[30000];
+	size_t at = (size_t)snprintf(text, sizeof text, "{\"Processes\":[");
+
+	(void)state;
+	for (int i = 0; i < LIMIT_TYPES; i++) {
+		at += (size_t)snprintf(text + at, sizeof text - at,
+			"%s{\"Type\":\"t%d\",\"Args\":[\"x\"],\"After\":[", i ? "," : "", i);
+		for (int k = i + 1; k < LIMIT_TYPES && k <= i + LIMIT_AFTER; k++)
+			at += (size_t)snprintf(
+				text + at, sizeof text - at, "%s\"t%d\"", k == i + 1 ? "" : ",", k);
+		at += (size_t)snprintf(text + at, sizeof text - at, "]}");
+	}
+	(void)snprintf(text + at, sizeof text - at, "]}");
+	struct result got = taken(text);
+	assert_int_equal(got.release->processes[0].n_after, LIMIT_AFTER);
+	done(&got);
+
+	/* The last waits for the first: the longest cycle there is. Its names are cut. */
+	char *last = strstr(text, "\"t63\",\"Args\":[\"x\"],\"After\":[");
+	assert_non_null(last);
+	(void)snprintf(strrchr(last, '['), 20, "[\"t0\"]}]}");
+	got = parse_bytes(text, strlen(text));
+	assert_int_equal(got.r, -EINVAL);
+	assert_int_equal(got.errors.n, 1);
+	assert_string_equal(got.errors.list[0].path, "Processes[0].After");
+	assert_non_null(strstr(got.errors.list[0].text, "t0 waits for t1, t1 for t2, t2 for t3"));
 	done(&got);
 }
 
@@ -441,6 +529,7 @@ int main(void)
 		cmocka_unit_test(full_example_process),
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(rollout_of_a_type_is_over_the_releases),
+		cmocka_unit_test(waiting_for_many_is_looked_at_once),
 		cmocka_unit_test(text_is_decoded),
 		cmocka_unit_test(all_errors_in_document_order),
 		cmocka_unit_test(shown_values_are_cut_and_printable),

@@ -1,46 +1,12 @@
 /* What a release would do, or all that is wrong with it. Touches nothing. */
+#include "cli/check_show.h"
 #include "cli/private.h"
 
-#include "base/str.h"
 #include "model/diff.h"
 
 #include <stdio.h>
 
-#define SHOWN 400
-
 static const enum option_id takes[] = {OPT_AGAINST, 0};
-
-static bool is_plain(const char *word)
-{
-	return *word && !word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-					   "0123456789_-+=./:,@%^")];
-}
-
-/* A word as a shell would want it. */
-static void add_word(struct strbuf *b, const char *word)
-{
-	if (is_plain(word)) {
-		(void)strbuf_puts(b, word);
-		return;
-	}
-	(void)strbuf_puts(b, "'");
-	for (const char *p = word; *p; p++)
-		(void)strbuf_add(b, *p == '\'' ? "'\\''" : p, *p == '\'' ? 4 : 1);
-	(void)strbuf_puts(b, "'");
-}
-
-static const char *command_text(const struct process *p, char ret_text[SHOWN])
-{
-	struct strbuf HSUP_CLEANUP(strbuf_done) b = {0};
-
-	if (p->n_args == 1)
-		(void)strbuf_puts(&b, p->args[0]);
-	for (size_t i = 0; p->n_args > 1 && i < p->n_args; i++) {
-		(void)strbuf_puts(&b, i ? " " : "");
-		add_word(&b, p->args[i]);
-	}
-	return str_printable(b.data ? b.data : "", b.len, ret_text, SHOWN);
-}
 
 static int type_width(const struct formation *a, const struct formation *b)
 {
@@ -60,27 +26,44 @@ static int type_width(const struct formation *a, const struct formation *b)
 static int print_types(const struct release *r)
 {
 	_cleanup_free_ struct formation *f = formation_new(r);
-	char text[SHOWN];
+	char text[CHECK_SHOWN];
 
 	if (!f)
 		return command_error(&command_check, "out of memory");
+	int width = type_width(f, NULL);
 	for (size_t i = 0; i < r->n_processes; i++) {
 		const struct process *p = &r->processes[i];
 
-		(void)printf("%-*s %4u  %s%s\n", type_width(f, NULL), p->type, p->quantity,
-			command_text(p, text),
+		(void)printf("%-*s %4u  %s%s\n", width, p->type, p->quantity,
+			check_command(p->args, p->n_args, text),
 			p->autostart ? "" : "  (started only when asked for)");
+		check_show(width + 7, p);
 	}
 	return EXIT_OK;
 }
 
-static void print_diff(int width, const struct type_diff *d)
+/* "web  replace  2 -> 3  Args, Env; Log": for what stands behind the semicolon nobody is replaced.
+ */
+static void print_diff(int width, const struct type_diff *d, const struct release *before,
+	const struct release *now)
 {
-	(void)printf("%-*s  %-7s  ", width, d->type, type_change_text(d->change));
+	const char *names[DIFF_NAMES];
+	size_t replacing, n = process_diff(before, now, d->type, names, &replacing);
+	bool only_options = d->change == CHANGE_SAME && n > 0;
+
+	(void)printf("%-*s  %-7s  ", width, d->type,
+		only_options ? "options" : type_change_text(d->change));
 	if (d->old_quantity == d->new_quantity)
-		(void)printf("%u\n", d->new_quantity);
+		(void)printf("%u", d->new_quantity);
 	else
-		(void)printf("%u -> %u\n", d->old_quantity, d->new_quantity);
+		(void)printf("%u -> %u", d->old_quantity, d->new_quantity);
+	for (size_t i = 0; i < n; i++)
+		(void)printf("%s%s",
+			i == 0			      ? "  "
+			: i == replacing && replacing ? "; "
+						      : ", ",
+			names[i]);
+	(void)printf("\n");
 }
 
 static int print_diffs(const struct release *before, const struct release *now)
@@ -94,7 +77,7 @@ static int print_diffs(const struct release *before, const struct release *now)
 		return command_error(&command_check, "out of memory");
 	size_t n = formation_diff(old, new, list);
 	for (size_t i = 0; i < n; i++)
-		print_diff(type_width(old, new), &list[i]);
+		print_diff(type_width(old, new), &list[i], before, now);
 	return EXIT_OK;
 }
 
@@ -136,6 +119,9 @@ const struct command command_check = {
 	.help = "Prints the process types of each FILE with their quantity and command, or all\n"
 		"errors of it as FILE:LINE:COLUMN: path: text, and then exits with 1. Names that\n"
 		"only exist at run time (slug, env files, users) are not looked for.\n"
+		"\n"
+		"With --against, what changes: the keys for which the dynos of a type are\n"
+		"replaced, and behind a semicolon those that hold at once for the dynos that run.\n"
 		"\n"
 		"Examples:\n"
 		"  hsup check release.json\n"

@@ -23,4 +23,11 @@ struct type_diff {
 size_t formation_diff(
 	const struct formation *before, const struct formation *now, struct type_diff *ret);
 
+/* What of a type differs: the keys of its document. First those for which its dynos are replaced
+ * (*ret_replacing), then those that hold from now on for the dynos that run. Returns how many; 0
+ * when one of the releases has no such type. */
+#define DIFF_NAMES 26
+size_t process_diff(const struct release *before, const struct release *now, const char *type,
+	const char *ret_names[DIFF_NAMES], size_t *ret_replacing);
+
 const char *type_change_text(enum type_change c); /* "same", "scale", "replace", "add", "remove" */

@@ -56,6 +56,17 @@ static void warn_of_unknown_types(struct supervisor *s, const struct release *r)
 				(long long)r->version, s->options->overrides[i].type);
 }
 
+/* Not again by each supervisor that takes over what runs. */
+static void warn_of_what_is_lacking(struct supervisor *s, const struct known_release *k)
+{
+	char text[200];
+
+	if ((k->submission || s->n_found_running == 0) &&
+		driver_lacks(s->setup->driver, k->release, text, sizeof text))
+		router_note(s->router, NULL, "warning: release v%lld: %s",
+			(long long)k->release->version, text);
+}
+
 /* An app is what its folder is, and runs on whatever the daemon's own environment, options and
  * program are by now: they are for its next start. */
 static void forget_how(struct formation *f)
@@ -79,6 +90,7 @@ static void prepared(struct supervisor *s, struct known_release *k)
 	if (s->options->mode == MODE_UP)
 		forget_how(k->formation);
 	warn_of_unknown_types(s, k->release);
+	warn_of_what_is_lacking(s, k);
 	if (!s->caught_up)
 		release_restored(s, k);
 	else
