@@ -54,7 +54,7 @@ void dyno_note(const json_t *dyno, struct strbuf *ret)
 		add_part(ret, member_text(last, "text"));
 	if (strcmp(member_text(dyno, "health"), "failing") == 0)
 		add_part(ret, "health check fails");
-	if (strcmp(state, "backoff") == 0 && retry >= 0) {
+	if (strcmp(state, "backoff") == 0 && retry >= 0 && !strstr(why, "again")) {
 		(void)snprintf(text, sizeof text, "next try in %s", show_duration(retry, span));
 		add_part(ret, text);
 	}
@@ -120,12 +120,18 @@ void dyno_row_of_app(struct table *t, const struct app *app)
 
 char *dyno_signature(const json_t *dyno)
 {
-	char *text = NULL;
+	char *text = NULL, why[200];
+	size_t n = 0;
 
-	if (asprintf(&text, "%s %lld %lld %lld %d %s %s", dyno_state(dyno),
+	/* "again in 3 s" is nothing new a second later. */
+	for (const char *at = member_text(dyno, "why"); *at && n + 1 < sizeof why; at++)
+		if (!strchr("0123456789.", *at))
+			why[n++] = *at;
+	why[n] = '\0';
+	if (asprintf(&text, "%s %lld %lld %lld %lld %d %s %s", dyno_state(dyno),
 		    (long long)member_int(dyno, "pid"), (long long)member_int(dyno, "restarts"),
-		    (long long)member_int(dyno, "version"), dyno_is_up(dyno),
-		    member_text(dyno, "why"), member_text(dyno, "health")) < 0)
+		    (long long)member_int(dyno, "version"), (long long)member_int(dyno, "failures"),
+		    dyno_is_up(dyno), why, member_text(dyno, "health")) < 0)
 		return NULL;
 	return text;
 }

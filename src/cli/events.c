@@ -52,6 +52,9 @@ static int on_event(void *userdata, const char *kind, const char *id, const char
 	*l->heard = clock_now();
 	if (!json_is_object(e))
 		return 0;
+	/* Who has not said from where has missed nothing. */
+	if (strcmp(kind, "gap") == 0 && !l->options->ask.from)
+		return 0;
 	if (strcmp(kind, "gap") == 0 && !l->options->ask.json) {
 		(void)printf("- events %lld to %lld are no longer kept\n",
 			(long long)member_int(e, "from"), (long long)member_int(e, "to"));

@@ -79,7 +79,7 @@ static int once(struct reach *r, const struct options *o, bool named)
 		code = print_json(r);
 	} else {
 		if (ps_table(r, &t) < 0 ||
-			table_print(&t, stdout, true, color_wanted((int)o->color, 1)) < 0)
+			table_print(&t, stdout, color_wanted((int)o->color, 1)) < 0)
 			code = command_error(&command_ps, "out of memory");
 		table_done(&t);
 	}

@@ -54,7 +54,7 @@ static int draw(struct watcher *w)
 	(void)fprintf(memory, "%.19sZ   Ctrl-C leaves\n\n", stamp);
 	int r = ps_table(w->reach, &t);
 	if (r == 0)
-		r = table_print(&t, memory, true, w->color);
+		r = table_print(&t, memory, w->color);
 	for_each_app(w->reach, app) if (app->failed && !app->name)(void)
 		fprintf(memory, "%s; trying again\n", app->err.text);
 	table_done(&t);

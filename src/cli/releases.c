@@ -41,7 +41,7 @@ static int show(struct reach *r, const struct options *o)
 	{
 		json_array_foreach(app->answer, i, release) add_row(&t, app, release);
 	}
-	if (table_print(&t, stdout, true, color_wanted((int)o->color, 1)) < 0)
+	if (table_print(&t, stdout, color_wanted((int)o->color, 1)) < 0)
 		code = ask_error(r, EXIT_REFUSED, "out of memory");
 	table_done(&t);
 	return code;

@@ -244,7 +244,7 @@ static int show(struct reach *r, const struct options *o)
 			table_cell(&t, TONE_NONE, member_text(type, "command"));
 		}
 	}
-	if (table_print(&t, stdout, true, color_wanted((int)o->color, 1)) < 0)
+	if (table_print(&t, stdout, color_wanted((int)o->color, 1)) < 0)
 		code = ask_error(r, EXIT_REFUSED, "out of memory");
 	table_done(&t);
 	return code;

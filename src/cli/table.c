@@ -53,45 +53,48 @@ static size_t width(const char *text)
 	return n;
 }
 
-static void print_cell(const struct table *t, FILE *out, size_t column, size_t wide,
-	const char *text, enum tone tone, bool color)
+static void print_row(const struct table *t, FILE *out, const size_t *wide, char *const *cells,
+	const enum tone *tones)
 {
-	int pad = (int)(wide - width(text));
-	bool last = column + 1 == t->columns;
+	size_t columns = t->columns;
 
-	if (t->right[column])
-		(void)fprintf(out, "%*s", pad, "");
-	if (color && tone != TONE_NONE)
-		(void)fprintf(out, "%s%s\033[0m", codes[tone], text);
-	else
-		(void)fputs(text, out);
-	if (last)
-		(void)fputc('\n', out);
-	else
-		(void)fprintf(out, "%*s", (t->right[column] ? 0 : pad) + 2, "");
+	/* No blanks at the end of a line. */
+	while (columns > 0 && !*cells[columns - 1])
+		columns--;
+	for (size_t i = 0; i < columns; i++) {
+		int pad = (int)(wide[i] - width(cells[i]));
+		enum tone tone = tones ? tones[i] : TONE_NONE;
+
+		if (t->right[i])
+			(void)fprintf(out, "%*s", pad, "");
+		(void)fprintf(out, "%s%s%s", codes[tone], cells[i], tone ? "\033[0m" : "");
+		if (i + 1 < columns)
+			(void)fprintf(out, "%*s", (t->right[i] ? 0 : pad) + 2, "");
+	}
+	(void)fputc('\n', out);
 }
 
-int table_print(const struct table *t, FILE *out, bool titles, bool color)
+int table_print(const struct table *t, FILE *out, bool color)
 {
 	size_t wide[TABLE_COLUMNS] = {0};
+	char *titles[TABLE_COLUMNS];
 
 	if (t->failed)
 		return -ENOMEM;
 	if (t->n == 0)
 		return 0;
+	memcpy(titles, t->titles, sizeof titles);
 	for (size_t i = 0; i < t->columns; i++)
 		wide[i] = width(t->titles[i]);
 	for (size_t i = 0; i < t->n; i++) {
 		size_t w = width(t->cells[i]), column = i % t->columns;
 
-		if (w > wide[column] && column + 1 < t->columns)
+		if (w > wide[column])
 			wide[column] = w;
 	}
-	for (size_t i = 0; titles && i < t->columns; i++)
-		print_cell(t, out, i, wide[i], t->titles[i], TONE_NONE, false);
-	for (size_t i = 0; i < t->n; i++)
-		print_cell(t, out, i % t->columns, wide[i % t->columns], t->cells[i], t->tones[i],
-			color);
+	print_row(t, out, wide, titles, NULL);
+	for (size_t i = 0; i < t->n; i += t->columns)
+		print_row(t, out, wide, &t->cells[i], color ? &t->tones[i] : NULL);
 	return 0;
 }
 

@@ -28,8 +28,8 @@ struct table {
 
 void table_cell(struct table *t, enum tone tone, const char *text); /* copied */
 void table_cellf(struct table *t, enum tone tone, const char *fmt, ...) HSUP_PRINTF(3, 4);
-/* With titles, unless there is no row; -ENOMEM when one was lost. */
-int table_print(const struct table *t, FILE *out, bool titles, bool color);
+/* With titles; nothing when there is no row. -ENOMEM when one was lost. */
+int table_print(const struct table *t, FILE *out, bool color);
 void table_done(struct table *t);
 
 bool color_wanted(int when, int fd); /* enum color_mode */
