@@ -17,12 +17,13 @@ import tempfile
 import time
 
 import keep
+import logs
 import processes
 import slug
 import systems
 from processes import Failed
 
-PARTS = ("dynos", "idle", "slug", "keep")
+PARTS = ("dynos", "idle", "slug", "keep", "logs")
 REPLACED = 30  # of the middle size, per round
 SETTLE_SECONDS = 1.5  # runit and s6 are slow with what lived for less than 1 s
 IDLE_SETTLE_SECONDS = 5
@@ -358,6 +359,9 @@ def parse(argv):
     parser.add_argument("--idle-seconds", type=int, default=20)
     parser.add_argument("--slug-packages", type=int, default=slug.PACKAGES,
                         help=f"size of the slug; {slug.PACKAGES} are 20,000 files, 200 MB packed")
+    parser.add_argument("--log-bytes", type=int, default=10**9, help="that are logged in each measure (1e9)")
+    parser.add_argument("--hsup-log", choices=("stdout", "file"), default="stdout",
+                        help="where hsup's lines go: its standard output, or files of the dynos (stdout)")
     parser.add_argument("--folder", default="/dev/shm", help="a tmpfs (/dev/shm)")
     parser.add_argument("--quiet-seconds", type=int, default=10,
                         help="how long each measurement waits for an idle machine (10)")
@@ -374,8 +378,8 @@ def parse(argv):
 
 
 def check_programs(build, options):
-    names = ["bench/floor", "bench/child", "bench/measure", "bench/writer"]
-    if "hsup" in options.systems and {"dynos", "idle", "keep"} & set(options.parts):
+    names = ["bench/floor", "bench/child", "bench/measure", "bench/writer", "bench/flood", "bench/tally"]
+    if "hsup" in options.systems and {"dynos", "idle", "keep", "logs"} & set(options.parts):
         names += ["hsup", "hsup-launcher", "hsup-slug"]
     elif "slug" in options.parts:
         names += ["hsup-slug"]
@@ -401,10 +405,16 @@ def measure(bench, options):
         race = run_slug(bench, options.rounds, options.slug_packages)
     if "keep" in options.parts:
         keep.run(bench, options.rounds, progress)
+    if "logs" in options.parts:
+        bench.hsup_log = options.hsup_log
+        logs.run(bench, os.path.abspath(os.environ["HSUP_BUILD_DIR"]), options.rounds, options.log_bytes, progress)
 
     print_table(bench, options.sizes, options.idle_seconds)
     if race:
         print_slug(bench, race)
+    if "logs" in options.parts:
+        print("\nThe log path (ratios to supervisord's):\n")
+        print_rows(*logs.table(bench))
     if trace is not None:
         print(f"\nstrace -c -f of hsup and its launcher, {middle} idle dynos, "
               f"{options.idle_seconds} s:\n")
@@ -418,6 +428,8 @@ def measure(bench, options):
     found = limits(bench, options.sizes, options.idle_seconds)
     if "keep" in options.parts:
         found += keep.limits(bench)
+    if "logs" in options.parts:
+        found += logs.limits(bench)
     return print_limits(found) if found else 0
 
 

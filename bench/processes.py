@@ -11,6 +11,7 @@ import time
 
 PR_SET_CHILD_SUBREAPER = 36
 RECORD = struct.Struct("=QQ")  # record.h
+IGNORED = [signal.SIGPIPE, signal.SIGXFSZ]  # by Python, and what is ignored stays so across exec
 
 
 class Failed(Exception):
@@ -30,10 +31,8 @@ def start(argv, environ, log):
         (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
-    # Python ignores these, and what is ignored stays so across exec.
-    defaults = [signal.SIGPIPE, signal.SIGXFSZ]
     return os.posix_spawn(argv[0], argv, environ, file_actions=files, setsid=True,
-                          setsigdef=defaults, setsigmask=[])
+                          setsigdef=IGNORED, setsigmask=[])
 
 
 def has_ended(pid):
