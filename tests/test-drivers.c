@@ -112,6 +112,8 @@ static struct env_var release_vars[] = {
 	{(char[]){"DYNO"}, (char[]){"forged.9"}},
 	{(char[]){"PORT"}, (char[]){"7777"}},
 	{(char[]){"PATH"}, (char[]){"/own/bin"}},
+	{(char[]){"NOTIFY_SOCKET"}, (char[]){"/own"}},
+	{(char[]){"WATCHDOG_USEC"}, (char[]){"7"}},
 };
 static struct env_var own_vars[] = {{(char[]){"BOTH"}, (char[]){"process"}}};
 
@@ -134,15 +136,20 @@ static const char *value_of(const struct composed *c, const char *name)
 	return found;
 }
 
-static struct composed compose(unsigned port, const char *slug)
+static struct composed compose_with(
+	unsigned port, const char *slug, const char *notify, uint64_t watchdog)
 {
 	struct process process = {.env = {own_vars, 1, 1}};
 	struct release release = {
 		.version = 42,
 		.env = {release_vars, ARRAY_SIZE(release_vars), ARRAY_SIZE(release_vars)},
 	};
-	struct driver_start start = {
-		.name = "web.1", .process = &process, .release = &release, .app = "shop"};
+	struct driver_start start = {.name = "web.1",
+		.process = &process,
+		.release = &release,
+		.app = "shop",
+		.notify_socket = notify,
+		.watchdog_usec = watchdog};
 	struct spec_builder b = {0};
 	struct stat st;
 	struct err err;
@@ -169,6 +176,11 @@ static struct composed compose(unsigned port, const char *slug)
 	assert_true(c.map != MAP_FAILED);
 	assert_int_equal(spec_parse(c.map, c.len, c.spec), 0);
 	return c;
+}
+
+static struct composed compose(unsigned port, const char *slug)
+{
+	return compose_with(port, slug, NULL, 0);
 }
 
 static void composed_done(struct composed *c)
@@ -204,6 +216,41 @@ static void the_operator_s_port_stands_when_none_is_given(void **state)
 	assert_string_equal(value_of(&c, "PORT"), "7777");
 	assert_null(value_of(&c, "PWD"));
 	composed_done(&c);
+}
+
+static void who_is_listened_to_is_told_where(void **state)
+{
+	struct composed c = compose_with(0, NULL, "/run/notify", 5000000);
+
+	(void)state;
+	assert_string_equal(value_of(&c, "NOTIFY_SOCKET"), "/run/notify");
+	assert_string_equal(value_of(&c, "WATCHDOG_USEC"), "5000000");
+	composed_done(&c);
+	/* Ours it is not, but the operator may know another. */
+	c = compose(0, NULL);
+	assert_string_equal(value_of(&c, "NOTIFY_SOCKET"), "/own");
+	assert_string_equal(value_of(&c, "WATCHDOG_USEC"), "7");
+	composed_done(&c);
+}
+
+/* ---- what a driver cannot do ---- */
+
+static void what_a_driver_lacks_is_said(void **state)
+{
+	struct process processes[] = {
+		{.type = (char[]){"web"}, .memory = 1 << 20, .processes = 7},
+		{.type = (char[]){"job"}},
+	};
+	struct release release = {.processes = processes, .n_processes = 2};
+	char text[200];
+
+	(void)state;
+	assert_false(driver_lacks(&driver_simple, &release, text, sizeof text));
+	processes[1].cpu = 0.5;
+	assert_true(driver_lacks(&driver_simple, &release, text, sizeof text));
+	assert_string_equal(
+		text, "Limits.CPU of job has no effect: the driver simple cannot limit that");
+	assert_false(driver_lacks(&driver_null, &release, text, sizeof text));
 }
 
 /* ---- the null driver ---- */
@@ -307,6 +354,8 @@ int main(void)
 		cmocka_unit_test(users_by_name_and_number),
 		cmocka_unit_test(a_dyno_knows_who_it_is),
 		cmocka_unit_test(the_operator_s_port_stands_when_none_is_given),
+		cmocka_unit_test(who_is_listened_to_is_told_where),
+		cmocka_unit_test(what_a_driver_lacks_is_said),
 		cmocka_unit_test(the_null_driver_answers_from_the_loop),
 	};
 
