@@ -84,10 +84,13 @@ void carry_adopted(struct carry *c);
 char *carry_file_room(struct carry *c, const char *path, void *owner, size_t *ret_space);
 void carry_file_added(struct carry *c, const char *end);
 
+/* Bytes that n more pieces may have, with the names of their files; 0 = not before they are out. */
+size_t carry_files_space(const struct carry *c, size_t n);
+
 /* Gives each piece to `out`, which says carry_file_note() before it writes from its beginning, and
  * carry_file_wrote() after it: of what is not said to be written nothing is tried again. */
-void carry_files_out(struct carry *c,
-	void (*out)(void *owner, struct carry *c, const char *data, size_t len));
+void carry_files_out(
+	struct carry *c, void (*out)(void *owner, struct carry *c, const char *data, size_t len));
 void carry_file_note(struct carry *c, uint64_t dev, uint64_t ino, uint64_t at);
 void carry_file_wrote(struct carry *c, size_t bytes);
 

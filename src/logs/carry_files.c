@@ -13,6 +13,13 @@ _Static_assert(CARRY_BYTES > PATH_MAX + 8 * LIMIT_LINE, "a few lines and their f
 
 /* ---- in ---- */
 
+size_t carry_files_space(const struct carry *c, size_t n)
+{
+	if (c->fill.files || c->n_pieces + n > CARRY_PIECES)
+		return 0;
+	return c->n_pieces ? CARRY_BYTES - c->files_len : CARRY_BYTES;
+}
+
 static struct piece *last_piece(struct carry *c)
 {
 	return c->n_pieces ? &c->j->pieces[c->n_pieces - 1] : NULL;
@@ -68,8 +75,8 @@ static uint32_t len_of(const struct piece *p)
 	return (uint32_t)p->left;
 }
 
-void carry_files_out(struct carry *c,
-	void (*out)(void *owner, struct carry *c, const char *data, size_t len))
+void carry_files_out(
+	struct carry *c, void (*out)(void *owner, struct carry *c, const char *data, size_t len))
 {
 	uint32_t n = c->fill.files ? c->fill.files : c->n_pieces;
 

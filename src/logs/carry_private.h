@@ -24,8 +24,8 @@ struct take {
 
 /* Of a file's lines. */
 struct piece {
-	uint64_t left;	    /* start << 32 | len: what is not out yet */
-	uint64_t at_start;  /* 1 + the start that the place below was noted for */
+	uint64_t left;	   /* start << 32 | len: what is not out yet */
+	uint64_t at_start; /* 1 + the start that the place below was noted for */
 	uint64_t dev, ino, at;
 	uint32_t path; /* where its name stands, in the same buffer */
 };
@@ -73,9 +73,9 @@ struct carry {
 	struct fill fill;
 	struct taking taking;
 	struct out out;
-	uint32_t len;	/* of lines, those not yet published included */
-	uint32_t n;	/* takes not yet published */
-	uint32_t next;	/* the published take that carry_take() does */
+	uint32_t len;		      /* of lines, those not yet published included */
+	uint32_t n;		      /* takes not yet published */
+	uint32_t next;		      /* the published take that carry_take() does */
 	uint32_t n_pieces, files_len; /* not yet published */
 	uint32_t piece;		      /* the one on its way out */
 	void *owners[CARRY_PIECES];

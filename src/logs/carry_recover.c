@@ -106,8 +106,7 @@ void carry_recover(struct carry *c, bool is_new, uint64_t h_ino, uint64_t o_ino)
 	else if (c->j->magic != MAGIC || c->j->layout != CARRY_LAYOUT || c->j->size != sizeof *c->j)
 		c->refused = "it is another version's";
 	else if (c->fill.len > CARRY_BYTES || c->fill.n > CARRY_TAKES || !sound_takes(c, same) ||
-		 !carry_files_sound(c) ||
-		 !sound_out(c, same))
+		 !carry_files_sound(c) || !sound_out(c, same))
 		c->refused = "it is damaged";
 	if (is_new || c->refused) {
 		start_fresh(c, h_ino, o_ino);

@@ -48,6 +48,7 @@ static bool flush_sink(struct router *r)
 {
 	if (r->sink->carry)
 		take_handed(r, r->sink->carry);
+	dests_flush(r);
 	if (r->sink->ops->flush(r->sink) != -EAGAIN)
 		return true;
 	r->stalled = true;
@@ -61,11 +62,15 @@ static bool flush_sink(struct router *r)
 
 bool router_give(struct router *r, const struct log_line *line)
 {
-	int e = r->sink->ops->line(r->sink, line);
+	const struct log_span span = {
+		.len = (uint32_t)line->len,
+		.end = (uint32_t)line->len,
+		.whole = line->whole,
+		.partial = line->partial,
+	};
+	const struct log_lines lines = {.head = *line, .data = line->text, .spans = &span, .n = 1};
 
-	if (e == -EAGAIN && flush_sink(r))
-		e = r->sink->ops->line(r->sink, line);
-	return e != -EAGAIN;
+	return router_give_lines(r, NULL, &lines) == 1;
 }
 
 /* ---- taps ---- */
@@ -100,42 +105,58 @@ static void hand(struct router *r, struct tap *t, size_t bytes)
 	r->n_handed++;
 }
 
-static size_t sink_lines(struct sink *s, const struct log_lines *lines)
+size_t sink_lines(struct sink *s, const struct log_lines *lines)
 {
 	size_t n = s->ops->lines ? s->ops->lines(s, lines) : 0;
 
 	if (n > 0)
 		return n;
-	for (struct log_line line = lines->head; n < lines->n; n++) {
-		line.text = lines->data + lines->spans[n].at;
-		line.len = lines->spans[n].len;
-		line.whole = lines->spans[n].whole;
+	for (; n < lines->n; n++) {
+		struct log_line line = lines_at(lines, n);
+
 		if (s->ops->line(s, &line) == -EAGAIN)
 			break;
 	}
 	return n;
 }
 
+/* As many as the sink and all others have room for. */
+static size_t give_some(struct router *r, struct tap *t, const struct log_lines *lines)
+{
+	struct log_lines some = *lines;
+
+	if (t && r->n_handed == CARRY_TAKES)
+		return 0;
+	some.n = dests_fit(r, t, lines);
+	if (some.n > 0)
+		some.n = sink_lines(r->sink, &some);
+	if (some.n == 0)
+		return 0;
+	dests_put(r, t, &some);
+	if (t) {
+		size_t bytes = some.spans[some.n - 1].end - some.spans[0].at;
+
+		hand(r, t, bytes);
+		r->lines += some.n;
+		r->bytes += bytes;
+	}
+	return some.n;
+}
+
 size_t router_give_lines(struct router *r, struct tap *t, const struct log_lines *lines)
 {
 	struct log_lines rest = *lines;
-	size_t begin = rest.n ? rest.spans[0].at : 0;
 
-	for (bool flushed = false;; flushed = true) {
-		size_t n = r->n_handed < CARRY_TAKES ? sink_lines(r->sink, &rest) : 0;
+	for (bool flushed = false; rest.n > 0; flushed = true) {
+		size_t n = give_some(r, t, &rest);
 
-		if (n > 0) {
-			size_t end = rest.spans[n - 1].end;
-
-			hand(r, t, end - begin);
-			begin = end;
-			flushed = false;
-			rest.spans += n;
-			rest.n -= n;
-		}
-		if (rest.n == 0 || flushed || !flush_sink(r))
-			return lines->n - rest.n;
+		rest.spans += n;
+		rest.n -= n;
+		flushed = flushed && n == 0;
+		if (rest.n > 0 && (flushed || !flush_sink(r)))
+			break;
 	}
+	return lines->n - rest.n;
 }
 
 /* ---- a turn ---- */
@@ -166,7 +187,7 @@ static size_t split(struct router *r, const struct tap *t, const struct look *l)
 			.len = (uint32_t)text,
 			.end = (uint32_t)(at + piece),
 			.whole = r->pass_whole && is_whole(data, text),
-			.unfinished = data[piece - 1] != '\n',
+			.partial = data[piece - 1] != '\n',
 		};
 		at += piece;
 	}

@@ -39,6 +39,7 @@ void router_forget(struct router *r, struct tap *t)
 		r->n_handed--;
 	}
 	TAILQ_REMOVE(&r->taps, t, all);
+	dests_untap(r, t);
 	/* close() is not enough: the launcher shares the open pipe, so epoll would keep it. */
 	if (!t->hot)
 		(void)epoll_ctl(r->epoll, EPOLL_CTL_DEL, t->fd, NULL);
@@ -94,6 +95,12 @@ struct router *router_new(sd_event *loop, struct sink *sink, struct err *err)
 	TAILQ_INIT(&r->hot);
 	TAILQ_INIT(&r->handed);
 	notes_init(&r->notes);
+	dests_init(r);
+	r->book = sink->carry ? sink->carry : carry_new();
+	if (!r->book) {
+		(void)err_errno(err, -ENOMEM, "log router");
+		return router_free(r);
+	}
 
 	int e = open_router(r);
 	if (e < 0) {
@@ -122,6 +129,9 @@ struct router *router_free(struct router *r)
 	fd_close(r->scratch[0]);
 	fd_close(r->scratch[1]);
 	notes_done(&r->notes);
+	dests_done(r);
+	if (r->book != r->sink->carry)
+		carry_free(r->book);
 	r->sink->ops->free(r->sink);
 	sd_event_unref(r->loop);
 	free(r);
@@ -151,6 +161,7 @@ int router_tap(struct router *r, const char *name, unsigned color, enum log_stre
 	if (r->carry)
 		carry_adopt(r->carry, t->dev, t->ino, fd);
 	TAILQ_INSERT_TAIL(&r->taps, t, all);
+	dests_tap(r, t);
 	*ret_tap = t;
 	return 0;
 }

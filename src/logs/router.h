@@ -15,13 +15,38 @@
 
 #include "base/err.h"
 #include "logs/sink.h"
+#include "model/release.h"
 
 struct router;
+struct rings;
 struct tap;
 
 /* Takes the sink, on failure too. NULL and err on failure. */
 struct router *router_new(sd_event *loop, struct sink *sink, struct err *err);
 struct router *router_free(struct router *r);
+
+/* Further places for all lines, which make no dyno wait: what they cannot take is dropped, counted
+ * and told there ("Error L10 (output buffer overflow): N messages dropped since ..."). A sink is
+ * taken, on failure too; a file is opened when it can be, now or later, and rotated as o says
+ * (path: absolute). */
+int router_add_sink(struct router *r, struct sink *sink);
+int router_add_file(struct router *r, const char *path, const struct log_options *o,
+	struct err *err) HSUP_MUST_CHECK;
+
+/* The app that lines in files name; the caller's. Before the first file. */
+void router_set_app(struct router *r, const char *app);
+
+/* Every line is kept there too. They outlive the router. */
+void router_set_rings(struct router *r, struct rings *rings);
+
+/* Opens the files anew: they were moved away. */
+void router_reopen(struct router *r);
+
+struct router_counts {
+	uint64_t lines, bytes; /* taken from dynos */
+	uint64_t dropped;      /* lines, by any of the places they go to */
+};
+void router_counts(const struct router *r, struct router_counts *ret_counts);
 
 /* What is followed writes lines like ours: those that begin with a stamp and an origin go out as
  * they are, the others get a prefix as ever. */
@@ -30,6 +55,11 @@ void router_pass_whole(struct router *r);
 /* Follows one pipe (takes fd, on failure too). name is copied. */
 int router_tap(struct router *r, const char *name, unsigned color, enum log_stream stream, int fd,
 	struct tap **ret_tap) HSUP_MUST_CHECK;
+
+/* What the Log of its type says; folder: of a path that is not absolute. On failure (there is no
+ * such owner) its lines go where all go. */
+int router_route(struct router *r, struct tap *t, const struct log_options *o, const char *folder,
+	struct err *err);
 
 /* All that an earlier supervisor followed is followed again (or is gone for good): only now does
  * anything new come from the taps. */

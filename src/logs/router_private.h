@@ -2,6 +2,7 @@
 #pragma once
 
 #include "logs/carry.h"
+#include "logs/dests.h"
 #include "logs/notes.h"
 #include "logs/tap.h"
 
@@ -25,6 +26,15 @@ struct router {
 	unsigned n_handed;
 	struct carry
 		*carry; /* the sink's, while takes of an earlier supervisor wait for their taps */
+	struct carry *book; /* for the files' lines: the sink's carry, or one of our own */
+	struct log_files files;
+	struct file_keeper *keeper; /* NULL = there were no files yet */
+	struct extra extras[ROUTER_EXTRAS];
+	unsigned n_extras;
+	struct rings *rings; /* the caller's; NULL = none */
+	const char *app;
+	sd_event_source *tick;
+	uint64_t lines, bytes, dropped; /* so far; dropped: for files that are gone */
 	bool pass_whole;
 	bool stalled; /* waiting for the sink's `writable` */
 	struct notes notes;
@@ -54,7 +64,8 @@ void router_over(struct router *r, struct tap *t);
 /* Gives one line to the sink. False when it stalls. */
 bool router_give(struct router *r, const struct log_line *line);
 
-/* Gives the lines of one turn; how many of them, fewer when the sink stalls. */
+/* Gives the lines of one turn; how many of them, fewer when the sink stalls. t NULL = the
+ * supervisor's own. */
 size_t router_give_lines(struct router *r, struct tap *t, const struct log_lines *lines);
 
 /* Queues the taps that epoll tells of; how many. */

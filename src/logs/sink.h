@@ -28,9 +28,9 @@ struct log_line {
 /* A line of many that were read together: data[at .. at + len). */
 struct log_span {
 	uint32_t at, len;
-	uint32_t end;	 /* in data, of all that it used up: its newline, a carriage return */
-	bool whole;	 /* as above */
-	bool unfinished; /* cut where a line grew too long, or where its dyno ended */
+	uint32_t end; /* in data, of all that it used up: its newline, a carriage return */
+	bool whole;   /* as above */
+	bool partial; /* as above */
 };
 
 /* What was read at once from one pipe. */
@@ -75,6 +75,9 @@ struct sink_ops {
  * never altered. The program ignores SIGPIPE. Takes carry (NULL = one of its own), on failure too.
  * NULL = out of memory. */
 struct sink *sink_terminal_new(int fd, bool color, const char *app, struct carry *carry);
+
+/* Nowhere, for who wants files only. Takes carry, on failure too. */
+struct sink *sink_none_new(struct carry *carry);
 
 /* To the system's log over its datagram socket, one message per line: "<30>hsup[123]: app[web.1]:
  * text" (the system's log has a time of its own). While nobody listens there lines are lost, and

@@ -13,6 +13,7 @@ struct tap {
 	bool listed;	     /* in its handed list */
 	bool mute;	     /* it got more and epoll did not tell */
 	bool finishing;	     /* its dyno has ended */
+	bool drop;	     /* lines that the sink cannot take do not make it wait */
 	bool hot;	     /* looked at by the clock, not told of by epoll */
 	unsigned quick;	     /* looks that found something soon after the one before */
 	unsigned idle;	     /* hot: looks that found nothing */
@@ -23,9 +24,11 @@ struct tap {
 	uint64_t dev, ino; /* the pipe, for whoever comes after us */
 	unsigned color;
 	enum log_stream stream;
-	size_t handed; /* bytes that the sink holds and the pipe too */
-	size_t rest;   /* looked at and left: no whole line */
-	size_t owed;   /* finishing: bytes that are still to go, those handed included */
+	struct log_file *file; /* of its type; NULL = none */
+	struct ring *ring;     /* NULL = none */
+	size_t handed;	       /* bytes that the sink holds and the pipe too */
+	size_t rest;	       /* looked at and left: no whole line */
+	size_t owed;	       /* finishing: bytes that are still to go, those handed included */
 	void (*done)(void *userdata);
 	void *userdata;
 	char name[];
