@@ -112,7 +112,7 @@ static void test_every_kind_has_a_name(void **state)
 			assert_string_not_equal(record_kind_text((enum record_kind)kind),
 				record_kind_text((enum record_kind)other));
 	assert_true(record_public(&(struct record){.kind = RECORD_STATE}));
-	assert_false(record_public(&(struct record){.kind = RECORD_ENGINE}));
+	assert_false(record_public(&(struct record){.kind = RECORD_SIGNALLED}));
 	assert_false(record_public(&(struct record){.kind = RECORD_KIND_MAX}));
 }
 

@@ -111,11 +111,12 @@ static void retag(struct supervisor *s, const struct engine_action *a)
 static void deliver_signal(struct supervisor *s, const struct engine_action *a, int signo)
 {
 	int r = s->setup->driver->signal(s->driver_state, a->dyno->id, a->generation, signo);
+	char name[LIMIT_NAME + 1];
 
+	name_dyno(a->dyno, name);
+	record_text(s, RECORD_SIGNALLED, name, 0, "SIG%s%s%s", signal_name(signo),
+		r < 0 ? ": " : "", r < 0 ? err_name(r) : "");
 	if (r < 0) {
-		char name[LIMIT_NAME + 1];
-
-		name_dyno(a->dyno, name);
 		router_note(s->router, name, "SIG%s could not be sent: %s", signal_name(signo),
 			err_name(r));
 	}

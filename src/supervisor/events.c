@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/parse.h"
 #include "wire/spec.h"
 
 #include <signal.h>
@@ -243,7 +244,8 @@ static void on_adopted(void *userdata, struct driver_entry *entry)
 
 static void on_shutdown(void *userdata, unsigned urgency, int signo)
 {
-	(void)signo;
+	record_text(userdata, RECORD_LAUNCHER, NULL, 0, "says stop, urgency %u, after SIG%s",
+		urgency, signo ? signal_name(signo) : "none");
 	supervisor_shutdown(userdata, urgency);
 }
 
@@ -262,6 +264,7 @@ static void on_lost(void *userdata, int r)
 {
 	struct supervisor *s = userdata;
 
+	record_text(s, RECORD_LAUNCHER, NULL, 0, "it is gone");
 	router_note(s->router, NULL, "the launcher is gone%s%s; dynos run on", r < 0 ? ": " : "",
 		r < 0 ? err_name(r) : "");
 	supervisor_exit(s, SUPERVISOR_EXIT_FATAL);

@@ -22,14 +22,12 @@
 	X(COMMITTED, "release.committed", true) /* .release: in force, about to be rolled out */   \
 	X(SETTLED, "release.settled", true)	/* .release: all of it runs as wanted */           \
 	X(ROLLED_BACK, "release.rolled-back", true) /* .release: that failed; .text: why */        \
-	X(PHASE, "release.phase", true)		    /* .release .text: of the release phase */     \
 	X(SCALED, "formation.scaled", true)	    /* .name: the type, .text: "1 -> 3" */         \
 	X(OPERATOR, "operator", true)		    /* .name: of what, .text: who did what */      \
-	X(LOG, "log", true)		  /* .text: of drops, sinks that stall or break */         \
-	X(SUPERVISOR, "supervisor", true) /* .text: started, stopping ... */                       \
-	X(DRIVER, "driver", false)	  /* .name .text */                                        \
-	X(ENGINE, "engine", false)	  /* .name .text: an event handled, an action */           \
-	X(LAUNCHER, "launcher", false)	  /* .text */
+	X(LOG, "log", true)		   /* .text: of drops, sinks that stall or break */        \
+	X(SUPERVISOR, "supervisor", true)  /* .text: started, stopping ... */                      \
+	X(SIGNALLED, "dyno.signal", false) /* .name .text: which signal it was sent, or why not */ \
+	X(LAUNCHER, "launcher", false)	   /* .text: what it said */
 
 enum record_kind {
 #define X(name, text, is_public) RECORD_##name,
