@@ -251,7 +251,7 @@ def test_too_long_a_message(app):
 def test_the_supervisor_is_killed_while_it_waits(app, kind):
     """The next one goes on waiting, and is told."""
     what, port = app.folder / "what", 45871
-    args = program(app, "notifier", NOTIFIER) + [str(what)]
+    args = SLEEP if kind == "Command" else program(app, "notifier", NOTIFIER) + [str(what)]
     ready = {"Listen": {"Listen": port}, "HTTP": {"HTTP": "/up", "Port": port},
              "Command": {"Command": [f"test -e {what}"], "Interval": 0.1}, "Notify": {"Notify": True}}[kind]
     app.start()

@@ -85,6 +85,7 @@ static void start(struct supervisor *s, const struct engine_action *a)
 		start_failed(s, d, r, &err);
 		return;
 	}
+	usage_limit(s, l, p->memory);
 	/* What went before is kept until this one is known to have started; of many at once, as
 	 * when all crash together, not for all: that much room there may not be. */
 	if (s->n_starting > STARTING_MAX)

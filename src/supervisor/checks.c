@@ -359,6 +359,8 @@ void checks_adopt(struct supervisor *s, struct life *l, const struct engine_adop
 	const struct process *p = k ? release_process(k->release, d->type) : NULL;
 	struct err err = {0};
 
+	if (p && !l->ended)
+		usage_limit(s, l, p->memory);
 	if (!p || l->ended || (d->state != DYNO_STARTING && d->state != DYNO_UP))
 		return;
 	const struct formation_type *t =

@@ -74,6 +74,7 @@ size_t operate_dynos(struct supervisor *s)
 {
 	size_t n = s->engine ? engine_dynos(s->engine) : 0;
 
+	usage_want(s);
 	if (mem_grow(&s->sorted, &s->cap_sorted, n, LIMIT_DYNOS * 2, sizeof *s->sorted) < 0)
 		return s->n_sorted = 0;
 	for (size_t i = 0; i < n; i++)
@@ -144,12 +145,11 @@ void operate_dyno(struct supervisor *s, size_t index, struct dyno_view *ret)
 		.retry_at = d->state == DYNO_BACKOFF ? d->deadline : 0,
 		.ended_at = l && l->ended ? l->ended_at : 0,
 		.stopped_by_operator = d->state == DYNO_STOPPED && dyno_stopped_by_operator(d),
-		.memory = UINT64_MAX,
-		.cpu = UINT64_MAX,
 	};
 	name_dyno(d, ret->name);
 	say_why(s, d, ret->why, sizeof ret->why);
 	see_checks(s, d, ret);
+	usage_get(s, d->id, d->generation, &ret->memory, &ret->cpu);
 }
 
 bool operate_matches(const char *pattern, const struct dyno *d)

@@ -41,8 +41,10 @@ struct life {
 	uint64_t started_at; /* CLOCK_MONOTONIC ns */
 	uint64_t ended_at;   /* 0 = not known */
 	struct supervisor *owner;
-	struct guard *guard; /* checks.c; NULL = nothing of it is looked at */
-	struct life *next;   /* in its bucket */
+	uint64_t memory, cpu;		      /* bytes, ns; UINT64_MAX = not known */
+	uint64_t memory_limit, limit_said_at; /* 0 = none; never */
+	struct guard *guard;		      /* checks.c; NULL = nothing of it is looked at */
+	struct life *next;		      /* in its bucket */
 	char name[LIMIT_NAME + 1];
 };
 
@@ -109,6 +111,7 @@ struct supervisor {
 	size_t n_sorted, cap_sorted;
 	struct quantity_override wished[LIMIT_TYPES]; /* the last scale: the event points here */
 
+	struct usage *usage;   /* usage.c; NULL until it is wanted */
 	struct checks *checks; /* NULL until a dyno has any */
 	struct check_command *commands;
 	size_t n_commands, cap_commands;
@@ -202,6 +205,14 @@ bool supervisor_checks_state(struct supervisor *s, uint64_t id, uint32_t generat
 int checks_notify_path(struct supervisor *s, const struct life *l, struct err *err) HSUP_MUST_CHECK;
 void checks_sweep(struct supervisor *s); /* what is left of lives that are no more */
 void checks_close(struct supervisor *s);
+
+/* ---- usage.c: memory and processor time of dynos ---- */
+void usage_want(struct supervisor *s); /* somebody asks: known in a moment, and for a while */
+void usage_limit(struct supervisor *s, struct life *l, uint64_t limit); /* bytes; 0 = none */
+/* UINT64_MAX = not known. */
+void usage_get(struct supervisor *s, uint64_t id, uint32_t generation, uint64_t *ret_memory,
+	uint64_t *ret_cpu);
+void usage_free(struct supervisor *s);
 
 /* ---- tag.c: what a later supervisor must know of a dyno ---- */
 size_t tag_write(

@@ -288,6 +288,7 @@ static void end(struct supervisor *s)
 		s->setup->source->close(s->source_state);
 	lives_free(s);
 	checks_close(s);
+	usage_free(s);
 	log_set_sink(NULL, NULL);
 	router_free(s->router);
 	/* Whatever is still in it is of somebody who wants it kept. */
