@@ -280,13 +280,16 @@ void act(struct supervisor *s, const struct engine_action *a)
 		break;
 	case ACTION_ROLLOUT_BEGUN:
 		say_release(s, a->release, RECORD_COMMITTED, "is being rolled out");
+		checks_redefine(s);
 		break;
 	case ACTION_SETTLED:
 		say_release(s, a->release, RECORD_SETTLED, "is up");
+		checks_redefine(s);
 		release_settled(s, a->release);
 		break;
 	case ACTION_ROLL_BACK:
 		roll_back(s, a);
+		checks_redefine(s);
 		break;
 	case ACTION_LEAVE:
 		supervisor_leave(s, a->code);

@@ -8,7 +8,9 @@
 #include "wire/spec.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* Before its StartTimeout, so that it is not killed at that moment. */
 #define ASSUME_MARGIN (50 * NSEC_PER_MSEC)
@@ -190,18 +192,13 @@ static const struct checker_events checker_events = {
 	.note = on_note,
 };
 
-static bool wants(const struct process *p, enum check_kind kind)
-{
-	return p->ready.kind == kind || p->healthy.kind == kind;
-}
-
-static int guard_new(
-	struct supervisor *s, struct life *l, const struct driver_start *order, struct err *err)
+static int guard_new(struct supervisor *s, struct life *l, const struct driver_start *order,
+	const struct check *ready, const struct check *healthy, struct err *err)
 {
 	struct guard *g = calloc(1, sizeof *g);
 	struct checker_setup setup = {
-		.ready = &order->process->ready,
-		.healthy = &order->process->healthy,
+		.ready = ready,
+		.healthy = healthy,
 		.seed = l->id + l->generation,
 		.events = &checker_events,
 		.userdata = g,
@@ -232,27 +229,62 @@ static int guard_new(
 	return 0;
 }
 
+/* Whether the dyno was given a socket when it was started: its name is there, or was a moment ago.
+ */
+static bool can_notify(struct supervisor *s, struct life *l)
+{
+	struct err err;
+
+	return l->notifies ||
+	       (checks_notify_path(s, l, &err) == 0 &&
+		       faccessat(s->notify_dir, strrchr(s->notify_path, '/') + 1, F_OK, 0) == 0);
+}
+
+/* What is to be looked at of this life, from now on. `order` is as it was, or as it is to be. */
+static int guard(
+	struct supervisor *s, struct life *l, const struct driver_start *order, struct err *err)
+{
+	static const struct check nothing = {.kind = CHECK_NONE};
+	const struct process *p = order->process;
+	const struct check *ready = &p->ready, *healthy = &p->healthy;
+	bool notify = ready->kind == CHECK_NOTIFY || healthy->kind == CHECK_NOTIFY;
+
+	if (notify && !can_notify(s, l)) {
+		router_note(s->router, l->name,
+			"was started without a notify socket: what it says is heard from its next "
+			"start on");
+		ready = ready->kind == CHECK_NOTIFY ? &nothing : ready;
+		healthy = healthy->kind == CHECK_NOTIFY ? &nothing : healthy;
+		notify = false;
+	}
+	if (ready->kind == CHECK_NONE && healthy->kind == CHECK_NONE)
+		return 0;
+	int r = guard_new(s, l, order, ready, healthy, err);
+	if (r < 0 || !notify)
+		return r;
+	l->notifies = true;
+	r = checks_notify_path(s, l, err);
+	if (r == 0)
+		r = checker_open_notify(
+			l->guard->checker, s->notify_dir, strrchr(s->notify_path, '/') + 1, err);
+	return r;
+}
+
 int checks_prepare(
 	struct supervisor *s, struct life *l, struct driver_start *order, struct err *err)
 {
 	const struct process *p = order->process;
-	int r;
 
-	if (wants(p, CHECK_NONE) && p->ready.kind == p->healthy.kind)
-		return 0;
-	if (wants(p, CHECK_NOTIFY)) {
-		r = checks_notify_path(s, l, err);
+	if (p->ready.kind == CHECK_NOTIFY || p->healthy.kind == CHECK_NOTIFY) {
+		int r = checks_notify_path(s, l, err);
 		if (r < 0)
 			return r;
+		l->notifies = true;
 		order->notify_socket = s->notify_path;
 	}
 	if (p->healthy.kind == CHECK_NOTIFY)
 		order->watchdog_usec = p->healthy.interval / NSEC_PER_USEC;
-	r = guard_new(s, l, order, err);
-	if (r < 0 || !order->notify_socket)
-		return r;
-	return checker_open_notify(
-		l->guard->checker, s->notify_dir, strrchr(s->notify_path, '/') + 1, err);
+	return guard(s, l, order, err);
 }
 
 /* Where it listens: what the driver gave it, or what the operator said. */
@@ -305,9 +337,11 @@ void checks_end(struct life *l)
 {
 	struct guard *g = TAKE_PTR(l->guard);
 
+	if (l->ended && l->notifies && !g)
+		checks_forget_notify(l->owner, l);
 	if (!g)
 		return;
-	/* The name stays when the dyno runs on without us. */
+	/* The name stays when the dyno runs on, with nobody who listens. */
 	checker_free(g->checker, l->started && !l->ended);
 	release_unref(g->release);
 	free(g);
@@ -352,17 +386,15 @@ static void assume_ready(struct guard *g, uint64_t started)
 	on_ready(g);
 }
 
-void checks_adopt(struct supervisor *s, struct life *l, const struct engine_adopted *a)
+/* A dyno that runs is looked at in the way of the release that it is of by now. */
+static bool look_at(struct supervisor *s, struct life *l, const struct dyno *d)
 {
-	const struct dyno *d = engine_find(s->engine, a->id);
-	const struct known_release *k = d ? release_of(s, d) : NULL;
+	const struct known_release *k = release_of(s, d);
 	const struct process *p = k ? release_process(k->release, d->type) : NULL;
 	struct err err = {0};
 
-	if (p && !l->ended)
-		usage_limit(s, l, p->memory);
 	if (!p || l->ended || (d->state != DYNO_STARTING && d->state != DYNO_UP))
-		return;
+		return false;
 	const struct formation_type *t =
 		k->formation ? formation_find(k->formation, d->type) : NULL;
 	struct driver_start order = {
@@ -376,15 +408,69 @@ void checks_adopt(struct supervisor *s, struct life *l, const struct engine_adop
 		.release = k->release,
 		.app = supervisor_app(s, k->release),
 	};
-	if (checks_prepare(s, l, &order, &err) < 0) {
+	usage_limit(s, l, p->memory);
+	if (guard(s, l, &order, &err) < 0) {
 		router_note(s->router, l->name, "it cannot be looked at: %s", err.text);
-		return;
+		checks_end(l);
 	}
 	if (!l->guard)
-		return;
+		return false;
 	checks_begin(l);
 	if (d->state == DYNO_UP)
 		checker_up(l->guard->checker, d->since);
-	else
+	return true;
+}
+
+void checks_adopt(struct supervisor *s, struct life *l, const struct engine_adopted *a)
+{
+	const struct dyno *d = engine_find(s->engine, a->id);
+
+	if (d && look_at(s, l, d) && d->state == DYNO_STARTING)
 		assume_ready(l->guard, a->started);
+}
+
+/* ---- another release, with the same dynos ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_check(const struct check *a, const struct check *b)
+{
+	if (a->kind != b->kind || a->port != b->port || !same_text(a->path, b->path) ||
+		a->n_args != b->n_args || a->interval != b->interval || a->timeout != b->timeout ||
+		a->threshold != b->threshold || a->cooldown != b->cooldown)
+		return false;
+	for (size_t i = 0; i < a->n_args; i++)
+		if (strcmp(a->args[i], b->args[i]) != 0)
+			return false;
+	return true;
+}
+
+/* What is looked at now, is that what its release wants? */
+static bool is_current(struct supervisor *s, const struct life *l, const struct dyno *d)
+{
+	const struct known_release *k = release_of(s, d);
+	const struct process *p = k ? release_process(k->release, d->type) : NULL;
+	const struct process *now = l->guard ? l->guard->order.process : NULL;
+
+	if (!p)
+		return true;
+	if (!now)
+		return p->ready.kind == CHECK_NONE && p->healthy.kind == CHECK_NONE;
+	return same_check(&p->ready, &now->ready) && same_check(&p->healthy, &now->healthy);
+}
+
+void checks_redefine(struct supervisor *s)
+{
+	for (size_t i = 0; i < engine_dynos(s->engine); i++) {
+		const struct dyno *d = engine_dyno(s->engine, i);
+		struct life *l = dyno_live(d) ? life_find(s, d->id, d->generation) : NULL;
+
+		if (!l || !l->started || is_current(s, l, d))
+			continue;
+		checks_end(l);
+		(void)look_at(s, l, d);
+	}
 }

@@ -71,7 +71,15 @@ static bool is_alive(struct supervisor *s, const char *name)
 	if (sscanf(name, "%llu.%u%c", &id, &generation, &rest) != 2)
 		return false;
 	const struct life *l = life_find(s, id, generation);
-	return l && l->guard;
+	return l && !l->ended;
+}
+
+void checks_forget_notify(struct supervisor *s, const struct life *l)
+{
+	struct err err;
+
+	if (checks_notify_path(s, l, &err) == 0)
+		(void)unlinkat(s->notify_dir, strrchr(s->notify_path, '/') + 1, 0);
 }
 
 void checks_sweep(struct supervisor *s)

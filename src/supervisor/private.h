@@ -33,6 +33,7 @@ struct life {
 	unsigned color;
 	bool left, ended;
 	bool started;	   /* the launcher has an entry of it, and keeps it until it is released */
+	bool notifies;	   /* was given a notify socket */
 	bool drained;	   /* ended, and its output is out */
 	bool superseded;   /* a later life has started, or its dyno is forgotten: nobody will ask */
 	unsigned draining; /* taps that still empty their pipes */
@@ -193,6 +194,7 @@ void checks_begin(struct life *l); /* it has a process */
 void checks_changed(struct supervisor *s, const struct engine_action *a);
 void checks_end(struct life *l); /* it has ended, or we go */
 void checks_adopt(struct supervisor *s, struct life *l, const struct engine_adopted *a);
+void checks_redefine(struct supervisor *s); /* dynos may be of another release by now */
 void checks_command_done(struct supervisor *s, uint64_t command, const struct dyno_exit *exit);
 /* Why it was not ready when last looked at; "" = nothing is known. */
 const char *checks_start_reason(struct supervisor *s, uint64_t id, uint32_t generation);
@@ -203,6 +205,7 @@ bool supervisor_checks_state(struct supervisor *s, uint64_t id, uint32_t generat
 /* ---- notify_dir.c ---- */
 /* s->notify_path: of the socket of this life; its folder is there, and open. */
 int checks_notify_path(struct supervisor *s, const struct life *l, struct err *err) HSUP_MUST_CHECK;
+void checks_forget_notify(struct supervisor *s, const struct life *l);
 void checks_sweep(struct supervisor *s); /* what is left of lives that are no more */
 void checks_close(struct supervisor *s);
 
