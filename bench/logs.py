@@ -24,7 +24,8 @@ TEN = 10
 DELAYS = 60  # lone lines
 DELAY_PAUSE_MS = 25
 SECONDS = 300
-QUIET_SECONDS = 0.3  # without a change: all is there
+QUIET_SECONDS = 0.3  # without a change: it is counted
+LATE_SECONDS = 10  # what is not there by then is lost
 IN_MODIFY, IN_CREATE = 2, 0x100
 
 # (measure, dynos, bytes per write)
@@ -165,6 +166,16 @@ def cpu_ns(pids):
     return total
 
 
+def tally(bench, files):
+    """(lines, missing, out of order) of all folders."""
+    counts = [0, 0, 0]
+    for folder in sorted({found[0] for found in files}):
+        out = subprocess.run([bench.programs["tally"], *(path for of, _, path in files if of == folder)],
+                             check=True, stdout=subprocess.PIPE).stdout.split()
+        counts = [count + int(word) for count, word in zip(counts, out)]
+    return counts
+
+
 def flood(bench, system, measure, n, total, block):
     each = total // n // LINE * LINE
     with system(bench, n, (each, block)) as instance:
@@ -173,24 +184,23 @@ def flood(bench, system, measure, n, total, block):
         before = cpu_ns(pids)
         os.close(go)
         instance.report.wait(3 * n, SECONDS, 0.1, instance.lives)
-        instance.settle()
-        used = cpu_ns(pids) - before
+        end = time.monotonic() + LATE_SECONDS
+        while True:
+            instance.settle()
+            used = cpu_ns(pids) - before
+            files = instance.files()
+            lines, missing, wrong = tally(bench, files)
+            if lines == n * each // LINE or time.monotonic() > end:
+                break
         begin = min(ns for ns, _ in instance.report.records()[n:2 * n])
-        files = instance.files()
-        wall = time.time_ns() - time.monotonic_ns()
-        took = max(ns for _, ns, _ in files) - wall - begin
-        lines = missing = wrong = 0
-        for folder in sorted({found[0] for found in files}):
-            out = subprocess.run([bench.programs["tally"], *(path for of, _, path in files if of == folder)],
-                                 check=True, stdout=subprocess.PIPE).stdout.split()
-            lines, missing, wrong = (is_now + int(word) for is_now, word in zip((lines, missing, wrong), out))
-        bench.add(f"log {measure}", system.name, took / (n * each) * 1e9)  # ns per GB
-        bench.add(f"log {measure}, CPU", system.name, used / (n * each) * 1e9)
+        took = max(ns for _, ns, _ in files) - (time.time_ns() - time.monotonic_ns()) - begin
         lost = n * each // LINE - lines + wrong
-        bench.add("log lost", system.name, lost)
         if lost:
             print(f"bench: {system.name}, {measure}: {lines} lines of {n * each // LINE}, {missing} missing, "
                   f"{wrong} out of order", flush=True)
+        bench.add(f"log {measure}", system.name, took / (n * each) * 1e9)  # ns per GB
+        bench.add(f"log {measure}, CPU", system.name, used / (n * each) * 1e9)
+        bench.add("log lost", system.name, lost)
 
 
 class Watch:
