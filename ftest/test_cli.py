@@ -589,14 +589,14 @@ def test_manual_and_help_agree(build):
     documented = set(re.findall(r"^\.It Cm (\w+)", manual, re.M))
     assert set(commands) == documented & set(commands), set(commands) - documented
     synopsis = manual.partition(".Sh SYNOPSIS")[2].partition(".Sh DESCRIPTION")[0]
-    assert set(commands) == set(re.findall(r"^\.Cm (\w+)", synopsis, re.M))
+    assert set(commands) == set(re.findall(r"^\.Nm\n\.Cm (\w+)", synopsis, re.M))
     options = {}
     for command in commands:
         for letter, name in re.findall(r"^  (?:-(\w),|   ) --([\w-]+)", say("help", command).partition(
                 "\nOptions:")[2], re.M):
             options[name] = letter
-    written = set(re.findall(r"^\.It (?:Fl \w , )?Fl -([\w-]+)|^\.It Fl \w , -([\w-]+)", manual, re.M))
-    written = {a or b for a, b in written}
+    items = "\n".join(re.findall(r"^\.It Fl .*", manual, re.M))
+    written = set(re.findall(r"(?:Fl|,) -([\w-]+)", items))
     assert set(options) <= written, set(options) - written
     for name, letter in options.items():
         if letter:

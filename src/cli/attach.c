@@ -39,13 +39,11 @@ static int failed(struct attached *t, const struct http_call *call)
 
 static int listen_to(struct attached *t)
 {
-	char more[160], stamp[CLOCK_STAMP_LEN + 1];
 	struct err err;
 
-	/* What was written before is what `logs` is for. */
-	clock_stamp(clock_wall(), stamp);
-	(void)snprintf(more, sizeof more, "format=raw&follow=1&since=%.26sZ", stamp);
-	t->output_path = app_query(t->app, "/v1/logs", more);
+	/* What was written before is what `logs` is for; what hsup says of it, too. */
+	t->output_path =
+		app_query(t->app, "/v1/logs", "format=raw&follow=1&last=0&stream=out&stream=err");
 	t->output = (struct http_call){
 		.socket = t->app->socket,
 		.method = "GET",

@@ -27,8 +27,7 @@ static int make_query(const struct options *o, char ret_query[300])
 		return usage_error(&command_logs,
 			"option '--since' must be a time like 2026-11-21T08:00:00Z, or how long "
 			"ago, like 90s, 10m, 2h or 3d");
-	/* Without lines only what comes: 0 would mean all there is. */
-	if (ask->since || (told && ask->lines == 0)) {
+	if (ask->since || (told && ask->lines == 0 && !ask->follow)) {
 		char stamp[CLOCK_STAMP_LEN + 1];
 
 		clock_stamp(from, stamp);
@@ -37,8 +36,9 @@ static int make_query(const struct options *o, char ret_query[300])
 	int at = snprintf(ret_query, 300, "format=%s%s%s%s%s", ask->format ? ask->format : "heroku",
 		ask->stream ? "&stream=" : "", ask->stream ? ask->stream : "", since,
 		ask->follow ? "&follow=1" : "");
-	unsigned lines = told ? ask->lines : ask->since ? 0 : LAST;
-	if (lines > 0)
+	unsigned lines = told ? ask->lines : LAST;
+	/* last=0 is only what comes, and nothing of it all there is. */
+	if (lines > 0 ? told || !ask->since : ask->follow)
 		(void)snprintf(ret_query + at, 300 - (size_t)at, "&last=%u", lines);
 	return EXIT_OK;
 }
