@@ -186,7 +186,7 @@ void life_over(struct supervisor *s, struct life *l); /* tells the engine, drain
 void life_found_over(struct supervisor *s, struct life *l);
 void life_release(struct supervisor *s, struct life *l); /* it is freed */
 
-/* ---- checks.c: Ready and Healthy ---- */
+/* ---- checks.c, guard.c, guard_found.c: Ready and Healthy ---- */
 /* For a life that is about to be ordered: adds to the order what the dyno must be told. */
 int checks_prepare(struct supervisor *s, struct life *l, struct driver_start *order,
 	struct err *err) HSUP_MUST_CHECK;
