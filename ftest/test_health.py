@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from client import Client
 from hsup import wait_until
 from test_ready import NOTIFIER, SERVER, SLEEP, program, write
 
@@ -209,3 +210,25 @@ def test_nobody_is_looked_at_before_the_cooldown(app):
          "Healthy": {"HTTP": "/up", "Interval": 0.1, "Threshold": 3}}))
     app.wait_line(r"hsup\[other\.1\]: unhealthy")
     app.no_line(r"hsup\[web\.1\]: (unhealthy|health)")
+
+
+def test_it_is_seen(app, folder):
+    """How dynos are, and why, is told to who asks; every change is an event."""
+    how = app.folder / "how"
+    app.start("-s", folder / "control.sock")
+    app.submit(app.release(
+        dyno(server(app, how), {"HTTP": "/up", "Interval": 0.1, "Threshold": 1000}),
+        {"Type": "late", "Args": SLEEP, "Quantity": 1, "Ready": {"HTTP": "/", "Port": 1}},
+        {"Type": "plain", "Args": SLEEP, "Quantity": 1}))
+    app.wait_line(r"hsup\[web\.1\]: health changed from waiting to ok")
+    app.wait_up("plain.1")
+    client = Client(folder / "control.sock")
+
+    def health():
+        return {name: (d["health"], d["why"]) for name, d in client.dynos().items()}
+    wait_until(lambda: health()["late.1"] == ("waiting", "connection refused on port 1"), "late.1 to be looked at")
+    assert health()["web.1"][0] == "ok" and health()["plain.1"][0] == "none"
+    write(how, "HTTP/1.1 500 No\r\n\r\n")
+    wait_until(lambda: health()["web.1"] == ("failing", "GET /up: HTTP 500"), "web.1 to fail")
+    write(how, OK)
+    wait_until(lambda: health()["web.1"][0] == "ok", "web.1 to be well")

@@ -1,6 +1,8 @@
 """What dynos use, and what becomes of who uses too much."""
 import re
+import time
 
+from client import Client
 from hsup import wait_until
 from test_ready import program
 
@@ -52,3 +54,43 @@ def test_far_more_than_its_quota_is_killed(app):
     app.wait_line(r"hsup\[web\.1\]: process was killed by SIGKILL")
     app.wait_line(r"hsup\[web\.1\]: state changed from \w+ to up", count=2)
     assert app.stop() == 0
+
+
+def test_what_dynos_use_is_told_to_who_asks(app, folder):
+    busy = program(app, "busy", """
+        import os
+        os.fork()
+        while True:
+            pass
+    """)
+    app.start("-s", folder / "control.sock")
+    app.submit(app.release(hog(app, 50, "500M"), {"Type": "busy", "Args": busy, "Quantity": 1}))
+    app.wait_up("web.1", "busy.1")
+    client = Client(folder / "control.sock")
+
+    def known():
+        dynos = client.dynos()
+        return dynos if (dynos["web.1"]["memory"] or 0) > 50 << 20 and (dynos["busy.1"]["cpu"] or 0) > 0.3 else None
+    dynos = wait_until(known, "memory and processor time")
+    assert dynos["web.1"]["memory"] < 100 << 20 and dynos["web.1"]["cpu"] < dynos["busy.1"]["cpu"]
+    before = dynos["busy.1"]["cpu"]
+    wait_until(lambda: client.dynos()["busy.1"]["cpu"] > before, "more of it")
+
+
+def test_nobody_asks_nobody_looks(app):
+    """No wake-up for dynos without a limit, when nobody wants to know."""
+    app.start()
+    app.submit(app.release(("web", ["sleep", "1000"], 20)))
+    app.wait_line(r"release v1 is up")
+    pid = app.supervisor()
+
+    def woken():
+        status = open(f"/proc/{pid}/status").read()
+        return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.M).group(1))
+
+    def calm():
+        """No wake-up in a while: what followed the start is over."""
+        before = woken()
+        time.sleep(3)
+        return woken() - before <= 1
+    wait_until(calm, "a supervisor that sleeps", patience=60)

@@ -20,7 +20,8 @@
 #define WANTED_FOR (10 * NSEC_PER_SEC) /* since somebody asked */
 #define OFTEN	   (2 * NSEC_PER_SEC)
 #define SELDOM	   (20 * NSEC_PER_SEC) /* as Heroku looks at a limit */
-#define SLICE	   1536		       /* bytes of directory entries: some 64 processes */
+#define ENTRIES	   1536		       /* bytes of directory entries: some 64 processes */
+#define PER_TURN   (NSEC_PER_MSEC / 2) /* then the others have theirs */
 
 struct session {
 	int pid; /* of its leader: what it is called by */
@@ -33,6 +34,8 @@ struct usage {
 	sd_event_source *slice, *timer;
 	uint64_t wanted_at, round_at; /* CLOCK_MONOTONIC ns, 0 = never */
 	int proc;		      /* open during a round */
+	long at, end;		      /* in entries: what is to be looked at yet */
+	_Alignas(struct dirent64) char entries[ENTRIES];
 	uint64_t page, tick;
 	struct session *sessions; /* of this round, by pid */
 	size_t n, cap;
@@ -134,6 +137,7 @@ static void begin_round(struct usage *u)
 	(void)sd_event_source_set_enabled(u->timer, SD_EVENT_OFF);
 	if (collect(u) < 0 || u->n == 0)
 		return;
+	u->at = u->end = 0;
 	u->proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (u->proc >= 0)
 		(void)sd_event_source_set_enabled(u->slice, SD_EVENT_ON);
@@ -176,23 +180,34 @@ static void look_at(struct usage *u, const char *name)
 		add_process(u, name, found);
 }
 
+/* False: there are no more. */
+static bool next_entry(struct usage *u, const struct dirent64 **ret_entry)
+{
+	if (u->at >= u->end) {
+		/* Not readdir(), which takes a thousand at once. */
+		u->at = 0;
+		u->end = syscall(SYS_getdents64, u->proc, u->entries, sizeof u->entries);
+	}
+	if (u->end <= 0)
+		return false;
+	*ret_entry = (const void *)(u->entries + u->at);
+	u->at += (*ret_entry)->d_reclen;
+	return true;
+}
+
 static int on_slice(sd_event_source *source, void *userdata)
 {
 	struct usage *u = userdata;
-	_Alignas(struct dirent64) char entries[SLICE];
+	uint64_t end = clock_now() + PER_TURN;
+	const struct dirent64 *e;
 
-	/* Not readdir(), which takes a thousand at once. */
-	long n = syscall(SYS_getdents64, u->proc, entries, sizeof entries);
-	for (long at = 0; at < n;) {
-		const struct dirent64 *e = (const void *)(entries + at);
-
-		at += e->d_reclen;
+	while (next_entry(u, &e)) {
 		look_at(u, e->d_name);
+		if (clock_now() >= end)
+			return 0;
 	}
-	if (n <= 0) {
-		(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
-		end_round(u);
-	}
+	(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	end_round(u);
 	return 0;
 }
 
