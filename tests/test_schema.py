@@ -5,6 +5,7 @@ HSUP_CHECK_RELEASE is the built tests/check-release.
 import json
 import os
 import pathlib
+import re
 import subprocess
 
 import jsonschema
@@ -15,7 +16,7 @@ EXAMPLES = ROOT / "control-examples"
 CORPUS = ROOT / "tests" / "corpus" / "release"
 SCHEMA = json.loads((EXAMPLES / "release.schema.json").read_text())
 
-GOOD = sorted((CORPUS / "good").glob("*.json")) + [EXAMPLES / "minimal.json", EXAMPLES / "full.json"]
+GOOD = sorted((CORPUS / "good").glob("*.json")) + [EXAMPLES / name for name in ("minimal.json", "full.json", "operate.json")]
 BAD = sorted((CORPUS / "bad").glob("*.json"))
 
 # What no schema can state: these pass it, and the validator alone refuses them.
@@ -106,3 +107,8 @@ def test_full_example_has_every_key():
         return set()
 
     assert keys_of(SCHEMA) <= keys(json.loads((EXAMPLES / "full.json").read_text()))
+
+
+def test_the_manual_has_every_key():
+    words = set(re.findall(r"\w+", (ROOT / "docs" / "hsup-control.5").read_text()))
+    assert keys_of(SCHEMA) <= words
