@@ -83,3 +83,10 @@ struct sink *sink_none_new(struct carry *carry);
  * text" (the system's log has a time of its own). While nobody listens there lines are lost, and
  * that is said when somebody does again. NULL = out of memory. */
 struct sink *sink_syslog_new(const char *socket_path);
+
+/* To the system's journal over its native datagram socket ("/run/systemd/journal/socket"): MESSAGE
+ * is the text, SYSLOG_IDENTIFIER "web.1" or, with an app (not copied; NULL = none), "shop/web.1",
+ * "hsup" for lines of its own; PRIORITY 6 of out, 4 of err, 5 of hsup's own; HSUP_STREAM out, err
+ * or system; HSUP_APP, HSUP_DYNO where there is one; HSUP_PARTIAL=1 when the line goes on in the
+ * next one. A daemon that is away is as with the system's log. NULL = out of memory. */
+struct sink *sink_journal_new(const char *socket_path, const char *app);
