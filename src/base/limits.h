@@ -39,6 +39,7 @@
 #define LIMIT_SILENCE_MAX 86400
 
 /* Logs. */
+#define LIMIT_LOGS 5 /* places that one log goes to */
 #define LIMIT_LINE 10000 /* bytes; a longer line is cut in pieces of this size (as Heroku does) */
 #define LIMIT_RINGS                                                                                \
 	16384 /* dynos' streams with a history: who was silent for longest gives way               \

@@ -180,6 +180,7 @@ int cli_parse(
 		.watchdog = LIMIT_SILENCE,
 		.timeout = OPTIONS_NO_TIMEOUT,
 		.socket_mode = -1,
+		.log_options = {.max_bytes = (uint64_t)50 << 20, .keep = 10},
 		.words = calloc((size_t)argc + 1, sizeof *o->words),
 	};
 	if (!o->words)

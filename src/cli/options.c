@@ -125,14 +125,16 @@ static int apply_log(struct options *o, const char *option, const char *value, s
 {
 	char shown[SHOWN];
 
-	if (strcmp(value, "syslog") != 0 && strncmp(value, "syslog:", 7) != 0)
-		return options_path(&o->log_file, value, err);
+	if (strcmp(value, "syslog") != 0 && strncmp(value, "syslog:", 7) != 0) {
+		int r = options_log(o, option, value, err);
+		return r < 0 ? r : options_path(&o->log_file, value, err);
+	}
 	if (value[6] && (value[7] != '/' || strlen(value + 7) >= 108))
 		return err_set(err, -EINVAL,
 			"option '%s' must be a file, syslog, or syslog:/path/of/socket, not '%s'",
 			option, show(value, shown));
 	o->log = value;
-	return 0;
+	return options_log(o, option, value, err);
 }
 
 static int apply_log_app(struct options *o, const char *option, const char *value, struct err *err)
@@ -298,6 +300,14 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 	case OPT_NOW:
 	case OPT_NO_WAIT:
 		return apply_flag(o, id);
+	case OPT_LOG_FORMAT:
+	case OPT_LOG_MAX_BYTES:
+	case OPT_LOG_MAX_AGE:
+	case OPT_LOG_KEEP:
+	case OPT_LOG_COMPRESS:
+	case OPT_LOG_MODE:
+	case OPT_LOG_OWNER:
+		return options_apply_log(o, id, option, value, err);
 	case OPT_LISTEN:
 	case OPT_TOKEN_FILE:
 	case OPT_OPERATE_UID:
@@ -331,6 +341,9 @@ void cli_options_done(struct options *o)
 	free(o->apps_dir);
 	free(o->token_file);
 	free(o->log_file);
+	free(o->log_options.owner);
+	for (size_t i = 0; i < o->n_logs; i++)
+		free(o->logs[i]);
 	free(o->config);
 	free(o->words);
 	*o = (struct options){0};

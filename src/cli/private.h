@@ -82,6 +82,15 @@ int options_apply(struct options *o, enum option_id id, const char *shown, const
 extern const char *const color_names[]; /* in the order of enum color_mode, NULL-terminated */
 extern const char *const stream_names[], *const format_names[]; /* NULL-terminated */
 
+/* ---- options_logs.c ---- */
+/* One more place that the log goes to. */
+int options_log(struct options *o, const char *option, const char *value,
+	struct err *err) HSUP_MUST_CHECK;
+
+/* As options_apply(), for what log files are like. */
+int options_apply_log(struct options *o, enum option_id id, const char *option, const char *value,
+	struct err *err) HSUP_MUST_CHECK;
+
 /* ---- options_paths.c ---- */
 /* Puts the absolute form of value in the place of *path. */
 int options_path(char **path, const char *value, struct err *err) HSUP_MUST_CHECK;

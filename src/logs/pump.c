@@ -299,7 +299,7 @@ void router_pump(struct router *r)
 	if (r->stalled || !push(r) || !tell_notes(r))
 		return;
 	for (struct tap *t;
-		budget > 0 && !r->stalled && !r->carry && (t = TAILQ_FIRST(&r->ready));) {
+		budget > 0 && !r->stalled && !r->held && (t = TAILQ_FIRST(&r->ready));) {
 		tap_move(t, NULL);
 		if (t->handed)
 			continue;
@@ -309,7 +309,7 @@ void router_pump(struct router *r)
 		if (t->finishing && t->owed == 0 && !t->listed)
 			router_over(r, t);
 	}
-	if (!r->stalled && push(r) && !r->carry && !TAILQ_EMPTY(&r->ready))
+	if (!r->stalled && push(r) && !r->held && !TAILQ_EMPTY(&r->ready))
 		router_pump_later(r);
 	if (!r->stalled)
 		router_beat(r);

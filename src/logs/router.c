@@ -109,6 +109,7 @@ struct router *router_new(sd_event *loop, struct sink *sink, struct err *err)
 	}
 	if (sink->carry) {
 		r->carry = carry_owes(sink->carry) ? sink->carry : NULL;
+		r->held = r->carry != NULL;
 		/* What an earlier supervisor held goes first. */
 		router_pump_later(r);
 	}
@@ -166,12 +167,17 @@ int router_tap(struct router *r, const char *name, unsigned color, enum log_stre
 	return 0;
 }
 
+void router_hold(struct router *r)
+{
+	r->held = true;
+}
+
 void router_adopted(struct router *r)
 {
-	if (!r->carry)
-		return;
-	carry_adopted(r->carry);
+	if (r->carry)
+		carry_adopted(r->carry);
 	r->carry = NULL;
+	r->held = false;
 	router_pump_later(r);
 }
 
@@ -237,7 +243,7 @@ void router_flush(struct router *r, uint64_t wait_ns)
 		router_pump(r);
 		uint64_t now = clock_now();
 
-		if (!r->stalled && news <= 0 && (r->carry || TAILQ_EMPTY(&r->ready)))
+		if (!r->stalled && news <= 0 && (r->held || TAILQ_EMPTY(&r->ready)))
 			return;
 		if (now >= deadline)
 			return;

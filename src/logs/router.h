@@ -61,6 +61,9 @@ int router_tap(struct router *r, const char *name, unsigned color, enum log_stre
 int router_route(struct router *r, struct tap *t, const struct log_options *o, const char *folder,
 	struct err *err);
 
+/* Nothing new comes from the taps until router_adopted(): it is not known yet where it goes. */
+void router_hold(struct router *r);
+
 /* All that an earlier supervisor followed is followed again (or is gone for good): only now does
  * anything new come from the taps. */
 void router_adopted(struct router *r);

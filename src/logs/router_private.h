@@ -35,6 +35,7 @@ struct router {
 	const char *app;
 	sd_event_source *tick;
 	uint64_t lines, bytes, dropped; /* so far; dropped: for files that are gone */
+	bool held;			/* nothing comes from the taps yet */
 	bool pass_whole;
 	bool stalled; /* waiting for the sink's `writable` */
 	struct notes notes;

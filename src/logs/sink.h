@@ -1,6 +1,8 @@
 /* Where log lines go. A sink never blocks: it says -EAGAIN, and later that it can take more. */
 #pragma once
 
+#include "model/release.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -75,6 +77,9 @@ struct sink_ops {
  * never altered. The program ignores SIGPIPE. Takes carry (NULL = one of its own), on failure too.
  * NULL = out of memory. */
 struct sink *sink_terminal_new(int fd, bool color, const char *app, struct carry *carry);
+
+/* Another format than Heroku's; colours are only of that. */
+void sink_terminal_format(struct sink *s, enum log_format format);
 
 /* Nowhere, for who wants files only. Takes carry, on failure too. */
 struct sink *sink_none_new(struct carry *carry);

@@ -160,6 +160,11 @@ struct sink *sink_terminal_new(int fd, bool color, const char *app, struct carry
 	return &t->sink;
 }
 
+void sink_terminal_format(struct sink *s, enum log_format format)
+{
+	terminal(s)->format.kind = format;
+}
+
 struct sink *sink_none_new(struct carry *carry)
 {
 	_cleanup_close_ int null = open("/dev/null", O_WRONLY | O_CLOEXEC);

@@ -52,22 +52,27 @@ struct control_grant {
 
 struct options {
 	enum run_mode mode;
-	const char *driver;	    /* its name, never an alias; default "simple" */
-	const char *app;	    /* -a; the release's Name beats it; may be NULL */
-	char *control_dir;	    /* -C or HSUP_CONTROL_DIR; absolute, owned; NULL = none: for
-				     * commands that do not launch only */
-	char *state_dir;	    /* absolute, owned; NULL as above */
-	char *runtime_dir;	    /* locks and sockets of this boot; absolute, owned */
-	char *app_dir;		    /* below it, of what this hsup runs; absolute, owned; NULL = it
-				     * has none (run, build) */
-	char *apps_dir;		    /* of `up`: the control directories; absolute, owned */
-	char *config;		    /* of `up`: hsup.json, which need not exist; absolute, owned */
-	char *log_file;		    /* of `up`; absolute, owned */
-	const char *log;	    /* "syslog", "syslog:SOCKET", or NULL = standard output */
-	const char *log_app;	    /* lines name this app too; NULL = no app */
-	const char *control_socket; /* -s; "none" = nothing is served; NULL = in app_dir */
-	const char *listen;	    /* "127.0.0.1:8080", "[::1]:0"; NULL = no TCP */
-	char *token_file;	    /* for TCP; absolute, owned; NULL = none */
+	const char *driver;	/* its name, never an alias; default "simple" */
+	const char *app;	/* -a; the release's Name beats it; may be NULL */
+	char *control_dir;	/* -C or HSUP_CONTROL_DIR; absolute, owned; NULL = none: for
+				 * commands that do not launch only */
+	char *state_dir;	/* absolute, owned; NULL as above */
+	char *runtime_dir;	/* locks and sockets of this boot; absolute, owned */
+	char *app_dir;		/* below it, of what this hsup runs; absolute, owned; NULL = it
+				 * has none (run, build) */
+	char *apps_dir;		/* of `up`: the control directories; absolute, owned */
+	char *config;		/* of `up`: hsup.json, which need not exist; absolute, owned */
+	char *log_file;		/* of `up`; absolute, owned */
+	const char *log;	/* "syslog", "syslog:SOCKET", or NULL = standard output */
+	char *logs[LIMIT_LOGS]; /* of `start`: "stdout", "none", "journal", "syslog",
+				 * "syslog:SOCKET", or an absolute path; the first is the one that
+				 * dynos wait for; owned */
+	size_t n_logs;		/* 0 = standard output */
+	struct log_options log_options; /* of all those; owned */
+	const char *log_app;		/* lines name this app too; NULL = no app */
+	const char *control_socket;	/* -s; "none" = nothing is served; NULL = in app_dir */
+	const char *listen;		/* "127.0.0.1:8080", "[::1]:0"; NULL = no TCP */
+	char *token_file;		/* for TCP; absolute, owned; NULL = none */
 	struct control_grant control_grants[LIMIT_CONTROL_GRANTS];
 	unsigned n_control_grants;
 	int socket_mode;	  /* of the control socket; -1 = 0600, or 0666 with grants */

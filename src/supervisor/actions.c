@@ -76,6 +76,8 @@ static void start(struct supervisor *s, const struct engine_action *a)
 	order.name = name;
 
 	struct life *l = life_new(s, name, order.type_index, d->id, d->generation);
+	if (l)
+		l->release = release_ref(k->release);
 	int r = l ? checks_prepare(s, l, &order, &err) : err_errno(&err, -ENOMEM, "%s", name);
 	if (r >= 0)
 		r = s->setup->driver->start(s->driver_state, &order, &err);

@@ -164,6 +164,7 @@ static void on_started(void *userdata, uint64_t id, uint32_t generation, int pid
 		s->n_starting--;
 	l->started = true;
 	follow(s, l, out, err);
+	logs_route(s, l);
 	lives_supersede(s, id, generation);
 	feed(s, &(struct engine_event){.type = ENGINE_STARTED, .id = id, .generation = generation});
 	checks_begin(l);

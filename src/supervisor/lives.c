@@ -51,6 +51,7 @@ void life_drop(struct supervisor *s, struct life *l)
 	*at = l->next;
 	s->n_lives -= !l->drained;
 	s->n_starting -= !l->started;
+	release_unref(l->release);
 	free(l);
 }
 

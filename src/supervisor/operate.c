@@ -266,5 +266,9 @@ void operate_counts(struct supervisor *s, struct operate_counts *ret)
 	ret->rollbacks = c->rollbacks;
 	ret->wrong = engine_wrong(s->engine);
 	ret->stale = engine_stale(s->engine);
-	ret->log_dropped = router_dropped(s->router);
+	struct router_counts logs;
+	router_counts(s->router, &logs);
+	ret->log_bytes = logs.bytes;
+	ret->log_lines = logs.lines;
+	ret->log_dropped = logs.dropped;
 }

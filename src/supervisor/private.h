@@ -38,6 +38,7 @@ struct life {
 	bool superseded;   /* a later life has started, or its dyno is forgotten: nobody will ask */
 	unsigned draining; /* taps that still empty their pipes */
 	struct tap *out, *err;
+	struct release *release; /* that it was started for; NULL = not known; a reference */
 	struct dyno_exit exit;
 	uint64_t started_at; /* CLOCK_MONOTONIC ns */
 	uint64_t ended_at;   /* 0 = not known */
@@ -166,6 +167,15 @@ void wishes_scaled(struct supervisor *s, const struct engine_action *a);
 void wishes_resting(struct supervisor *s, const struct engine_action *a);
 size_t wishes_recall_scaled(struct supervisor *s, struct quantity_override ret[LIMIT_TYPES]);
 size_t wishes_recall_resting(struct supervisor *s, struct engine_rest **ret); /* the caller's */
+
+/* ---- logs.c ---- */
+int logs_open(struct supervisor *s, struct err *err) HSUP_MUST_CHECK;
+void logs_open_rings(struct supervisor *s);
+void logs_close_rings(struct supervisor *s);
+/* Where the output of this life goes, by its release. */
+void logs_route(struct supervisor *s, struct life *l);
+/* The same for all that were found running. */
+void logs_adopted(struct supervisor *s);
 
 /* ---- lives.c ---- */
 struct life *life_new(struct supervisor *s, const char *name, unsigned color, uint64_t id,

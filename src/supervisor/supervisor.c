@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "logs/carry.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -134,16 +133,18 @@ void supervisor_adopted(struct supervisor *s, int r)
 		supervisor_exit(s, 1);
 		return;
 	}
-	router_adopted(s->router);
 	if (s->n_adopted)
 		router_note(s->router, NULL, "found %zu dynos running%s", s->n_found_running,
 			s->n_found_running < s->n_adopted ? ", and some that have ended" : "");
 	if (open_house(s, &err) < 0) {
+		router_adopted(s->router);
 		cannot_begin(s, &err);
 		return;
 	}
+	logs_open_rings(s);
 	open_control(s);
 	if (!run_mode_lasts(s->options->mode)) {
+		router_adopted(s->router);
 		if (one_off_begin(s, &err) < 0)
 			cannot_begin(s, &err);
 		return;
@@ -151,64 +152,11 @@ void supervisor_adopted(struct supervisor *s, int r)
 	r = release_restore(s, &err);
 	if (r < 0)
 		router_note(s->router, NULL, "error: %s", err.text);
+	logs_adopted(s);
 	if (s->stopping)
 		supervisor_stop_found(s);
 	else if (r <= 0)
 		supervisor_restored(s, NULL);
-}
-
-static void log_to_router(enum log_level level, const char *line, void *userdata)
-{
-	struct supervisor *s = userdata;
-
-	router_note(s->router, NULL, "%s%s",
-		level == LOG_LEVEL_ERROR     ? "error: "
-		: level == LOG_LEVEL_WARNING ? "warning: "
-					     : "",
-		line);
-}
-
-static bool use_color(const struct options *o, int fd)
-{
-	const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
-
-	if (o->color != COLOR_AUTO)
-		return o->color == COLOR_ALWAYS;
-	return isatty(fd) && !(no && *no) && !(term && strcmp(term, "dumb") == 0);
-}
-
-static struct sink *open_sink(const struct options *o, struct carry *carry)
-{
-	/* The output of `run` is the command's own: what hsup says goes to standard error. */
-	int fd = run_mode_lasts(o->mode) ? STDOUT_FILENO : STDERR_FILENO;
-
-	if (!o->log)
-		return sink_terminal_new(fd, use_color(o, fd), o->log_app, carry);
-	carry_free(carry);
-	const char *colon = strchr(o->log, ':');
-	return sink_syslog_new(colon ? colon + 1 : "/dev/log");
-}
-
-static int open_logs(struct supervisor *s, struct err *err)
-{
-	struct carry *carry = carry_inherit();
-
-	if (!carry)
-		return err_errno(err, -ENOMEM, "log");
-	const char *refused = carry_refused(carry);
-	struct sink *sink = open_sink(s->options, carry);
-	if (!sink)
-		return err_errno(err, -ENOMEM, "log");
-	s->router = router_new(s->loop, sink, err);
-	if (!s->router)
-		return -ENOMEM;
-	if (refused)
-		router_note(s->router, NULL,
-			"the log of an earlier supervisor cannot be continued: %s", refused);
-	if (s->options->mode == MODE_UP)
-		router_pass_whole(s->router);
-	log_set_sink(log_to_router, s);
-	return 0;
 }
 
 static int begin(struct supervisor *s, struct err *err)
@@ -217,7 +165,7 @@ static int begin(struct supervisor *s, struct err *err)
 
 	if (r < 0)
 		return err_errno(err, r, "event loop");
-	r = open_logs(s, err);
+	r = logs_open(s, err);
 	if (r < 0)
 		return r;
 	r = events_begin(s);
@@ -291,6 +239,7 @@ static void end(struct supervisor *s)
 	usage_free(s);
 	log_set_sink(NULL, NULL);
 	router_free(s->router);
+	logs_close_rings(s);
 	/* Whatever is still in it is of somebody who wants it kept. */
 	if (s->exit_code == SUPERVISOR_EXIT_DONE && s->options->app_dir)
 		(void)rmdir(s->options->app_dir);
