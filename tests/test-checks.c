@@ -108,6 +108,7 @@ static struct room {
 	unsigned ready, unhealthy, changes, runs, kills, notes;
 	char why[CHECKER_TEXT], note[200];
 	bool free_when_told;
+	int refuse; /* negative errno of run() */
 } room;
 
 static void told(void)
@@ -143,9 +144,8 @@ static int on_run(void *userdata, const struct check *check, struct err *err)
 {
 	(void)userdata;
 	(void)check;
-	(void)err;
 	room.runs++;
-	return 0;
+	return room.refuse ? err_errno(err, room.refuse, "order") : 0;
 }
 
 static void on_kill(void *userdata)
@@ -400,6 +400,23 @@ static void test_a_command_that_hangs_is_killed_and_waited_for(void **state)
 	assert_int_equal(room.unhealthy, 2);
 }
 
+static void test_our_own_want_is_no_fault_of_the_dyno(void **state)
+{
+	struct check healthy = check_of(CHECK_COMMAND, 0);
+
+	(void)state;
+	room.refuse = -ENOBUFS;
+	make(&no_check, &healthy);
+	checker_up(room.checker, clock_now());
+	TURN_UNTIL(room.runs == 5);
+	assert_string_equal(
+		text_of(CHECKER_WAITING), "not looked at: order: No buffer space available");
+	assert_int_equal(room.unhealthy, 0);
+
+	room.refuse = -EOPNOTSUPP;
+	TURN_UNTIL(room.unhealthy == 1);
+}
+
 static void test_who_rests_is_not_looked_at(void **state)
 {
 	struct check check = check_of(CHECK_COMMAND, 0);
@@ -598,6 +615,7 @@ int main(void)
 		ON_A_LOOP(test_no_answer_within_the_time),
 		ON_A_LOOP(test_a_checker_freed_by_what_it_tells),
 		ON_A_LOOP(test_a_command_that_hangs_is_killed_and_waited_for),
+		ON_A_LOOP(test_our_own_want_is_no_fault_of_the_dyno),
 		ON_A_LOOP(test_who_rests_is_not_looked_at),
 		ON_A_LOOP(test_so_many_at_once),
 		ON_A_LOOP(test_the_dyno_says_that_it_is_ready),

@@ -57,7 +57,7 @@
 #define LIMIT_SLUG_DEPTH    128
 
 /* Checks of dynos (Ready, Healthy) that are at work at once; the others wait their turn. */
-#define LIMIT_CHECKS_AT_ONCE 32
+#define LIMIT_CHECKS_AT_ONCE 64
 
 /* Helper processes. */
 #define LIMIT_HELPERS	   4	/* of one supervisor at once; further jobs wait in their order */

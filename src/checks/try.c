@@ -71,6 +71,12 @@ static int begin(struct checker *c, const struct check *check, struct err *err)
 		&c->attempt, c->all->loop, check, check->port ? check->port : c->port, err);
 }
 
+/* What is our own want, and no fault of the dyno's. */
+static bool is_ours(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS || r == -EBUSY;
+}
+
 void checker_try(struct checker *c)
 {
 	const struct check *check = checker_check(c);
@@ -85,6 +91,11 @@ void checker_try(struct checker *c)
 	if (r < 0 && err.code == 0)
 		(void)err_errno(&err, r, "timer");
 	checker_stop_try(c);
+	if (is_ours(r)) {
+		(void)snprintf(c->reason, sizeof c->reason, "not looked at: %.120s", err.text);
+		(void)checker_arm(c, TIMER_NEXT, checker_jitter(c, check->interval));
+		return;
+	}
 	checker_judge(c, r > 0, err.text);
 }
 
