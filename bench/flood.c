@@ -127,7 +127,10 @@ int main(int argc, char **argv)
 	if (block < LINE || block > BLOCK || bytes % LINE != 0 || report(argv[1]) < 0)
 		return 3;
 	int go = open(argv[2], O_RDONLY | O_CLOEXEC);
-	if (go < 0 || report(argv[1]) < 0)
+	if (go < 0)
+		return 4;
+	(void)close(go);
+	if (report(argv[1]) < 0)
 		return 4;
 	if ((argc > 5 ? trickle(bytes, (unsigned)atoi(argv[5])) : flood(bytes, block)) < 0 ||
 		report(argv[1]) < 0)

@@ -1,5 +1,5 @@
-/* The rings from inside. ring.c: names and adding; ring_space.c: who gets which chunk;
- * ring_load.c: what an earlier life left; ring_read.c, ring_follow.c: readers. */
+/* The rings from inside. ring.c: adding; ring_names.c: the directory; ring_space.c: who gets which
+ * chunk; ring_load.c: what an earlier life left; ring_read.c, ring_follow.c: readers. */
 #pragma once
 
 #include "logs/ring.h"
@@ -59,6 +59,7 @@ int rings_open_shape(const char *path, uint32_t max_entries, uint32_t max_chunks
 /* The ring, made when it is not there; NULL = it cannot be. Not counted. */
 struct ring *rings_find(struct rings *r, const char *name, enum log_stream stream);
 bool ring_name_valid(const char *name, size_t len);
+bool rings_more_buckets(struct rings *r);
 /* For an entry that is in the file already. */
 struct ring *rings_insert(
 	struct rings *r, uint32_t entry, const char *name, enum log_stream stream, unsigned color);
