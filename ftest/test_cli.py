@@ -494,6 +494,16 @@ def test_daemon(fleet):
     refused(fleet.hsup("shutdown"), 2, "'hsup down'")
 
 
+def test_deploy_waits_until_it_runs(fleet):
+    broken = fleet.document("shop", args=["sh", "-c", "exit 3"])
+    done = fleet.hsup("deploy", fleet.file(broken))
+    assert (done.returncode, done.stdout) == (1, "shop: loaded\n"), done.stderr
+    assert re.match(r"hsup deploy: shop: v2 was rolled back: ", done.stderr)
+    done = ok(fleet.hsup("deploy", fleet.file(fleet.document("shop", 1))))
+    assert re.fullmatch(r"shop: loaded\nshop: v\d runs\n", done.stdout)
+    refused(fleet.hsup("deploy", "-a", "new", fleet.file(broken)), 1, "new: web.1 does not come up: ", "status 3")
+
+
 def test_logs_of_several_apps_are_merged(build, folder):
     fleet = Daemon(build, folder)
     for name in ("a", "b"):

@@ -430,13 +430,13 @@ def test_deploy_starts_the_daemon_and_waits_for_loaded(daemon):
     text = json.dumps(daemon.document("shop", 2), indent=3)
     done = daemon.hsup("deploy", daemon.file(text))
     assert done.returncode == 0, done.stderr
-    assert "the daemon runs" in done.stdout and "shop: loaded" in done.stdout
+    assert "the daemon runs" in done.stdout and "shop: loaded\nshop: v1 runs\n" in done.stdout
     assert (daemon.apps / "shop" / "loaded").read_text() == text
     assert (daemon.apps / "shop").stat().st_mode & 0o777 == 0o700
     daemon.wait_dynos(2)
-    done = daemon.hsup("deploy", daemon.file(text))  # the same once more
+    done = daemon.hsup("deploy", "--no-wait", daemon.file(text))  # the same once more
     assert (done.returncode, done.stdout) == (0, "shop: loaded\n")
-    done = daemon.hsup("deploy", "-a", "blog", "-", input=json.dumps(daemon.document("shop")))
+    done = daemon.hsup("deploy", "-a", "blog", "--no-wait", "-", input=json.dumps(daemon.document("shop")))
     assert (done.returncode, done.stdout) == (0, "blog: loaded\n")
     assert set(daemon.app_launchers()) == {"shop", "blog"}
     assert [p.name for p in (daemon.apps / "shop").iterdir() if p.name.startswith(".new")] == []

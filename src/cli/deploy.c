@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "cli/daemon.h"
+#include "cli/deploy_wait.h"
 #include "cli/private.h"
 #include "cli/proc.h"
 #include "cli/submit.h"
@@ -14,8 +15,8 @@
 
 #define PATIENCE 300 /* seconds, unless told otherwise: a slug may have to be fetched */
 
-static const enum option_id takes[] = {
-	OPT_APP, OPT_NO_START, OPT_TIMEOUT, OPT_DIR, OPT_CONFIG, OPT_STATE_DIR, OPT_RUNTIME_DIR, 0};
+static const enum option_id takes[] = {OPT_APP, OPT_NO_START, OPT_NO_WAIT, OPT_TIMEOUT, OPT_DIR,
+	OPT_CONFIG, OPT_STATE_DIR, OPT_RUNTIME_DIR, 0};
 
 static int choose_app(const struct options *o, const struct release *r, const char **ret_app)
 {
@@ -100,7 +101,7 @@ static int say_rejected(struct submit *s, const char *file)
 	return command_error(&command_deploy, "%s: rejected", file);
 }
 
-static int wait_result(const struct options *o, struct submit *s, const struct daemon *d,
+static int wait_loaded(const struct options *o, struct submit *s, const struct daemon *d,
 	const char *file, const char *app)
 {
 	unsigned seconds = o->timeout == OPTIONS_NO_TIMEOUT ? PATIENCE : o->timeout;
@@ -131,10 +132,28 @@ static int wait_result(const struct options *o, struct submit *s, const struct d
 		d->log[0] ? ": the log is " : "", d->log);
 }
 
-static int deploy(const struct options *o, const char *told_dir, const char *file)
+static int wait_result(struct options *o, struct submit *s, const struct daemon *d,
+	const char *file, const char *app, uint64_t begin)
+{
+	char dir[PATH_MAX + 80];
+	uint64_t before = clock_now();
+	int code = wait_loaded(o, s, d, file, app);
+
+	if (code != EXIT_OK || o->ask.no_wait)
+		return code;
+	unsigned seconds = o->timeout == OPTIONS_NO_TIMEOUT ? PATIENCE : o->timeout;
+	uint64_t gone = (clock_now() - before) / NSEC_PER_SEC;
+	if (seconds > 0)
+		seconds = gone < seconds ? seconds - (unsigned)gone : 1;
+	(void)snprintf(dir, sizeof dir, "%s/%s", d->apps_dir, app);
+	return deploy_wait(o, dir, app, begin, seconds);
+}
+
+static int deploy(struct options *o, const char *told_dir, const char *file)
 {
 	HSUP_CLEANUP(release_unrefp) struct release *release = NULL;
 	_cleanup_free_ char *text = NULL;
+	uint64_t begin = clock_wall();
 	struct daemon d;
 	struct submit s;
 	struct err err;
@@ -159,7 +178,7 @@ static int deploy(const struct options *o, const char *told_dir, const char *fil
 	if (r < 0)
 		code = command_error(&command_deploy, "%s", err.text);
 	else if (d.pid)
-		code = wait_result(o, &s, &d, file, app);
+		code = wait_result(o, &s, &d, file, app, begin);
 	else
 		(void)printf("%s: submitted; no daemon runs, the next one takes it\n", app);
 	submit_done(&s);
@@ -187,7 +206,8 @@ const struct command command_deploy = {
 	.summary = "submit a release to an app of the daemon",
 	.help = "Submits the release in FILE (- is standard input) and waits until it is loaded, "
 		"or\n"
-		"rejected, and then prints why and exits with 1. The app is the one of -a, else "
+		"rejected, and then prints why and exits with 1; and then until it runs, or was\n"
+		"rolled back, unless --no-wait is given. The app is the one of -a, else "
 		"the\n"
 		"release's Name; one that is new gets its control directory. When no daemon runs "
 		"it\n"

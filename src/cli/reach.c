@@ -198,6 +198,21 @@ int reach_open(struct reach *r, const struct command *c, struct options *o)
 	return find(r, o);
 }
 
+int reach_open_dir(
+	struct reach *r, const struct command *c, const struct options *o, const char *dir)
+{
+	_cleanup_free_ char *real = NULL;
+	struct err err;
+
+	r->command = c;
+	if (http_open(&r->http, &err) < 0)
+		return ask_error(r, EXIT_REFUSED, "%s", err.text);
+	if (path_absolute(dir, &real) < 0)
+		return no_memory(r);
+	int code = of_dir(r, o, real);
+	return code == EXIT_OK ? reach_choose(r, NULL, 0) : code;
+}
+
 void reach_done(struct reach *r)
 {
 	for (struct app *app = r->apps; app < r->apps + r->n_apps; app++) {

@@ -43,6 +43,9 @@ struct reach {
 
 /* Finds them, and asks the daemon for its apps. Before: zeroed but for quiet and timeout_ms. */
 int reach_open(struct reach *r, const struct command *c, struct options *o);
+/* The app of a control directory, chosen; the paths of o are complete. */
+int reach_open_dir(
+	struct reach *r, const struct command *c, const struct options *o, const char *dir);
 void reach_done(struct reach *r);
 
 /* Chooses the apps, with the patterns of their dynos, that the names mean; without names: all. */
