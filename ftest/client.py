@@ -19,7 +19,14 @@ class Connection(http.client.HTTPConnection):
 def plug(path, timeout=PATIENCE):
     s = socket.socket(socket.AF_UNIX)
     s.settimeout(timeout)
-    s.connect(str(path))
+
+    def connected():
+        try:
+            s.connect(str(path))
+            return True
+        except BlockingIOError:  # its queue is full
+            return False
+    wait_until(connected, "room in the queue of the socket")
     return s
 
 
@@ -132,23 +139,23 @@ class Events:
                 return event
 
     def close(self):
+        self.response.close()
         self.connection.close()
 
 
-def exchange(path, data, shut=True):
-    """Sends bytes, returns all that comes until the other side closes."""
+def exchange(path, data, seconds=0.3):
+    """Sends bytes, returns what comes until the other side closes, or for a moment."""
     with plug(path) as s:
         try:
             s.sendall(data)
-            if shut:
-                s.shutdown(socket.SHUT_WR)
         except (BrokenPipeError, ConnectionResetError):
             pass
+        s.settimeout(seconds)
         got = b""
         while True:
             try:
                 part = s.recv(65536)
-            except ConnectionResetError:
+            except (ConnectionResetError, TimeoutError):
                 return got
             if not part:
                 return got

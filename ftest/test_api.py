@@ -229,7 +229,7 @@ def test_scale(served):
     ("{", 400), ("[]", 400), ("null", 400), ('{"names": 1}', 400), ('{"names": [1]}', 400), ("{}", 400),
     ('{"names": []}', 400), ('{"name": ["web"]}', 400), ('{"names": ["web"], "names": ["web"]}', 400),
     ('{"names": ["nothing"]}', 404), ('{"names": [""]}', 404), ('{"names": ["web.9"]}', 404),
-    ('{"names": ["web", "nothing"]}', 404), ("[" * 100000, 400), ('{"names": ["\\ud800"]}', 400),
+    ('{"names": ["web", "nothing"]}', 404), ("[" * 60000, 400), ('{"names": ["\\ud800"]}', 400),
     ('{"names": ["\\u0000"]}', 400), (b"\xff\xfe", 400), (b'{"names": ["\xff"]}', 400),
     ('{"names": ["web"]} x', 400)], ids=short)
 def test_wrong_bodies(served, body, status):
@@ -388,10 +388,8 @@ def test_a_follower_that_does_not_read_is_told_what_it_lost(serve):
     app = serve(("web", ["exec yes " + "x" * 100], 1), ("quiet", SLEEPER, 1), options=("--watchdog", "0"))
     s = plug(app.socket)
     s.sendall(b"GET /v1/logs?follow=1&last=0&format=raw&name=web HTTP/1.1\r\nHost: x\r\n\r\n")
-    before = app.client.get("/metrics").text
-    count = lambda text: int(re.search(r"^hsup_log_lines_total (\d+)", text, re.M).group(1))
     # All of its buffers, here and in the kernel, have been full for long then.
-    wait_until(lambda: count(app.client.get("/metrics").text) > count(before) + 50000, "many lines")
+    wait_until(lambda: len(app.lines) > 50000, "many lines")
     assert app.client.dynos()["quiet.1"]["state"] == "up"
     got = b""
     while b"Error L11" not in got:
@@ -661,8 +659,10 @@ def test_large_bodies(served):
     assert served.client.post("/v1/scale", b" " * (65 << 10)).status == 413
     assert served.client.post("/v1/scale", b'{"web": 2}' + b" " * (60 << 10)).status == 200
     # Chunked, without a length.
-    chunks = (b" " * 65536 for _ in range(80))
-    assert served.client.ask("POST", "/v1/releases", chunks, Transfer_Encoding="chunked").status == 413
+    with plug(served.socket) as s:
+        s.sendall(b"POST /v1/releases HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                  (b"10000\r\n" + b" " * 65536 + b"\r\n") * 80 + b"0\r\n\r\n")
+        assert s.recv(1000).startswith(b"HTTP/1.1 413 ")
     served.client.close()
     # It does not end at all: it is cut off.
     with plug(served.socket) as s:
@@ -674,17 +674,14 @@ def test_large_bodies(served):
 
 
 def test_a_thousand_idle_clients(served):
-    idle = []
-    refused = 0
-    for _ in range(1000):
-        s = plug(served.socket)
-        idle.append(s)
     served.client.close()
-    for s in idle[256:]:
+    idle = [plug(served.socket) for _ in range(1000)]
+    refused = 0
+    for s in idle[260:]:
         got = s.recv(1000)
         assert got.startswith(b"HTTP/1.1 429 "), got
         refused += 1
-    assert refused == 744
+    assert refused == 740
     served.no_line("state changed from up")
     for s in idle:
         s.close()

@@ -291,7 +291,9 @@ static void do_to(struct control *c, const struct request *r, struct answer *a, 
 	if (!check_names(c, names->list, names->n, a))
 		return;
 	int k = add_fitting(c, names, &dynos);
-	const struct view_list *each = overlap(c, names) ? &dynos : names;
+	/* A roll is of types. */
+	bool singly = what != OPERATE_ROLL && overlap(c, names);
+	const struct view_list *each = singly ? &dynos : names;
 	for (size_t i = 0; k == 0 && i < each->n; i++)
 		k = operate_do(c->s, what, each->list[i], signo, &r->asker, &n, &err);
 	/* A start may have made some. */

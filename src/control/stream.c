@@ -55,8 +55,9 @@ static ssize_t on_read(void *userdata, uint64_t at, char *buf, size_t max)
 	struct stream *s = userdata;
 
 	(void)at;
-	ssize_t n = s->closing ? -1 : s->ops->read(s, buf, max);
-	if (n < 0)
+	/* At the end of the program it still gets what there is. */
+	ssize_t n = s->ops->read(s, buf, max);
+	if (n < 0 || (n == 0 && s->closing))
 		return MHD_CONTENT_READER_END_OF_STREAM;
 	if (n == 0) {
 		s->suspended = true;
