@@ -266,15 +266,25 @@ static void starts_in_the_order_of_priority(void **state)
 	add(f, "db", 1, 2)->priority = 1;
 	add(f, "worker", 1, 3)->priority = 999;
 	release(1, f);
-	assert_int_equal(count(ACTION_START), 4);
+	assert_int_equal(count(ACTION_START), 1);
 	assert_string_equal(action(ACTION_START, 0)->dyno->type, "db");
-	assert_string_equal(action(ACTION_START, 1)->dyno->type, "web");
-	assert_int_equal(action(ACTION_START, 1)->dyno->instance, 1);
-	assert_int_equal(action(ACTION_START, 2)->dyno->instance, 2);
-	assert_string_equal(action(ACTION_START, 3)->dyno->type, "worker");
+	come_up(get("db", 1));
+	assert_int_equal(count(ACTION_START), 3);
+	assert_string_equal(action(ACTION_START, 0)->dyno->type, "web");
+	assert_int_equal(action(ACTION_START, 0)->dyno->instance, 1);
+	assert_int_equal(action(ACTION_START, 1)->dyno->instance, 2);
+	assert_string_equal(action(ACTION_START, 2)->dyno->type, "worker");
+	all_up();
 	say(ENGINE_SHUTDOWN, .urgency = 1);
+	assert_int_equal(count(ACTION_SIGNAL), 3);
 	assert_string_equal(action(ACTION_SIGNAL, 0)->dyno->type, "worker");
-	assert_string_equal(action(ACTION_SIGNAL, 3)->dyno->type, "db");
+	ends(get("worker", 1), CODE(0));
+	ends(get("web", 1), CODE(0));
+	assert_int_equal(count(ACTION_SIGNAL), 0);
+	ends(get("web", 2), CODE(0));
+	assert_string_equal(action(ACTION_SIGNAL, 0)->dyno->type, "db");
+	ends(get("db", 1), CODE(0));
+	assert_int_equal(count(ACTION_LEAVE), 1);
 }
 
 static void an_unchanged_type_is_not_touched(void **state)

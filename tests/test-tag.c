@@ -16,7 +16,7 @@ static void what_is_written_is_read(void **state)
 	unsigned char tag[LIMIT_TAG];
 
 	(void)state;
-	for (unsigned bits = 0; bits < 16; bits++) {
+	for (unsigned bits = 0; bits < 64; bits++) {
 		struct dyno_kept kept = {
 			.restarts = 7,
 			.failures = 5,
@@ -25,6 +25,9 @@ static void what_is_written_is_read(void **state)
 			.asked = bits & 2,
 			.was_up = bits & 4,
 			.bad = bits & 8,
+			.condemned = bits & 16,
+			.phase = bits & 32,
+			.version = bits & 32 ? -7 : 0,
 		};
 		struct engine_adopted found = {.id = 9};
 		size_t len = tag_write(&web, &kept, tag);
@@ -40,6 +43,9 @@ static void what_is_written_is_read(void **state)
 		assert_int_equal(found.kept.asked, kept.asked);
 		assert_int_equal(found.kept.was_up, kept.was_up);
 		assert_int_equal(found.kept.bad, kept.bad);
+		assert_int_equal(found.kept.condemned, kept.condemned);
+		assert_int_equal(found.kept.phase, kept.phase);
+		assert_int_equal(found.kept.version, kept.version);
 		assert_int_equal(found.id, 9);
 	}
 }
@@ -80,6 +86,27 @@ static void layout_1_is_read(void **state)
 	assert_int_equal(tag_read(tag, sizeof tag, &found), -EBADMSG);
 }
 
+/* As hsup wrote it before there were release phases. */
+static void layout_2_is_read(void **state)
+{
+	unsigned char tag[35] = {2, 0, 0, 0, 2, 0, 0, 0, 0x11, 0x22, 0x33, 0x44, 0, 0, 0, 0, 6, 0,
+		0, 0, 4, 0, 0, 0, 3, 0, 0, 0, 0x3f, 0, 0, 0, 'w', 'e', 'b'};
+	struct engine_adopted found = {.kept = {.condemned = true, .version = 8}};
+
+	(void)state;
+	assert_int_equal(tag_read(tag, sizeof tag, &found), 0);
+	assert_string_equal(found.type, "web");
+	assert_int_equal(found.instance, 2);
+	assert_int_equal(found.fingerprint, 0x44332211);
+	assert_int_equal(found.kept.restarts, 6);
+	assert_int_equal(found.kept.failures, 4);
+	assert_int_equal(found.kept.bad_starts, 3);
+	assert_true(found.kept.resting && found.kept.asked && found.kept.was_up && found.kept.bad);
+	assert_false(found.kept.condemned || found.kept.phase);
+	assert_int_equal(found.kept.version, 0);
+	assert_int_equal(tag_read(tag, sizeof tag - 3, &found), -EBADMSG);
+}
+
 static void anything_else_is_refused(void **state)
 {
 	struct engine_adopted found = {0};
@@ -87,15 +114,15 @@ static void anything_else_is_refused(void **state)
 	size_t len = tag_write(&web, &(struct dyno_kept){0}, tag);
 
 	(void)state;
-	for (size_t n = 0; n <= 32; n++)
+	for (size_t n = 0; n <= 40; n++)
 		assert_int_equal(tag_read(tag, n, &found), -EBADMSG);
-	memset(tag + 32, 'x', sizeof tag - 32);
-	assert_int_equal(tag_read(tag, 32 + LIMIT_TYPE_NAME, &found), 0);
-	assert_int_equal(tag_read(tag, 32 + LIMIT_TYPE_NAME + 1, &found), -EBADMSG);
-	tag[33] = '\0';
+	memset(tag + 40, 'x', sizeof tag - 40);
+	assert_int_equal(tag_read(tag, 40 + LIMIT_TYPE_NAME, &found), 0);
+	assert_int_equal(tag_read(tag, 40 + LIMIT_TYPE_NAME + 1, &found), -EBADMSG);
+	tag[41] = '\0';
 	assert_int_equal(tag_read(tag, len, &found), -EBADMSG);
-	tag[33] = 'x';
-	tag[0] = 3;
+	tag[41] = 'x';
+	tag[0] = 4;
 	assert_int_equal(tag_read(tag, len, &found), -EBADMSG);
 	tag[0] = 0;
 	assert_int_equal(tag_read(tag, len, &found), -EBADMSG);
@@ -107,6 +134,7 @@ int main(void)
 		cmocka_unit_test(what_is_written_is_read),
 		cmocka_unit_test(the_longest_type_fits),
 		cmocka_unit_test(layout_1_is_read),
+		cmocka_unit_test(layout_2_is_read),
 		cmocka_unit_test(anything_else_is_refused),
 	};
 

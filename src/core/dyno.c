@@ -213,7 +213,7 @@ void dyno_adopt(struct dyno *d, const struct formation_type *type, uint64_t star
 	d->started = true;
 	if (started > now)
 		started = now;
-	bool failed = d->last_exit.kind == EXIT_STAGE || d->bad;
+	bool failed = d->last_exit.kind == EXIT_STAGE || d->bad || (d->condemned && !d->was_up);
 
 	bool aged = now - started >= type->start_time && (!type->checked || !started);
 

@@ -11,28 +11,20 @@
 struct engine *engine_new(const struct engine_options *o)
 {
 	struct engine *e;
-	size_t total = 0;
 
 	if (!o->first_id)
-		return NULL;
-	for (size_t i = 0; i < o->n_overrides; i++)
-		total += o->overrides[i].quantity;
-	if (total > LIMIT_QUANTITY)
 		return NULL;
 	e = calloc(1, sizeof *e);
 	if (!e)
 		return NULL;
 	e->next_id = o->first_id;
 	e->oneshot = o->oneshot;
+	e->exit_when_done = o->exit_when_done;
 	e->start_number = o->start_number;
 	e->grid = o->grid ? o->grid : &dyno_table;
 	e->stage_text = o->stage_text;
-	e->only_named = o->n_overrides > 0;
-	if (mem_grow(&e->overrides, &e->overrides_cap, o->n_overrides, LIMIT_TYPES,
-		    sizeof *e->overrides) < 0)
+	if (overrides_take(e, o) < 0 || rests_take(e, o) < 0)
 		return engine_free(e);
-	for (size_t i = 0; i < o->n_overrides; i++)
-		e->overrides[e->n_overrides++] = o->overrides[i];
 	return e;
 }
 
@@ -44,13 +36,16 @@ struct engine *engine_free(struct engine *e)
 		table_remove(e, e->slots[e->n - 1]);
 	table_free_gone(e);
 	groups_done(e);
+	era_unref(e->phasing);
 	era_unref(e->committing);
 	era_unref(e->wanted);
 	era_unref(e->settled);
 	free(e->slots);
 	free(e->buckets);
 	free(e->heap.at);
-	free(e->overrides);
+	free(e->named);
+	free(e->scaled);
+	free(e->rests);
 	free(e->plan_dynos);
 	free(e->plan_steps);
 	free(e->plan_slots);
@@ -97,6 +92,18 @@ struct engine_action *action_dyno(
 	return a;
 }
 
+static int caught_up(struct engine *e, uint64_t now)
+{
+	int r = rests_caught_up(e, now);
+
+	if (r < 0)
+		return r;
+	e->holding = false;
+	e->caught_up = true;
+	phase_caught_up(e, now);
+	return 0;
+}
+
 static int dispatch(struct engine *e, const struct engine_event *event, uint64_t now)
 {
 	switch (event->type) {
@@ -110,9 +117,7 @@ static int dispatch(struct engine *e, const struct engine_event *event, uint64_t
 	case ENGINE_ADOPTED:
 		return handle_adopted(e, event->adopted, now);
 	case ENGINE_CAUGHT_UP:
-		e->holding = false;
-		e->caught_up = true;
-		return 0;
+		return caught_up(e, now);
 	case ENGINE_STARTED:
 	case ENGINE_READY:
 	case ENGINE_LEFT:
@@ -125,15 +130,17 @@ static int dispatch(struct engine *e, const struct engine_event *event, uint64_t
 	case ENGINE_SCALE:
 		return handle_scale(e, event);
 	case ENGINE_START_TYPE:
+		return handle_start_type(e, event->text);
 	case ENGINE_ROLL_TYPE:
+		handle_roll_type(e, event->text, now);
+		return 0;
 	case ENGINE_ABORT:
-		e->stale++;
+		handle_abort(e, now);
 		return 0;
 	case ENGINE_STOP_DYNO:
 	case ENGINE_START_DYNO:
 	case ENGINE_RESTART_DYNO:
-		handle_operator(e, event, now);
-		return 0;
+		return handle_operator(e, event, now);
 	case ENGINE_SHUTDOWN:
 		return handle_shutdown(e, event->urgency, now);
 	case ENGINE_TIMER:
@@ -142,33 +149,6 @@ static int dispatch(struct engine *e, const struct engine_event *event, uint64_t
 		break;
 	}
 	return -EINVAL;
-}
-
-/* All ended, and nothing will start any more. */
-static bool all_done(const struct engine *e)
-{
-	if (e->holding)
-		return false;
-	if (e->stopping)
-		return !e->n;
-	if (!e->oneshot || !e->wanted || e->preparing || e->committing || e->heap.n)
-		return false;
-	for (size_t i = 0; i < e->n_groups; i++)
-		if (e->groups[i]->busy || e->groups[i]->tally.live)
-			return false;
-	return true;
-}
-
-static void check_leave(struct engine *e, uint64_t now)
-{
-	if (e->left || !all_done(e))
-		return;
-	if (actions_reserve(e, 1) < 0) {
-		plan_later(e, now);
-		return;
-	}
-	action_add(e, ACTION_LEAVE)->code = e->oneshot ? e->code : 0;
-	e->left = e->stopping = true;
 }
 
 int engine_handle(struct engine *e, const struct engine_event *event, uint64_t now,
@@ -196,11 +176,19 @@ int engine_handle(struct engine *e, const struct engine_event *event, uint64_t n
 		plans_run(e, now);
 	do {
 		all = timers_run(e, now);
+		settle_run(e, now);
 		rollout_check_failed(e, now);
-		plans_run(e, now);
+		do
+			plans_run(e, now);
+		while (order_run(e, now));
+		phase_run(e, now);
 		more = rollout_check_done(e, now);
+		check_essential(e, now);
+		stops_run(e, now);
 	} while (more || (all && timers_due(e, now)));
 	groups_drop_empty(e);
+	overrides_tell(e, now);
+	rests_tell(e, now);
 	check_leave(e, now);
 
 	*ret_actions = e->actions;
@@ -211,8 +199,10 @@ int engine_handle(struct engine *e, const struct engine_event *event, uint64_t n
 uint64_t engine_deadline(const struct engine *e)
 {
 	const struct slot *first = heap_first(&e->heap);
-	uint64_t deadline = rollout_deadline(e);
+	uint64_t deadline = rollout_deadline(e), proof = settle_deadline(e);
 
+	if (proof < deadline)
+		deadline = proof;
 	if (first && (!e->holding || e->stopping) && first->dyno.deadline < deadline)
 		deadline = first->dyno.deadline;
 	if (e->retry && e->retry < deadline)
@@ -307,13 +297,4 @@ unsigned engine_quantity(const struct engine *e, const char *type)
 	const struct group *g = group_find(e, type);
 
 	return g && g->wanted ? g->quantity : 0;
-}
-
-const char *engine_waits_for(const struct engine *e, const struct dyno *d, char *buf, size_t size)
-{
-	(void)e;
-	(void)d;
-	(void)buf;
-	(void)size;
-	return NULL;
 }

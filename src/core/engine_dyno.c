@@ -33,6 +33,12 @@ static void tally_move(struct tally *sum, const struct tally *from, const struct
 	sum->arrived += to->arrived - from->arrived;
 	sum->waited += to->waited - from->waited;
 	sum->excused += to->excused - from->excused;
+	sum->waiting += to->waiting - from->waiting;
+	sum->proving += to->proving - from->proving;
+	sum->begun += to->begun - from->begun;
+	sum->succeeded += to->succeeded - from->succeeded;
+	sum->failing += to->failing - from->failing;
+	sum->coming += to->coming - from->coming;
 }
 
 static void recount(struct slot *s, const struct tally *now_is)
@@ -50,21 +56,51 @@ static void recount(struct slot *s, const struct tally *now_is)
 		g->dirty = true;
 }
 
+/* Its job is done, and well. */
+static bool succeeded(const struct slot *s)
+{
+	const struct dyno *d = &s->dyno;
+
+	return d->state == DYNO_STOPPED && d->desired == DESIRED_REST && !d->gave_up && !d->asked &&
+	       d->last_exit.kind == EXIT_CODE &&
+	       formation_exit_expected(s->type, d->last_exit.value);
+}
+
+/* What those that come after it want to know. */
+static void tally_order(const struct slot *s, struct tally *t)
+{
+	const struct dyno *d = &s->dyno;
+	bool failed = d->failures || d->bad_starts || d->gave_up;
+
+	if (!s->current || d->desired == DESIRED_RETIRE)
+		return;
+	t->begun = t->ready || (dyno_live(d) && d->started);
+	t->succeeded = succeeded(s);
+	t->failing = !t->ready && failed;
+	t->coming = !t->ready && !failed;
+}
+
 void slot_count(struct engine *e, struct slot *s, uint64_t now)
 {
 	const struct dyno *d = &s->dyno;
 	struct group *g = s->group;
 	bool stays = d->desired != DESIRED_RETIRE;
 	bool ready = stays && dyno_ready(d), awaited = stays && s->current && !ready;
+	uint64_t proof = settle_proof(e, s, now);
 	struct tally t = {
 		.live = dyno_live(d),
 		.held = dyno_live(d) || (stays && s->current),
 		.ready = ready,
 		.arrived = ready && s->current,
-		.waited = awaited && !slot_kept(e, s),
+		.waited = awaited && !slot_kept(e, s) && !s->waiting,
 		.excused = awaited && slot_kept(e, s),
+		.waiting = s->waiting,
+		.proving = stays && proof,
 	};
 
+	tally_order(s, &t);
+	if (proof && proof < g->proof)
+		g->proof = proof;
 	recount(s, &t);
 	if (g->tally.arrived > g->best) {
 		g->best = g->tally.arrived;
@@ -220,7 +256,8 @@ void slot_end(struct engine *e, struct slot *s, enum dyno_event event, uint64_t 
 	const struct dyno *d = &s->dyno;
 
 	/* It may have come up, and have been up for long, before anybody looked. */
-	while (event == DYNO_EV_EXITED && !d->bad && !d->asked && is_age(d) && d->deadline <= at)
+	while (event == DYNO_EV_EXITED && !d->bad && !d->asked && !d->condemned && is_age(d) &&
+		d->deadline <= at)
 		apply(e, s, d->timer, d->deadline, now);
 	apply(e, s, event, at, now);
 }
@@ -229,6 +266,7 @@ void slot_retire(struct engine *e, struct slot *s, enum dyno_event how, uint64_t
 {
 	s->dyno.desired = DESIRED_RETIRE;
 	s->dyno.asked = true;
+	s->waiting = false;
 	slot_apply(e, s, how, now);
 }
 

@@ -22,8 +22,12 @@ static void give_up(struct engine *e, struct slot *s)
 	d->gave_up = true;
 	d->desired = DESIRED_REST;
 	exit_text(e, d, how, sizeof how);
-	(void)snprintf(a->text, sizeof a->text, "gave up after %u failed start%s: %s",
-		d->bad_starts, d->bad_starts == 1 ? "" : "s", how);
+	if (d->bad_starts)
+		(void)snprintf(a->text, sizeof a->text, "gave up after %u failed start%s: %s",
+			d->bad_starts, d->bad_starts == 1 ? "" : "s", how);
+	else
+		(void)snprintf(
+			a->text, sizeof a->text, "gave up, as it is never restarted: %s", how);
 }
 
 void dyno_count_start(struct dyno *d)
@@ -78,8 +82,11 @@ static void crashed(struct engine *e, struct slot *s, uint64_t at)
 		give_up(e, s);
 	else
 		back_off(e, s, wait_after(d), at);
-	if (d->gave_up || d->bad_starts >= ROLLOUT_BAD_STARTS)
+	if (d->gave_up || d->bad_starts >= ROLLOUT_BAD_STARTS ||
+		(settle_needed(e, s) && d->failures >= ROLLOUT_BAD_STARTS))
 		rollout_watch(e, s);
+	if (d->gave_up)
+		essential_watch(e, s);
 }
 
 unsigned slot_decide(struct engine *e, struct slot *s, uint64_t at, uint64_t now)
@@ -87,12 +94,20 @@ unsigned slot_decide(struct engine *e, struct slot *s, uint64_t at, uint64_t now
 	struct dyno *d = &s->dyno;
 	int code = dyno_exit_code(&d->last_exit);
 
-	if (!d->asked && code > e->code)
+	if (d->phase) { /* looked at by phase_run() */
+		if (d->desired != DESIRED_RETIRE)
+			d->desired = DESIRED_REST;
+		return 0;
+	}
+	if (!d->asked && code > e->code && !e->essential_gone)
 		e->code = code;
+	if (e->stopping)
+		d->desired = DESIRED_RETIRE;
 	if (d->desired == DESIRED_RETIRE || (d->asked && d->desired == DESIRED_REST))
 		return 0;
 	if (!d->asked && job_done(e, s)) {
 		d->desired = DESIRED_REST;
+		essential_watch(e, s);
 		return 0;
 	}
 	if (!s->current) { /* it is to be replaced in any case */

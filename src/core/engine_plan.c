@@ -6,24 +6,6 @@
 
 #define RETRY_AFTER NSEC_PER_SEC
 
-static const struct quantity_override *override_of(
-	const struct quantity_override *list, size_t n, const char *type)
-{
-	while (n-- > 0)
-		if (strcmp(list[n].type, type) == 0)
-			return &list[n];
-	return NULL;
-}
-
-unsigned wanted_quantity(const struct engine *e, const struct formation_type *t)
-{
-	const struct quantity_override *o = override_of(e->overrides, e->n_overrides, t->name);
-
-	if (o)
-		return o->quantity;
-	return e->only_named || !t->autostart ? 0 : t->quantity;
-}
-
 static const struct rollout *group_rollout(const struct group *g)
 {
 	static const struct rollout plain = {.strategy = ROLLOUT_ROLLING};
@@ -62,7 +44,8 @@ void plan_retry(struct engine *e, uint64_t now)
 		e->groups[i]->dirty = e->groups[i]->busy;
 }
 
-static int make(struct engine *e, struct group *g, unsigned instance, uint64_t now)
+/* A new one: started, unless the operator has stopped the one before, or it has to wait. */
+static int make(struct engine *e, struct group *g, unsigned instance, bool open, uint64_t now)
 {
 	struct slot *s;
 	int r;
@@ -76,7 +59,16 @@ static int make(struct engine *e, struct group *g, unsigned instance, uint64_t n
 	s->born = e->rollout;
 	s->dyno.fingerprint = g->wanted->fingerprint;
 	g->progress = now;
-	slot_apply(e, s, DYNO_EV_WANTED, now);
+	if (rest_has(e, g->name, instance)) {
+		s->dyno.desired = DESIRED_REST;
+		s->dyno.asked = true;
+	} else if (open) {
+		slot_apply(e, s, DYNO_EV_WANTED, now);
+		return 0;
+	} else {
+		s->waiting = true;
+	}
+	slot_count(e, s, now);
 	return 0;
 }
 
@@ -104,7 +96,8 @@ static int look(struct engine *e, const struct group *g)
 			.instance = d->instance,
 			.current = g->slots[i]->current,
 			.live = dyno_live(d),
-			.up = dyno_ready(d) || slot_kept(e, g->slots[i]),
+			.up = slot_kept(e, g->slots[i]) || dyno_ready(d),
+			.proving = g->slots[i]->counted.proving,
 			.retiring = d->desired == DESIRED_RETIRE,
 		};
 	}
@@ -114,8 +107,8 @@ static int look(struct engine *e, const struct group *g)
 /* Carries out what may be done for the type now. An error: some of it, or nothing. */
 static int plan_group(struct engine *e, struct group *g, uint64_t now)
 {
+	bool done, open = order_open(e, g);
 	size_t n;
-	bool done;
 	int r;
 
 	r = look(e, g);
@@ -123,6 +116,11 @@ static int plan_group(struct engine *e, struct group *g, uint64_t now)
 		return r;
 	n = plan_type(group_rollout(g), g->quantity, e->start_number, e->plan_dynos, g->n,
 		e->plan_steps, &done);
+	if (g->held && (n || !done)) {
+		n = plan_held(group_rollout(g), g->quantity, e->start_number, e->plan_dynos, g->n,
+			e->plan_steps);
+		done = false;
+	}
 	for (size_t i = 0; i < n; i++) {
 		const struct plan_step *step = &e->plan_steps[i];
 
@@ -132,13 +130,27 @@ static int plan_group(struct engine *e, struct group *g, uint64_t now)
 		if (step->type == PLAN_RETIRE)
 			slot_retire(e, e->plan_slots[step->index], DYNO_EV_UNWANTED, now);
 		else
-			r = make(e, g, step->instance, now);
+			r = make(e, g, step->instance, open, now);
 		if (r < 0)
 			return r;
 	}
 	g->busy = !done;
 	g->dirty = n && !done;
 	return 0;
+}
+
+/* Of a type that is kept for a roll back only: what has never run is no loss. */
+static void drop_waiting(struct engine *e, struct group *g, uint64_t now)
+{
+	for (size_t i = g->n; i-- > 0 && g->tally.waiting;) {
+		if (!g->slots[i]->waiting)
+			continue;
+		if (actions_reserve(e, ACTIONS_PER_STEP) < 0) {
+			plan_later(e, now);
+			return;
+		}
+		slot_retire(e, g->slots[i], DYNO_EV_UNWANTED, now);
+	}
 }
 
 void plans_run(struct engine *e, uint64_t now)
@@ -148,6 +160,8 @@ void plans_run(struct engine *e, uint64_t now)
 	for (size_t i = 0; i < e->n_groups; i++) {
 		struct group *g = e->groups[i];
 
+		if (g->last && g->tally.waiting)
+			drop_waiting(e, g, now);
 		while (g->dirty && !g->last) {
 			int r = plan_group(e, g, now);
 
@@ -161,59 +175,4 @@ void plans_run(struct engine *e, uint64_t now)
 		}
 		g->dirty = false;
 	}
-}
-
-/* Do the quantities of f, with these overrides in front, fit the limits? */
-static bool fits(const struct engine *e, const struct formation *f,
-	const struct quantity_override *list, size_t n)
-{
-	size_t total = 0;
-
-	for (size_t i = 0; i < n; i++)
-		if (list[i].quantity > LIMIT_QUANTITY)
-			return false;
-	for (unsigned i = 0; f && i < f->n_types; i++) {
-		const struct quantity_override *o = override_of(list, n, f->types[i].name);
-
-		total += o ? o->quantity : wanted_quantity(e, &f->types[i]);
-	}
-	return total <= LIMIT_QUANTITY;
-}
-
-bool quantities_fit(const struct engine *e, const struct formation *f)
-{
-	return fits(e, f, NULL, 0);
-}
-
-int handle_scale(struct engine *e, const struct engine_event *event)
-{
-	const struct formation *f = e->wanted ? e->wanted->formation : NULL;
-	int r;
-
-	if (!fits(e, f, event->overrides, event->n_overrides))
-		return -E2BIG;
-	r = mem_grow(&e->overrides, &e->overrides_cap, e->n_overrides + event->n_overrides,
-		(size_t)4 * LIMIT_TYPES, sizeof *e->overrides);
-	if (r < 0)
-		return r;
-
-	for (size_t i = 0; i < event->n_overrides; i++) {
-		const struct quantity_override *o = &event->overrides[i];
-		size_t k = 0;
-
-		while (k < e->n_overrides && strcmp(e->overrides[k].type, o->type) != 0)
-			k++;
-		e->overrides[k] = *o;
-		if (k == e->n_overrides)
-			e->n_overrides++;
-	}
-	for (size_t i = 0; i < e->n_groups; i++) {
-		struct group *g = e->groups[i];
-
-		if (!g->wanted || !override_of(event->overrides, event->n_overrides, g->name))
-			continue;
-		g->last = false;
-		group_want(g, wanted_quantity(e, g->wanted));
-	}
-	return 0;
 }

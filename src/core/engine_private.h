@@ -28,6 +28,14 @@ struct tally {
 	size_t waited;	/* of the wanted fingerprint, new since a release settled, not ready: the
 			 * rollout waits for it */
 	size_t excused; /* the same, but it was there when a release settled: no rollout's matter */
+	size_t waiting; /* not started yet, as it is not its turn: see engine_order.c */
+	size_t proving; /* arrived, but not up for SettleSeconds yet */
+
+	/* Of the wanted fingerprint, for those whose turn comes after. */
+	size_t begun;	  /* have a process, or need none any more */
+	size_t succeeded; /* have ended, and well */
+	size_t failing;	  /* not ready, and have failed already */
+	size_t coming;	  /* not ready, and nothing is known against it */
 };
 
 struct slot {
@@ -36,7 +44,9 @@ struct slot {
 	struct era *era;		   /* NULL: adopted, and of no release known here */
 	const struct formation_type *type; /* the policy it lives by: of its era, or the default */
 	uint64_t born;			   /* the rollout that made it */
-	bool current;			   /* of the wanted fingerprint */
+	bool current;			   /* of the wanted fingerprint, and not outdated */
+	bool waiting;			   /* stopped, to be started when it is its turn */
+	bool proven;			   /* has been up for SettleSeconds */
 	struct tally counted;		   /* as it stands in its group's tally */
 	size_t index, group_index;	   /* in engine.slots, group.slots */
 	struct slot *next;		   /* of its hash bucket, or of the gone */
@@ -59,8 +69,15 @@ struct group {
 	bool dirty; /* to be planned in this call */
 	bool last;  /* goes only when the rest of the release is up: a roll back may want it */
 
+	/* Its turn (engine_order.c). */
+	struct group *after[LIMIT_AFTER]; /* as wanted->after; NULL = nothing to wait for */
+	bool gated;			  /* others can come before it */
+	bool held;   /* they have not yet in this rollout: nothing of it is replaced */
+	bool passed; /* said that those behind it go on without it */
+
 	size_t best;	   /* most current ones ready so far in this rollout */
 	uint64_t progress; /* when this type last made some */
+	uint64_t proof;	   /* when the next of the proving may be proven, or before; UINT64_MAX */
 };
 
 struct heap {
@@ -75,23 +92,32 @@ struct engine {
 	const dyno_grid *grid;
 	const char *(*stage_text)(unsigned stage);
 
-	struct quantity_override *overrides;
-	size_t n_overrides, overrides_cap;
-	bool only_named; /* types without override do not run */
+	struct quantity_override *named; /* of the command line */
+	struct quantity_override
+		*scaled; /* the operator's; some may be void, see wanted_quantity() */
+	size_t n_named, named_cap, n_scaled, scaled_cap;
+	struct engine_rest *rests; /* sorted */
+	size_t n_rests, rests_cap;
+	bool tell_scaled, tell_rests; /* they have changed */
 
 	/* Releases. */
 	uint64_t preparing,
-		waiting; /* handles; waiting: to be prepared after the commit's answer */
+		waiting;     /* handles; waiting: to be prepared after the commit's answer */
+	struct era *phasing; /* its release phase has its turn, or runs */
 	struct era *committing;
 	struct era *wanted;  /* in force */
 	struct era *settled; /* the last of which all ran: the one to roll back to */
 	bool rolling;
+	bool renewing;		  /* ... only because the operator wants a type to be */
 	uint64_t rollout;	  /* count of rollouts */
 	uint64_t settled_rollout; /* the last of them that settled */
 	char trouble[240];	  /* why this one is to be rolled back; "" = no reason */
 	bool holding, caught_up;  /* holding: ENGINE_CAUGHT_UP is still to come */
 	bool stopping, left;
-	int code; /* largest so far, of lives that ended by themselves */
+	int stop_step; /* Priority of those that stop now; those above it have gone */
+	bool exit_when_done;
+	bool essential_gone; /* and code is its */
+	int code;	     /* largest so far, of lives that ended by themselves */
 
 	/* Dynos. */
 	struct slot **slots;
@@ -103,6 +129,8 @@ struct engine {
 
 	struct group **groups; /* by priority, then document order; those no longer wanted last */
 	size_t n_groups, groups_cap;
+	bool ordered;	    /* some of them are gated */
+	struct group phase; /* of dynos of release phases; none of the groups */
 	struct plan_dyno *plan_dynos;
 	struct plan_step *plan_steps;
 	struct slot **plan_slots;
@@ -132,6 +160,7 @@ void table_free_gone(struct engine *e);
 struct group *group_find(const struct engine *e, const char *name);
 int group_add(struct engine *e, const char *name, struct group **ret_group) HSUP_MUST_CHECK;
 void groups_drop_empty(struct engine *e);
+void group_done(struct group *g);
 void groups_done(struct engine *e);
 
 /* engine.c */
@@ -162,6 +191,13 @@ static inline bool slot_kept(const struct engine *e, const struct slot *s)
 	return s->current && s->born <= e->settled_rollout;
 }
 
+static inline bool slot_is_wanted(const struct slot *s)
+{
+	const struct formation_type *t = s->group->wanted;
+
+	return t && t->fingerprint == s->dyno.fingerprint && !s->dyno.outdated;
+}
+
 /* engine_end.c */
 /* What becomes of s, whose life ended at `at`; the effects of what it goes on with. */
 unsigned slot_decide(struct engine *e, struct slot *s, uint64_t at, uint64_t now);
@@ -169,27 +205,69 @@ unsigned slot_decide(struct engine *e, struct slot *s, uint64_t at, uint64_t now
 void dyno_count_start(struct dyno *d);
 
 /* engine_event.c: what the driver and the operator say. */
-int handle_adopted(struct engine *e, const struct engine_adopted *a, uint64_t now) HSUP_MUST_CHECK;
 void handle_process(struct engine *e, const struct engine_event *event, uint64_t now);
-void handle_operator(struct engine *e, const struct engine_event *event, uint64_t now);
+int handle_operator(
+	struct engine *e, const struct engine_event *event, uint64_t now) HSUP_MUST_CHECK;
+bool slot_has_twin(const struct slot *s); /* another of its number stays, and is not stopped */
+uint64_t ended_at(uint64_t at, uint64_t now);
+void note_exit(struct dyno *d, const struct dyno_exit *exit);
+
+/* engine_adopt.c: what was there before this engine. */
+int handle_adopted(struct engine *e, const struct engine_adopted *a, uint64_t now) HSUP_MUST_CHECK;
+
+/* engine_leave.c: the end. */
 int handle_shutdown(struct engine *e, int urgency, uint64_t now) HSUP_MUST_CHECK;
+void stops_run(struct engine *e, uint64_t now); /* the next step, when the one before has gone */
+/* s has ended for good, by itself or because it gave up. */
+void essential_watch(struct engine *e, const struct slot *s);
+void check_essential(struct engine *e, uint64_t now);
+void check_leave(struct engine *e, uint64_t now);
+
+/* engine_order.c: who starts after whom. */
+void order_begin(struct engine *e); /* the wanted formation is another */
+bool order_open(const struct engine *e, const struct group *g); /* is it its turn? */
+bool order_run(struct engine *e, uint64_t now); /* lets those in whose turn it is; true: some */
+
+/* engine_phase.c: the release phase. */
+const struct formation_type *phase_type(const struct formation *f); /* NULL = it has none */
+void phase_run(struct engine *e, uint64_t now);
+void phase_drop(struct engine *e, uint64_t now); /* of a release that is overtaken */
+void phase_refuse(struct engine *e, const char *why, uint64_t now);
+void phase_over(struct engine *e, uint64_t now); /* nobody asks for its end any more */
+void phase_caught_up(struct engine *e, uint64_t now);
+
+/* engine_scale.c: quantities. */
+int overrides_take(struct engine *e, const struct engine_options *o) HSUP_MUST_CHECK;
+unsigned wanted_quantity(const struct engine *e, const struct formation_type *t);
+bool quantities_fit(const struct engine *e, const struct formation *f);
+int handle_scale(struct engine *e, const struct engine_event *event) HSUP_MUST_CHECK;
+int handle_start_type(struct engine *e, const char *type) HSUP_MUST_CHECK;
+void overrides_settle(struct engine *e); /* forgets those that are void for good */
+void overrides_tell(struct engine *e, uint64_t now);
+
+/* engine_rest.c: what the operator has stopped. */
+int rests_take(struct engine *e, const struct engine_options *o) HSUP_MUST_CHECK;
+bool rest_has(const struct engine *e, const char *type, unsigned instance);
+int rest_add(struct engine *e, const char *type, unsigned instance) HSUP_MUST_CHECK;
+void rest_remove(struct engine *e, const char *type, unsigned instance);
+/* Of numbers that g, or any type (NULL), does not have any more. */
+void rests_forget(struct engine *e, const struct group *g);
+int rests_caught_up(struct engine *e, uint64_t now) HSUP_MUST_CHECK;
+void rests_tell(struct engine *e, uint64_t now);
 
 /* engine_plan.c: the dynos of a type against what is wanted of it. */
 void plans_run(struct engine *e, uint64_t now);
 void plan_later(struct engine *e, uint64_t now); /* something was left undone */
 void plan_retry(struct engine *e, uint64_t now); /* wakes what was left undone, when it is due */
-unsigned wanted_quantity(const struct engine *e, const struct formation_type *t);
 void group_want(struct group *g, unsigned quantity); /* and plan for it */
 size_t group_limit(const struct group *g);	     /* live ones at most */
-int handle_scale(struct engine *e, const struct engine_event *event) HSUP_MUST_CHECK;
-bool quantities_fit(const struct engine *e, const struct formation *f);
 
 /* engine_release.c: from a submission to the release in force. */
 struct era *era_ref(struct era *era);
 struct era *era_unref(struct era *era);
 int handle_release(
 	struct engine *e, const struct engine_event *event, uint64_t now) HSUP_MUST_CHECK;
-void releases_drop(struct engine *e); /* those not committed yet */
+void releases_drop(struct engine *e, uint64_t now); /* those not committed yet */
 
 /* engine_rollout.c */
 /* Makes era (a reference is taken) the wanted one. -ENOMEM: nothing has changed. */
@@ -198,5 +276,18 @@ void rollout_watch(struct engine *e, const struct slot *s); /* after a life of s
 void rollout_check_failed(struct engine *e, uint64_t now);
 bool rollout_check_done(struct engine *e, uint64_t now); /* true: there is more to plan */
 uint64_t rollout_deadline(const struct engine *e);	 /* UINT64_MAX = none */
+void handle_abort(struct engine *e, uint64_t now);
+void handle_roll_type(struct engine *e, const char *type, uint64_t now);
+/* engine_settle.c: new dynos that must stay up for a while. */
+bool settle_needed(const struct engine *e, const struct slot *s);
+/* When s, which is up, will have been so for long enough; 0 = it has, or need not. */
+uint64_t settle_proof(const struct engine *e, struct slot *s, uint64_t now);
+void settle_run(struct engine *e, uint64_t now);
+uint64_t settle_deadline(const struct engine *e); /* UINT64_MAX = none */
+/* Is there a good release to go back to from the one in force? */
+static inline bool rollout_protected(const struct engine *e)
+{
+	return e->rolling && e->settled && e->settled != e->wanted;
+}
 /* s was made by an earlier engine, under the release in force or an older one. */
 void rollout_adopt(struct engine *e, struct slot *s);

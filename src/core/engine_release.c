@@ -49,19 +49,21 @@ static void drop(struct engine *e, uint64_t *handle)
 	*handle = 0;
 }
 
-void releases_drop(struct engine *e)
+void releases_drop(struct engine *e, uint64_t now)
 {
 	drop(e, &e->preparing);
 	drop(e, &e->waiting);
+	phase_drop(e, now);
 }
 
-static void submitted(struct engine *e, uint64_t handle)
+static void submitted(struct engine *e, uint64_t handle, uint64_t now)
 {
 	if (e->stopping) {
 		drop(e, &handle);
 		return;
 	}
-	if (handle == e->preparing || handle == e->waiting)
+	if (handle == e->preparing || handle == e->waiting ||
+		(e->phasing && handle == e->phasing->handle))
 		return;
 	if (e->committing) {
 		drop(e, &e->waiting);
@@ -69,6 +71,7 @@ static void submitted(struct engine *e, uint64_t handle)
 		return;
 	}
 	drop(e, &e->preparing);
+	phase_drop(e, now);
 	e->preparing = handle;
 	action_add(e, ACTION_PREPARE)->release = handle;
 }
@@ -81,18 +84,21 @@ static int prepared(struct engine *e, const struct engine_event *event)
 		e->stale++;
 		return 0;
 	}
-	r = era_new(e, event->release, event->formation, &e->committing);
+	bool phase = !event->skip_phase && phase_type(event->formation);
+	r = era_new(e, event->release, event->formation, phase ? &e->phasing : &e->committing);
 	if (r < 0)
 		return r;
 	e->preparing = 0;
-	action_add(e, ACTION_COMMIT)->release = event->release;
+	if (!phase)
+		action_add(e, ACTION_COMMIT)->release = event->release;
 	return 0;
 }
 
 /* The commit was answered: whoever came in the meantime is next. */
-static void commit_over(struct engine *e)
+static void commit_over(struct engine *e, uint64_t now)
 {
 	e->committing = era_unref(e->committing);
+	phase_over(e, now);
 	if (!e->waiting)
 		return;
 	e->preparing = e->waiting;
@@ -107,9 +113,10 @@ static int committed(struct engine *e, uint64_t now)
 
 		if (r < 0)
 			return r;
+		e->counts.rollouts++;
 		action_add(e, ACTION_ROLLOUT_BEGUN)->release = e->committing->handle;
 	}
-	commit_over(e);
+	commit_over(e, now);
 	return 0;
 }
 
@@ -151,7 +158,7 @@ int handle_release(struct engine *e, const struct engine_event *event, uint64_t 
 	}
 	switch ((int)event->type) {
 	case ENGINE_SUBMITTED:
-		submitted(e, event->release);
+		submitted(e, event->release, now);
 		return 0;
 	case ENGINE_PREPARED:
 		return prepared(e, event);
@@ -164,7 +171,7 @@ int handle_release(struct engine *e, const struct engine_event *event, uint64_t 
 	case ENGINE_COMMITTED:
 		return committed(e, now);
 	case ENGINE_COMMIT_FAILED:
-		commit_over(e);
+		commit_over(e, now);
 		return 0;
 	default:
 		return restored(e, event, now);

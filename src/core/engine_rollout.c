@@ -4,12 +4,6 @@
 
 #include <stdio.h>
 
-/* Is there a good release to go back to from the one in force? */
-static bool protected(const struct engine *e)
-{
-	return e->rolling && e->settled && e->settled != e->wanted;
-}
-
 /* By priority, then document order; those no longer wanted last. */
 static int compare_groups(const void *left, const void *right)
 {
@@ -29,9 +23,22 @@ static void adopt_era(struct engine *e, struct group *g, struct era *era, uint64
 	for (size_t i = 0; i < g->n; i++) {
 		struct slot *s = g->slots[i];
 
-		s->current = g->wanted && g->wanted->fingerprint == s->dyno.fingerprint;
+		s->current = slot_is_wanted(s);
 		if (s->current)
 			slot_bind(s, era, g->wanted);
+		/* Another of its number was stopped; this one is back in force, and runs. */
+		if (s->current && s->dyno.desired == DESIRED_RUN)
+			rest_remove(e, s->dyno.type, s->dyno.instance);
+	}
+	for (size_t i = 0; i < g->n; i++) {
+		struct slot *s = g->slots[i];
+
+		/* This one was stopped; another of its number was started since. */
+		if (s->current && dyno_stopped_by_operator(&s->dyno) &&
+			!rest_has(e, s->dyno.type, s->dyno.instance)) {
+			s->dyno.outdated = true;
+			s->current = false;
+		}
 		slot_count(e, s, now);
 	}
 }
@@ -43,7 +50,9 @@ int rollout_begin(struct engine *e, struct era *era, uint64_t now)
 	int r;
 
 	for (unsigned i = 0; i < f->n_types; i++) {
-		r = group_find(e, f->types[i].name) ? 0 : group_add(e, f->types[i].name, &g);
+		bool there = f->types[i].phase || group_find(e, f->types[i].name);
+
+		r = there ? 0 : group_add(e, f->types[i].name, &g);
 		if (r < 0)
 			return r;
 	}
@@ -51,7 +60,9 @@ int rollout_begin(struct engine *e, struct era *era, uint64_t now)
 	for (size_t i = 0; i < e->n_groups; i++)
 		e->groups[i]->wanted = NULL;
 	for (unsigned i = 0; i < f->n_types; i++) {
-		g = group_find(e, f->types[i].name);
+		g = f->types[i].phase ? NULL : group_find(e, f->types[i].name);
+		if (!g)
+			continue;
 		g->wanted = &f->types[i];
 		g->order = i;
 	}
@@ -60,22 +71,25 @@ int rollout_begin(struct engine *e, struct era *era, uint64_t now)
 
 	/* One that had settled before this engine came may still wait for some of its dynos, which
 	 * are not the next one's to wait for. */
-	if (e->wanted && e->wanted == e->settled)
+	if (e->wanted && e->wanted == e->settled && !e->renewing)
 		e->settled_rollout = e->rollout;
 
 	struct era *old = e->wanted;
 	e->wanted = era_ref(era);
 	era_unref(old);
 	e->rolling = true;
+	e->renewing = false;
 	e->rollout++;
 	e->trouble[0] = '\0';
+	order_begin(e);
 	for (size_t i = 0; i < e->n_groups; i++) {
 		g = e->groups[i];
 		unsigned quantity = g->wanted ? wanted_quantity(e, g->wanted) : 0;
 
-		g->last = protected(e) && !quantity && g->n;
+		g->last = rollout_protected(e) && !quantity && g->n;
 		g->best = 0;
 		g->progress = now;
+		g->proof = UINT64_MAX;
 		adopt_era(e, g, era, now); /* first: what it holds is counted by the new era */
 		group_want(g, quantity);
 	}
@@ -89,14 +103,14 @@ void rollout_adopt(struct engine *e, struct slot *s)
 {
 	struct group *g = s->group;
 	const struct formation_type *before =
-		protected(e) ? formation_find(e->settled->formation, g->name) : NULL;
+		rollout_protected(e) ? formation_find(e->settled->formation, g->name) : NULL;
 
 	s->born = e->rollout;
 	/* Of a type that the release in force has taken over as it was. */
 	if (before && before->fingerprint == s->dyno.fingerprint)
 		s->born = e->settled_rollout;
 	if (!e->caught_up)
-		g->last = protected(e) && !g->quantity;
+		g->last = rollout_protected(e) && !g->quantity;
 }
 
 void rollout_watch(struct engine *e, const struct slot *s)
@@ -107,8 +121,16 @@ void rollout_watch(struct engine *e, const struct slot *s)
 	if (!e->rolling || !s->current || slot_kept(e, s) || e->trouble[0])
 		return;
 	dyno_exit_text(&d->last_exit, e->stage_text, how, sizeof how);
-	(void)snprintf(e->trouble, sizeof e->trouble, "%s.%u did not come up in %u start%s: %s",
-		d->type, d->instance, d->bad_starts, d->bad_starts == 1 ? "" : "s", how);
+	unsigned starts = d->bad_starts;
+	const char *what = "come up";
+
+	if (!d->gave_up && settle_needed(e, s) && starts < d->failures) {
+		starts = d->failures;
+		what = "stay up";
+	}
+	(void)snprintf(e->trouble, sizeof e->trouble, "%s.%u did not %s in %u start%s: %s%s",
+		d->type, d->instance, what, starts, starts == 1 ? "" : "s",
+		d->condemned ? "unhealthy, and then it " : "", how);
 }
 
 /* When a type that the rollout waits for has made no progress for too long; UINT64_MAX = it does
@@ -140,7 +162,7 @@ static void note_stall(struct engine *e, const struct group *g)
  * leave the source with one release and the engine with another. */
 static bool may_roll_back(const struct engine *e)
 {
-	return protected(e) && !e->committing && !e->holding && !e->stopping;
+	return rollout_protected(e) && !e->committing && !e->holding && !e->stopping;
 }
 
 uint64_t rollout_deadline(const struct engine *e)
@@ -176,6 +198,11 @@ void rollout_check_failed(struct engine *e, uint64_t now)
 		plan_later(e, now);
 		return;
 	}
+	/* What gave up, and is not replaced by this. */
+	for (size_t i = 0; i < e->n; i++)
+		if (e->slots[i]->dyno.gave_up)
+			essential_watch(e, e->slots[i]);
+	e->counts.rollbacks++;
 	struct engine_action *a = action_add(e, ACTION_ROLL_BACK);
 	a->release = failed;
 	a->previous = e->settled->handle;
@@ -185,7 +212,10 @@ void rollout_check_failed(struct engine *e, uint64_t now)
 /* All of the type is as wanted, but what is kept for a roll back. */
 static bool arrived(const struct group *g)
 {
-	return g->last || (!g->busy && !g->tally.waited && g->n == g->quantity);
+	const struct tally *t = &g->tally;
+
+	return g->last ||
+	       (!g->busy && !t->waited && !t->waiting && !t->proving && g->n == g->quantity);
 }
 
 bool rollout_check_done(struct engine *e, uint64_t now)
@@ -214,7 +244,67 @@ bool rollout_check_done(struct engine *e, uint64_t now)
 	era_unref(e->settled);
 	e->settled = era_ref(e->wanted);
 	e->settled_rollout = e->rollout;
-	e->rolling = false;
+	e->rolling = e->renewing = false;
+	overrides_settle(e);
+	rests_forget(e, NULL);
 	action_add(e, ACTION_SETTLED)->release = e->wanted->handle;
 	return false;
+}
+
+void handle_roll_type(struct engine *e, const char *type, uint64_t now)
+{
+	struct group *g = type ? group_find(e, type) : NULL;
+
+	if (!g || !g->wanted || !g->quantity || e->stopping || e->holding) {
+		e->stale++;
+		return;
+	}
+	/* A rollout of its own: what was there before is not what it waits for. */
+	if (e->wanted == e->settled && !e->renewing) {
+		e->settled_rollout = e->rollout++;
+		e->rolling = e->renewing = true;
+	}
+	for (size_t i = 0; i < g->n; i++) {
+		struct slot *s = g->slots[i];
+
+		if (!s->current || s->dyno.desired == DESIRED_RETIRE)
+			continue;
+		s->dyno.outdated = true;
+		s->current = false;
+		slot_count(e, s, now);
+	}
+	g->best = 0;
+	g->progress = now;
+	group_want(g, g->quantity);
+}
+
+/* The operator's renewal is given up: those that are left of the old ones are good again. */
+static void renew_no_more(struct engine *e, uint64_t now)
+{
+	for (size_t i = 0; i < e->n; i++) {
+		struct slot *s = e->slots[i];
+
+		if (!s->dyno.outdated || s->dyno.desired == DESIRED_RETIRE)
+			continue;
+		s->dyno.outdated = false;
+		s->current = slot_is_wanted(s);
+		slot_count(e, s, now);
+		group_want(s->group, s->group->quantity);
+	}
+}
+
+void handle_abort(struct engine *e, uint64_t now)
+{
+	static const char why[] = "given up by the operator";
+
+	if (e->stopping || e->holding)
+		e->stale++;
+	else if (rollout_protected(e))
+		memcpy(e->trouble, why, sizeof why);
+	else if (e->phasing)
+		phase_refuse(e, why, now);
+	else if (e->renewing)
+		renew_no_more(e, now);
+	else
+		e->stale++;
 }

@@ -11,6 +11,7 @@ struct view {
 
 	size_t n_keep, keep_up;
 	size_t others, others_up; /* to go, and of them up */
+	size_t others_count;	  /* and up for long enough */
 	size_t occupied;	  /* processes, and keepers that will have one */
 
 	/* Per wanted instance: its keeper + 1, 0 = none; and whether anything at all has its
@@ -61,13 +62,13 @@ static void choose_keepers(struct view *v, bool up)
 			continue;
 		v->keeper[d->instance - v->first] = (uint32_t)i + 1;
 		v->n_keep++;
-		v->keep_up += up;
+		v->keep_up += plan_counts(d);
 	}
 }
 
 static void look(struct view *v)
 {
-	v->n_keep = v->keep_up = v->others = v->others_up = v->occupied = 0;
+	v->n_keep = v->keep_up = v->others = v->others_up = v->others_count = v->occupied = 0;
 	for (unsigned i = 0; i < v->quantity; i++) {
 		v->keeper[i] = 0;
 		v->taken[i] = false;
@@ -86,6 +87,7 @@ static void look(struct view *v)
 			continue;
 		v->others++;
 		v->others_up += d->up;
+		v->others_count += plan_counts(d);
 	}
 }
 
@@ -107,7 +109,8 @@ static int compare_leaving(const void *left, const void *right, void *userdata)
 	if (a_in) {
 		uint32_t ka = v->keeper[a->instance - v->first];
 		uint32_t kb = v->keeper[b->instance - v->first];
-		bool a_next = ka && v->dynos[ka - 1].up, b_next = kb && v->dynos[kb - 1].up;
+		bool a_next = ka && plan_counts(&v->dynos[ka - 1]);
+		bool b_next = kb && plan_counts(&v->dynos[kb - 1]);
 
 		if (a_next != b_next)
 			return a_next ? -1 : 1;
@@ -136,7 +139,7 @@ static size_t less(size_t a, size_t b)
 /* How many of the others that are up may go now. */
 static size_t may_retire(const struct view *v)
 {
-	size_t up = v->keep_up + v->others_up;
+	size_t up = v->keep_up + v->others_count;
 
 	if (v->rollout->strategy == ROLLOUT_ROLLING)
 		return less(up, v->quantity);
@@ -156,8 +159,10 @@ static size_t list_others(const struct view *v, bool current, struct plan_step *
 /* The first n of ret go: they are others no longer. */
 static void let_go(struct view *v, const struct plan_step *ret, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		v->others_up -= v->dynos[ret[i].index].up;
+		v->others_count -= plan_counts(&v->dynos[ret[i].index]);
+	}
 	v->others -= n;
 }
 

@@ -22,6 +22,7 @@ struct plan_dyno {
 	bool current; /* of the wanted fingerprint */
 	bool live;    /* has, or has ordered, a process: not stopped, not backoff */
 	bool up;      /* nobody has to wait for it (any more) */
+	bool proving; /* up, but not for as long as a new one must be before it counts */
 	bool retiring;
 };
 
@@ -36,6 +37,11 @@ struct plan_step {
 	size_t index;
 };
 
+static inline bool plan_counts(const struct plan_dyno *d)
+{
+	return d->up && !d->proving;
+}
+
 /* The effective numbers of a rollout for a quantity. */
 unsigned plan_surge(const struct rollout *r, unsigned quantity);
 unsigned plan_batch(const struct rollout *r, unsigned quantity);
@@ -47,3 +53,8 @@ unsigned plan_batch(const struct rollout *r, unsigned quantity);
  * be no others. */
 size_t plan_type(const struct rollout *rollout, unsigned quantity, unsigned first_instance,
 	const struct plan_dyno *dynos, size_t n, struct plan_step *ret, bool *ret_done);
+
+/* The same while the type waits for its turn: nothing is replaced. What is missing is made (and not
+ * started), what is above the quantity goes. */
+size_t plan_held(const struct rollout *rollout, unsigned quantity, unsigned first_instance,
+	const struct plan_dyno *dynos, size_t n, struct plan_step *ret);

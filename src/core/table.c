@@ -132,14 +132,20 @@ int group_add(struct engine *e, const char *name, struct group **ret_group)
 	if (!g)
 		return -ENOMEM;
 	(void)snprintf(g->name, sizeof g->name, "%s", name);
+	g->proof = UINT64_MAX;
 	e->groups[e->n_groups++] = g;
 	*ret_group = g;
 	return 0;
 }
 
-static void group_free(struct group *g)
+void group_done(struct group *g)
 {
 	free(g->slots);
+}
+
+static void group_free(struct group *g)
+{
+	group_done(g);
 	free(g);
 }
 
@@ -162,5 +168,6 @@ void groups_done(struct engine *e)
 {
 	for (size_t i = 0; i < e->n_groups; i++)
 		group_free(e->groups[i]);
+	group_done(&e->phase);
 	free(e->groups);
 }

@@ -18,9 +18,12 @@ static void check_rest(struct world *w, const struct engine_action *a)
 	for (size_t i = 0; i < w->n_ended; i++) {
 		const struct ended *e = &w->ended[i];
 		const struct task *t = &e->task;
+		const struct dyno *d = engine_find(w->engine, t->id);
 
+		if (d && d->outdated)
+			continue;
 		if (!e->judged || t->fingerprint != a->dyno->fingerprint ||
-			t->instance != a->dyno->instance || asked_for(w, t->id) ||
+			t->instance != a->dyno->instance || asked_for(w, t->id) || e->forgiven ||
 			(t->id != a->id && a->generation > 1))
 			continue;
 		if (e->state == DYNO_STOPPED)
@@ -34,14 +37,12 @@ static void check_rest(struct world *w, const struct engine_action *a)
 
 static void check_start(struct world *w, const struct engine_action *a)
 {
+	if (a->dyno->phase)
+		return;
 	check_rest(w, a);
 	const struct formation_type *t = world_wanted(w, world_type(a->dyno->type));
 	unsigned quantity = world_quantity(w, t), live = 1;
 
-	if (a->id >= w->next_id)
-		w->next_id = a->id + 1;
-	if (w->settled && !engine_rolling(w->engine))
-		w->settled_below = w->next_id;
 	for (size_t i = 0; i < w->n_processes; i++) {
 		const struct task *p = &w->processes[i];
 
@@ -52,7 +53,7 @@ static void check_start(struct world *w, const struct engine_action *a)
 	if (w->urgency)
 		world_broken(w, "started-in-shutdown", "#%" PRIu64, a->id);
 	/* Without memory a roll back may come late, in the step that made this one as well. */
-	if (a->generation > 1 || w->step.no_memory)
+	if (a->generation > 1 || a->id < w->next_id || w->step.no_memory)
 		return;
 	if (!t || live > quantity + plan_surge(&t->rollout, quantity))
 		world_broken(
@@ -72,8 +73,11 @@ static void check_signal(struct world *w, const struct engine_action *a)
 			world_broken(w, "told-twice", "#%" PRIu64, a->id);
 		return;
 	}
-	if (w->urgency < 2 && !p->kill_told && !p->adopted && !p->kept.bad) {
-		if (p->told ? w->now < p->told_at + p->grace : p->started)
+	if (w->urgency < 2 && !p->kill_told && !p->adopted && !p->kept.bad && !p->condemned) {
+		bool late = p->checked && p->start_timeout &&
+			    w->now >= p->started_at + p->start_timeout;
+
+		if (p->told ? w->now < p->told_at + p->grace : p->started && !late)
 			world_broken(w, "early-kill", "#%" PRIu64 " had time left", a->id);
 	}
 	p->kill_told = true;
@@ -87,7 +91,7 @@ static void check_changed(struct world *w, const struct engine_action *a)
 
 	/* A new engine only goes on with stops that were under way. */
 	if (a->from != DYNO_UP || a->event != DYNO_EV_UNWANTED || a->id == w->step.event.id ||
-		w->adopting)
+		w->adopting || a->dyno->phase)
 		return;
 	w->step.stopped[type]++;
 	w->step.stopped_old[type] += !t || t->fingerprint != a->dyno->fingerprint;
@@ -123,8 +127,6 @@ void invariants_action(struct world *w, const struct engine_action *a)
 	case ACTION_LEAVE:
 		if (w->n_processes)
 			world_broken(w, "left-behind", "%zu processes", w->n_processes);
-		if (a->code != (w->oneshot ? w->code : 0))
-			world_broken(w, "exit-code", "%d, not %d", a->code, w->code);
 		break;
 	case ACTION_RETAG:
 	case ACTION_PREPARE:
@@ -144,7 +146,7 @@ void invariants_action(struct world *w, const struct engine_action *a)
 /* ---- of the state after a step ---- */
 
 struct census {
-	unsigned live, ready, current;
+	unsigned live, ready, proven, current, resting;
 };
 
 static void check_timer(struct world *w, const struct dyno *d)
@@ -159,7 +161,10 @@ static void check_timer(struct world *w, const struct dyno *d)
 	};
 	enum dyno_event right = timers[d->state];
 
-	if (d->state == DYNO_STARTING && d->started)
+	const struct task *p = world_process(w, d->id, d->generation);
+	if (d->state == DYNO_STARTING && d->started && !(p && p->checked))
+		right = DYNO_EV_READY;
+	if (p && p->adopted && d->timer == DYNO_EV_READY)
 		right = DYNO_EV_READY;
 	if (d->deadline && d->timer != right)
 		world_broken(w, "stale-timer", "#%" PRIu64 " %s, timer for: %s", d->id,
@@ -172,7 +177,7 @@ static void check_timer(struct world *w, const struct dyno *d)
 }
 
 /* It was there when a release settled, as far as a new engine can tell: nobody waits for it. */
-static bool was_settled(const struct world *w, const struct dyno *d)
+bool world_was_settled(const struct world *w, const struct dyno *d)
 {
 	const struct formation *f = w->settled ? w->releases[w->settled - 1].formation : NULL;
 	const struct formation_type *t = f ? formation_find(f, d->type) : NULL;
@@ -190,15 +195,22 @@ static void check_dyno(struct world *w, const struct dyno *d, struct census *c)
 	if (dyno_live(d) && !p)
 		world_broken(w, "ghost", "#%" PRIu64 " is %s and has no process", d->id,
 			dyno_state_text(d->state));
-	if (d->state == DYNO_STOPPED && d->desired != DESIRED_REST)
+	char text[80];
+	bool waits = engine_waits_for(w->engine, d, text, sizeof text) != NULL;
+	if (d->state == DYNO_STOPPED && d->desired != DESIRED_REST && !waits)
 		world_broken(w, "stuck", "#%" PRIu64 " is stopped and nobody will start it", d->id);
 	if (d->state == DYNO_STOPPING && p && !p->told)
 		world_broken(w, "not-told", "#%" PRIu64 " never got StopSignal", d->id);
 	check_timer(w, d);
+	if (d->phase)
+		return;
 
-	bool current = stays && t && t->fingerprint == d->fingerprint;
+	bool current = stays && t && t->fingerprint == d->fingerprint && !d->outdated;
+	bool ready = stays && (dyno_ready(d) || (current && world_was_settled(w, d)));
 	c->live += dyno_live(d);
-	c->ready += stays && (dyno_ready(d) || (current && was_settled(w, d)));
+	c->ready += ready;
+	c->resting += dyno_ready(d) && !dyno_live(d);
+	c->proven += ready && !(current && world_unproven(w, d));
 	c->current += current;
 }
 
@@ -212,6 +224,7 @@ static void note_ends(struct world *w)
 		if (!d)
 			continue;
 		e->judged = d->generation == e->task.generation && !dyno_live(d);
+		e->forgiven |= d->outdated;
 		e->state = d->state;
 		e->due = d->deadline;
 		e->gave_up = d->gave_up;
@@ -252,6 +265,7 @@ void invariants_restored(struct world *w)
 		/* Whether one that was found without its leader had come up, only its end will
 		 * tell. */
 		if (!d || !e->judged || !is_wanted(w, &e->task) ||
+			(e->forgiven && e->state == DYNO_STOPPED) ||
 			(e->task.leaderless && e->task.listed))
 			continue;
 		struct dyno_kept kept = dyno_kept(d);
@@ -285,7 +299,7 @@ static bool hopeless(const struct world *w, const struct formation_type *t)
 
 	if (w->oneshot || !world_quantity(w, t))
 		return false;
-	return c == NO_PROGRAM || c == HANGS || (c == DIES_YOUNG && t->start_time);
+	return c == NO_PROGRAM || c == HANGS || (c == DIES_YOUNG && (t->start_time || t->checked));
 }
 
 /* The operator has stopped one of the type, or one hung when it was adopted and is taken for up:
@@ -331,16 +345,19 @@ static void check_type(struct world *w, unsigned type, const struct census *c)
 	unsigned quantity = world_quantity(w, t), least = quantity;
 	bool recreate = t && t->rollout.strategy == ROLLOUT_RECREATE;
 
+	/* One at rest that is not needed any more goes at once. */
+	unsigned gone = s->resting[type] > c->resting ? s->resting[type] - c->resting : 0;
+
 	if (c->live > engine_max_live(w->engine, world_types[type]))
 		world_broken(w, "too-many", "%u %s live, at most %u may", c->live,
 			world_types[type], engine_max_live(w->engine, world_types[type]));
 	if (!s->operators && !s->rolled_back && s->release == engine_release(w->engine) &&
-		!w->urgency && c->ready + s->lost_ready[type] < s->min_up[type] &&
-		c->current < quantity)
+		!engine_stopping(w->engine) &&
+		c->ready + s->lost_ready[type] + gone < s->min_up[type] && c->current < quantity)
 		world_broken(w, "too-few", "%u %s ready, %u were promised", c->ready,
 			world_types[type], s->min_up[type]);
 
-	if (!s->stopped[type] || w->urgency)
+	if (!s->stopped[type] || engine_stopping(w->engine))
 		return;
 	if (!quantity && doomed(w) && s->stopped_old[type])
 		world_broken(w, "took-good-down", "%s, removed by a release that cannot come up",
@@ -352,15 +369,30 @@ static void check_type(struct world *w, unsigned type, const struct census *c)
 	}
 	if (c->current >= quantity) /* a smaller quantity is carried out at once */
 		return;
-	if (c->ready < least)
+	if (c->proven < least)
 		world_broken(w, doomed(w) ? "took-good-down" : "too-few",
 			"%u %s stopped, %u are left ready of %u", s->stopped[type],
-			world_types[type], c->ready, quantity);
+			world_types[type], c->proven, quantity);
+}
+
+/* Of those that are there now, a release that has settled waits for none. */
+static void note_ids(struct world *w)
+{
+	for (size_t i = 0; i < engine_dynos(w->engine); i++) {
+		const struct dyno *d = engine_dyno(w->engine, i);
+
+		if (d->id >= w->next_id)
+			w->next_id = d->id + 1;
+	}
+	if (w->settled && !engine_rolling(w->engine))
+		w->settled_below = w->next_id;
 }
 
 void invariants_check(struct world *w)
 {
 	struct census census[WORLD_TYPES] = {0};
+
+	note_ids(w);
 
 	for (size_t i = 0; i < engine_dynos(w->engine) && !w->broken; i++) {
 		const struct dyno *d = engine_dyno(w->engine, i);
@@ -388,16 +420,23 @@ void invariants_converged(struct world *w)
 
 	if (w->broken || w->left)
 		return;
-	if (w->urgency || (w->oneshot && engine_formation(w->engine))) {
+	if (w->urgency || engine_stopping(w->engine) ||
+		(w->oneshot && engine_formation(w->engine))) {
 		world_broken(w, "never-left", "%zu dynos", engine_dynos(w->engine));
 		return;
 	}
 	for (size_t i = 0; i < engine_dynos(w->engine); i++) {
 		const struct dyno *d = engine_dyno(w->engine, i);
 
-		number[world_type(d->type)]++;
+		number[world_type(d->type)] += !d->phase || d->state != DYNO_STOPPED;
 		stalled[world_type(d->type)] |= d->gave_up;
 	}
+	for (unsigned i = 0; i < WORLD_TYPES; i++)
+		any_stalled |= stalled[i] |= promises_waits(w, world_wanted(w, i));
+	/* What goes last stays as long as the rollout waits. */
+	for (unsigned i = 0; i < WORLD_TYPES; i++)
+		stalled[i] |= any_stalled && engine_rolling(w->engine) &&
+			      !world_quantity(w, world_wanted(w, i));
 	for (unsigned i = 0; i < WORLD_TYPES; i++) {
 		unsigned quantity = world_quantity(w, world_wanted(w, i));
 
@@ -413,7 +452,7 @@ void invariants_converged(struct world *w)
 		const struct formation_type *t = world_wanted(w, world_type(d->type));
 		unsigned quantity = world_quantity(w, t);
 
-		if (d->gave_up || stalled[world_type(d->type)])
+		if (d->gave_up || stalled[world_type(d->type)] || d->phase)
 			continue;
 		if (!t || d->fingerprint != t->fingerprint || d->instance < w->start_number ||
 			d->instance >= w->start_number + quantity)

@@ -4,43 +4,6 @@
 #include <signal.h>
 
 #define SECONDS(n) ((uint64_t)(n)*NSEC_PER_SEC)
-#define PICK(r, ...)                                                                               \
-	((const uint64_t[]){__VA_ARGS__}[(r) % (sizeof((const uint64_t[]){__VA_ARGS__}) / 8)])
-
-/* All that the fingerprint stands for follows from it, as it must. */
-static void set_policy(struct formation_type *t, uint64_t fingerprint)
-{
-	uint64_t r = fingerprint * UINT64_C(0x9e3779b97f4a7c15) >> 16;
-
-	t->fingerprint = fingerprint;
-	t->restart = (enum restart_policy)PICK(r, RESTART_ALWAYS, RESTART_ALWAYS, RESTART_ALWAYS,
-		RESTART_ON_FAILURE, RESTART_NEVER);
-	t->start_time = SECONDS(PICK(r >> 3, 0, 1, 1, 5));
-	t->start_timeout = SECONDS(PICK(r >> 5, 60, 5, 5, 0));
-	t->stop_timeout = SECONDS(PICK(r >> 7, 30, 10, 2, 0));
-	t->start_retries = (int)PICK(r >> 9, 10, 3, 0, 1000) % 1000 - (r >> 9 & 1);
-	t->n_exit_codes = 1;
-	t->stop_signal = SIGTERM;
-}
-
-static void new_type(struct world *w, struct formation_type *t, unsigned type)
-{
-	memset(t, 0, sizeof *t);
-	(void)snprintf(t->name, sizeof t->name, "%s", world_types[type]);
-	t->quantity = (unsigned)world_random(w, 5);
-	t->autostart = world_chance(w, 95);
-	t->priority = (int)world_random(w, 3);
-	t->rollout = (struct rollout){
-		.strategy = world_chance(w, 75) ? ROLLOUT_ROLLING : ROLLOUT_RECREATE,
-		.surge = (unsigned)world_random(w, 3),
-		.batch = (unsigned)world_random(w, 3),
-		.timeout = SECONDS(20 + world_random(w, 100)),
-	};
-	/* Good ones are likelier: nothing much can be learnt from bad ones alone. */
-	uint64_t what = world_chance(w, 50) ? GOOD : world_random(w, CHARACTER_MAX);
-
-	set_policy(t, ++w->fingerprints * CHARACTER_MAX + what);
-}
 
 static void submit(struct world *w)
 {
@@ -50,41 +13,76 @@ static void submit(struct world *w)
 	if (w->n_releases == WORLD_RELEASES)
 		return;
 	r = &w->releases[w->n_releases++];
-	r->formation->version = w->n_releases;
-	r->formation->n_types = 0;
-	for (unsigned i = 0; i < WORLD_TYPES; i++) {
-		const struct formation_type *old =
-			before ? formation_find(before, world_types[i]) : NULL;
-		struct formation_type *t = &r->formation->types[r->formation->n_types];
-
-		if (world_chance(w, old ? 10 : 60))
-			continue;
-		new_type(w, t, i);
-		if (old && world_chance(w, 50)) {
-			unsigned quantity = t->quantity;
-
-			*t = *old;
-			if (world_chance(w, 40))
-				t->quantity = quantity;
-		}
-		r->formation->n_types++;
-	}
+	release_fill(w, r, before);
+	w->submitted = w->n_releases;
 	world_handle(w, (struct engine_event){.type = ENGINE_SUBMITTED, .release = w->n_releases});
+}
+
+static void note_scale(struct world *w, unsigned type, unsigned quantity)
+{
+	const struct formation_type *t = world_wanted(w, type);
+	struct sim_scale *s = &w->scaled[type];
+
+	if (!t || t->phase)
+		return;
+	*s = (struct sim_scale){
+		.set = quantity != world_plain_quantity(w, t),
+		.quantity = quantity,
+		.base = t->quantity,
+	};
 }
 
 static void scale(struct world *w)
 {
 	struct quantity_override o = {.quantity = (unsigned)world_random(w, 5)};
 	struct engine_event event = {.type = ENGINE_SCALE, .overrides = &o, .n_overrides = 1};
-	size_t i = 0;
+	unsigned type = (unsigned)world_random(w, WORLD_TYPES);
+	const struct formation_type *t = world_wanted(w, type);
 
-	(void)snprintf(o.type, sizeof o.type, "%s", world_types[world_random(w, WORLD_TYPES)]);
-	while (i < w->n_overrides && strcmp(w->overrides[i].type, o.type) != 0)
-		i++;
-	w->overrides[i] = o;
-	if (i == w->n_overrides)
-		w->n_overrides++;
 	w->disturbed = true;
+	if (world_chance(w, 20)) {
+		event = (struct engine_event){.type = ENGINE_START_TYPE, .text = world_types[type]};
+		if (t && t->quantity && !world_quantity(w, t))
+			note_scale(w, type, t->quantity);
+	} else {
+		(void)snprintf(o.type, sizeof o.type, "%s", world_types[type]);
+		note_scale(w, type, o.quantity);
+	}
+	world_handle(w, event);
+}
+
+/* A type is to be renewed, or what is under way given up. */
+static void roll(struct world *w)
+{
+	unsigned type = (unsigned)world_random(w, WORLD_TYPES);
+
+	w->disturbed = true;
+	if (world_chance(w, 30)) {
+		world_handle(w, (struct engine_event){.type = ENGINE_ABORT});
+		return;
+	}
+	if (world_quantity(w, world_wanted(w, type)) && !w->urgency && !w->renewing &&
+		w->settled == engine_release(w->engine)) {
+		w->renewing = true;
+		w->settled_below = w->next_id;
+	}
+	world_handle(w, (struct engine_event){.type = ENGINE_ROLL_TYPE, .text = world_types[type]});
+}
+
+/* A check fails, or a limit is passed: perhaps just when it ends for another reason. */
+static void sicken(struct world *w)
+{
+	struct task *p = w->n_processes ? &w->processes[world_random(w, w->n_processes)] : NULL;
+	struct engine_event event = {.type = world_chance(w, 60) ? ENGINE_UNHEALTHY : ENGINE_OOM};
+
+	if (!p)
+		return;
+	const struct dyno *d = engine_find(w->engine, p->id);
+	event.id = p->id;
+	event.generation = p->generation;
+	if (d && d->generation == p->generation)
+		p->condemned |= event.type == ENGINE_OOM ? d->state != DYNO_KILLING
+							 : d->state == DYNO_UP && !p->phase;
 	world_handle(w, event);
 }
 
@@ -97,10 +95,9 @@ static void handle_dyno(struct world *w)
 	if (!n)
 		return;
 	w->disturbed = true;
-	world_handle(w, (struct engine_event){
-				.type = types[world_random(w, 3)],
-				.id = engine_dyno(w->engine, world_random(w, n))->id,
-			});
+	struct engine_event event = {.type = types[world_random(w, 3)],
+		.id = engine_dyno(w->engine, world_random(w, n))->id};
+	world_handle(w, event);
 }
 
 static void say_again(struct world *w)
@@ -143,7 +140,7 @@ static void adopt(struct world *w, struct task *p)
 	(void)snprintf(a.type, sizeof a.type, "%s", world_types[p->type]);
 	p->told = p->kill_told = false;
 	p->listed = true;
-	if (!t || t->fingerprint != p->fingerprint) {
+	if (!t || t->fingerprint != p->fingerprint || p->phase) {
 		p->adopted = true;
 		p->grace = SECONDS(30);
 	}
@@ -165,7 +162,7 @@ static void adopt_ended(struct world *w, const struct ended *e)
 		.at = w->lost & LOST_TIME ? w->now : e->at,
 	};
 
-	if (w->lost & (e->state == DYNO_BACKOFF ? LOST_BACKOFF : LOST_REST))
+	if (w->lost & (p->phase ? LOST_PHASE : e->state == DYNO_BACKOFF ? LOST_BACKOFF : LOST_REST))
 		return;
 	if (w->lost & LOST_COUNTS)
 		a.kept.failures = a.kept.bad_starts = 0;
@@ -235,8 +232,7 @@ void operator_restarts_supervisor(struct world *w)
 	remember_kept(w);
 	engine_free(w->engine);
 	w->engine = world_engine(w);
-	if (w->only_named == false)
-		w->n_overrides = 0; /* what was scaled by hand is forgotten with the engine */
+	w->renewing = w->essential_gone = false;
 	w->adopting = true;
 	w->restarted_below = w->next_id;
 	if (w->loaded)
@@ -246,16 +242,26 @@ void operator_restarts_supervisor(struct world *w)
 		invariants_restored(w);
 	w->adopting = false;
 	world_handle(w, (struct engine_event){.type = ENGINE_CAUGHT_UP});
+	/* What was on its way in is found again; the operator may have taken it away. */
+	if (w->submitted == w->loaded || world_chance(w, 10))
+		w->submitted = 0;
+	if (w->submitted)
+		world_handle(w,
+			(struct engine_event){.type = ENGINE_SUBMITTED, .release = w->submitted});
 }
 
 void operator_acts(struct world *w)
 {
 	uint64_t what = world_random(w, 1000);
 
-	if (what < 350)
+	if (what < 300)
 		submit(w);
-	else if (what < 480)
+	else if (what < 410)
 		scale(w);
+	else if (what < 450)
+		roll(w);
+	else if (what < 500)
+		sicken(w);
 	else if (what < 650)
 		handle_dyno(w);
 	else if (what < 750)

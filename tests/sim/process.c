@@ -43,7 +43,10 @@ void process_start(struct world *w, const struct engine_action *a)
 		.type = world_type(d->type),
 		.instance = d->instance,
 		.fingerprint = d->fingerprint,
+		.phase = d->phase,
+		.checked = t->checked,
 		.start_time = t->start_time,
+		.start_timeout = t->start_timeout,
 		.grace = t->stop_timeout,
 		.kept = a->kept,
 		.obeys = !w->faults || world_chance(w, 85),
@@ -103,6 +106,29 @@ void process_retag(struct world *w, const struct engine_action *a)
 	}
 }
 
+/* Its check holds when it is good for something, mostly in time. */
+static bool will_be_ready(struct world *w, const struct task *p)
+{
+	if (!p->checked || p->said_ready)
+		return false;
+	if (!w->faults)
+		return true;
+	return character_of(p) != DIES_YOUNG && character_of(p) != HANGS && world_chance(w, 92);
+}
+
+/* It does its work, and ends; not always well. */
+static void run_phase(struct world *w, struct task *p)
+{
+	enum character c = character_of(p);
+
+	w->releases[p->kept.version - 1].ran = !p->told && !p->killed;
+	if (w->faults && (c == DIES_YOUNG || c == GOOD_TOO))
+		p->exit = (struct dyno_exit){.kind = EXIT_CODE, .value = 1};
+	else if (w->faults && c == CRASHES)
+		p->exit = (struct dyno_exit){.kind = EXIT_SIGNAL, .value = SIGSEGV};
+	schedule(p, NEXT_EXIT, soon(w, 40 * NSEC_PER_SEC));
+}
+
 /* It runs: what will become of it by itself? */
 static void live(struct world *w, struct task *p)
 {
@@ -113,6 +139,14 @@ static void live(struct world *w, struct task *p)
 	}
 	if (p->killed || (p->told && p->obeys)) {
 		schedule(p, NEXT_EXIT, soon(w, 100 * NSEC_PER_MSEC));
+		return;
+	}
+	if (p->phase) {
+		run_phase(w, p);
+		return;
+	}
+	if (will_be_ready(w, p)) {
+		schedule(p, NEXT_READY, soon(w, 6 * NSEC_PER_SEC));
 		return;
 	}
 	if (w->oneshot && !w->faults) {
@@ -158,6 +192,8 @@ void process_signal(struct world *w, const struct engine_action *a)
 		return;
 	p->told = true;
 	p->told_at = w->now;
+	if (p->phase)
+		w->releases[p->kept.version - 1].ran = false;
 	if (!p->started || !p->obeys)
 		return;
 	p->exit = world_chance(w, 50) ? (struct dyno_exit){.kind = EXIT_SIGNAL, .value = a->signo}
@@ -177,6 +213,8 @@ void process_kill(struct world *w, const struct engine_action *a)
 	if (!p)
 		return;
 	p->killed = true;
+	if (p->phase)
+		w->releases[p->kept.version - 1].ran = false;
 	/* A KILL that overtakes the start may be lost; the process turns up all the same. */
 	if (!p->listed && !p->started && p->next == NEXT_START && world_chance(w, 25)) {
 		p->killed = false;
@@ -203,6 +241,8 @@ struct engine_event process_happens(struct world *w, struct task *p)
 		break;
 	case NEXT_READY:
 		event.type = ENGINE_READY;
+		p->said_ready = true;
+		live(w, p);
 		break;
 	case NEXT_LEFT:
 		event.type = ENGINE_LEFT;
@@ -218,6 +258,9 @@ struct engine_event process_happens(struct world *w, struct task *p)
 		event.type = next == NEXT_FAIL ? ENGINE_FAILED : ENGINE_EXITED;
 		event.exit = p->exit;
 		event.at = ended_at(w, p);
+		if (p->phase && !p->told && !p->killed)
+			w->releases[p->kept.version - 1].succeeded =
+				next == NEXT_EXIT && p->exit.kind == EXIT_CODE && !p->exit.value;
 		if (next != NEXT_FAIL || p->started || p->listed)
 			keep_end(w, p);
 		*p = w->processes[--w->n_processes];
@@ -236,8 +279,10 @@ void process_calm(struct world *w)
 		if (!p->started)
 			continue;
 		p->obeys = true;
-		if (p->told || p->leaderless || p->killed || w->oneshot)
+		if (p->told || p->leaderless || p->killed || w->oneshot || p->phase)
 			schedule(p, NEXT_EXIT, soon(w, NSEC_PER_SEC));
+		else if (p->checked && !p->said_ready)
+			schedule(p, NEXT_READY, soon(w, NSEC_PER_SEC));
 		else
 			schedule(p, NEXT_NOTHING, NEVER);
 	}

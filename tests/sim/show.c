@@ -15,7 +15,12 @@ static const char *const event_texts[] = {
 	[ENGINE_LEFT] = "left",
 	[ENGINE_EXITED] = "exited",
 	[ENGINE_FAILED] = "failed",
+	[ENGINE_UNHEALTHY] = "unhealthy",
+	[ENGINE_OOM] = "out of memory",
 	[ENGINE_SCALE] = "scale",
+	[ENGINE_START_TYPE] = "start type",
+	[ENGINE_ROLL_TYPE] = "roll",
+	[ENGINE_ABORT] = "abort",
 	[ENGINE_STOP_DYNO] = "stop",
 	[ENGINE_START_DYNO] = "start",
 	[ENGINE_RESTART_DYNO] = "restart",
@@ -36,6 +41,9 @@ static const char *const action_texts[] = {
 	[ACTION_ROLLOUT_BEGUN] = "rollout",
 	[ACTION_SETTLED] = "settled",
 	[ACTION_ROLL_BACK] = "roll back",
+	[ACTION_REFUSE] = "refuse",
+	[ACTION_SCALED] = "scaled",
+	[ACTION_RESTING] = "resting",
 	[ACTION_LEAVE] = "leave",
 };
 
@@ -50,8 +58,15 @@ void world_show_event(const struct world *w, const struct engine_event *event)
 	for (unsigned i = 0; event->formation && i < event->formation->n_types; i++) {
 		const struct formation_type *t = &event->formation->types[i];
 
-		(void)printf(" %s=%u(%" PRIu64 "%s)", t->name, t->quantity, t->fingerprint,
-			t->rollout.strategy == ROLLOUT_RECREATE ? " recreate" : "");
+		(void)printf(" %s=%u(%" PRIu64 "%s%s prio %d", t->name, t->quantity, t->fingerprint,
+			t->rollout.strategy == ROLLOUT_RECREATE ? " recreate" : "",
+			t->checked ? " checked" : "", t->priority);
+		for (unsigned k = 0; k < t->n_after; k++)
+			(void)printf(" after %s/%d", event->formation->types[t->after[k].type].name,
+				t->after[k].condition);
+		if (t->rollout.settle)
+			(void)printf(" settle %g", (double)t->rollout.settle / 1e9);
+		(void)printf("%s)", t->essential ? " essential" : "");
 	}
 	for (size_t i = 0; i < event->n_overrides; i++)
 		(void)printf(" %s=%u", event->overrides[i].type, event->overrides[i].quantity);
@@ -59,6 +74,8 @@ void world_show_event(const struct world *w, const struct engine_event *event)
 		(void)printf(" %s.%u #%" PRIu64 "%s", event->adopted->type,
 			event->adopted->instance, event->adopted->id,
 			event->adopted->ended ? " ended" : "");
+	if (event->text)
+		(void)printf(" %s", event->text);
 	(void)printf("\n");
 }
 

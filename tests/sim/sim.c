@@ -65,6 +65,8 @@ static void calm_down(struct world *w)
 		world_advance(w);
 	}
 	invariants_converged(w);
+	if (!w->broken && !w->left)
+		promises_converged(w);
 }
 
 /* Returns the invariant that broke, NULL = none. */

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdarg.h>
 
-const char *const world_types[WORLD_TYPES] = {"web", "worker", "clock", "job"};
+const char *const world_types[WORLD_TYPES] = {"web", "worker", "clock", "job", "release"};
 unsigned world_alloc_fails;
 
 /* The linker gives us the engine's allocations (--wrap): now and then there is no memory. */
@@ -76,14 +76,31 @@ void world_done(struct world *w)
 
 struct engine *world_engine(struct world *w)
 {
+	struct quantity_override list[2 * WORLD_TYPES];
 	struct engine_options o = {
 		.first_id = w->next_id,
 		.oneshot = w->oneshot,
+		.exit_when_done = w->exit_when_done,
 		.start_number = w->start_number,
-		.overrides = w->overrides,
-		.n_overrides = w->only_named ? w->n_overrides : 0,
+		.overrides = list,
+		.rests = w->rests,
+		.n_rests = w->lost & LOST_RESTS ? 0 : w->n_rests,
 		.grid = w->grid,
 	};
+
+	for (size_t i = 0; i < w->n_named; i++)
+		list[o.n_overrides++] = w->named[i];
+	for (unsigned i = 0; i < WORLD_TYPES && !(w->lost & LOST_SCALED); i++) {
+		const struct sim_scale *s = &w->scaled[i];
+		struct quantity_override *to = &list[o.n_overrides];
+
+		if (!s->set)
+			continue;
+		*to = (struct quantity_override){
+			.quantity = s->quantity, .by_operator = true, .base = s->base};
+		(void)snprintf(to->type, sizeof to->type, "%s", world_types[i]);
+		o.n_overrides++;
+	}
 	struct engine *e = engine_new(&o);
 
 	if (!e)
@@ -106,12 +123,12 @@ void world_begin(struct world *w, uint64_t seed, const dyno_grid *grid)
 	w->now = 1 + world_random(w, 1000 * NSEC_PER_SEC);
 	w->next_id = 1 + world_random(w, 5);
 	w->oneshot = world_chance(w, 6);
+	w->exit_when_done = !w->oneshot && world_chance(w, 6);
 	w->scarce = world_chance(w, 15);
 	w->start_number = world_chance(w, 80) ? 1 : 10;
 	if (world_chance(w, 10)) {
-		w->only_named = true;
 		for (unsigned i = 0; i < 2; i++) {
-			struct quantity_override *o = &w->overrides[w->n_overrides++];
+			struct quantity_override *o = &w->named[w->n_named++];
 
 			(void)snprintf(o->type, sizeof o->type, "%s", world_types[i]);
 			o->quantity = (unsigned)world_random(w, 4);
@@ -149,14 +166,21 @@ const struct formation_type *world_wanted(const struct world *w, unsigned type)
 	return f ? formation_find(f, world_types[type]) : NULL;
 }
 
+unsigned world_plain_quantity(const struct world *w, const struct formation_type *t)
+{
+	for (size_t i = 0; i < w->n_named; i++)
+		if (strcmp(w->named[i].type, t->name) == 0)
+			return w->named[i].quantity;
+	return w->n_named || !t->autostart ? 0 : t->quantity;
+}
+
 unsigned world_quantity(const struct world *w, const struct formation_type *t)
 {
-	if (!t)
+	if (!t || t->phase)
 		return 0;
-	for (size_t i = 0; i < w->n_overrides; i++)
-		if (strcmp(w->overrides[i].type, t->name) == 0)
-			return w->overrides[i].quantity;
-	return w->only_named || !t->autostart ? 0 : t->quantity;
+	const struct sim_scale *s = &w->scaled[world_type(t->name)];
+
+	return s->set && s->base == t->quantity ? s->quantity : world_plain_quantity(w, t);
 }
 
 static void pend(struct world *w, enum engine_event_type type, uint64_t handle, uint64_t span)
@@ -172,8 +196,10 @@ static void pend(struct world *w, enum engine_event_type type, uint64_t handle, 
 		.event = {.type = type, .release = handle},
 		.at = w->now + world_random(w, span),
 	};
-	if (type == ENGINE_PREPARED)
+	if (type == ENGINE_PREPARED) {
 		p->event.formation = w->releases[handle - 1].formation;
+		p->event.skip_phase = w->releases[handle - 1].skip_phase;
+	}
 }
 
 /* One that is dropped may answer all the same. */
@@ -184,6 +210,16 @@ static void drop(struct world *w, uint64_t handle)
 			w->pending[i--] = w->pending[--w->n_pending];
 }
 
+/* What no release says any more is forgotten. */
+static void settle_scaled(struct world *w)
+{
+	for (unsigned i = 0; i < WORLD_TYPES; i++) {
+		const struct formation_type *t = world_wanted(w, i);
+
+		w->scaled[i].set &= t && t->quantity == w->scaled[i].base;
+	}
+}
+
 static void carry_out(struct world *w, const struct engine_action *a)
 {
 	switch (a->type) {
@@ -192,7 +228,10 @@ static void carry_out(struct world *w, const struct engine_action *a)
 			a->release, 5 * NSEC_PER_SEC);
 		break;
 	case ACTION_DROP:
+	case ACTION_REFUSE:
 		drop(w, a->release);
+		if (w->submitted == a->release)
+			w->submitted = 0;
 		break;
 	case ACTION_COMMIT:
 		pend(w, w->faults && world_chance(w, 10) ? ENGINE_COMMIT_FAILED : ENGINE_COMMITTED,
@@ -214,8 +253,9 @@ static void carry_out(struct world *w, const struct engine_action *a)
 		break;
 	case ACTION_ROLLOUT_BEGUN:
 		w->disturbed = !w->faults;
-		if (w->settled && w->settled == w->step.release)
+		if (w->settled && w->settled == w->step.release && !w->renewing)
 			w->settled_below = w->next_id;
+		w->renewing = false;
 		break;
 	case ACTION_RETAG:
 		process_retag(w, a);
@@ -223,6 +263,8 @@ static void carry_out(struct world *w, const struct engine_action *a)
 	case ACTION_SETTLED:
 		w->settled = a->release;
 		w->settled_below = w->next_id;
+		w->renewing = false;
+		settle_scaled(w);
 		break;
 	case ACTION_LEAVE:
 		w->left = true;
@@ -230,14 +272,24 @@ static void carry_out(struct world *w, const struct engine_action *a)
 	case ACTION_FORGET:
 		process_forget(w, a->id, UINT32_MAX);
 		break;
+	case ACTION_RESTING:
+		w->n_rests = a->n_rests < WORLD_RESTS ? a->n_rests : WORLD_RESTS;
+		memcpy(w->rests, a->rests, w->n_rests * sizeof *w->rests);
+		break;
 	case ACTION_CHANGED:
 	case ACTION_REPORT:
-	case ACTION_REFUSE:
 	case ACTION_SCALED:
-	case ACTION_RESTING:
 	case ACTION_MAX:
 		break;
 	}
+}
+
+void world_note_code(struct world *w, const struct dyno_exit *exit)
+{
+	int code = dyno_exit_code(exit);
+
+	w->essential_codes[code & 255] |= exit->kind != EXIT_NONE;
+	w->essential_codes[1] |= exit->kind != EXIT_NONE && !code;
 }
 
 /* What the invariants compare with: how it was before the engine had its say. */
@@ -247,12 +299,23 @@ static void look_before(struct world *w, const struct engine_event *event)
 	struct step *s = &w->step;
 
 	*s = (struct step){.event = *event, .release = engine_release(w->engine)};
-	s->operators = event->type < ENGINE_STARTED || event->type > ENGINE_FAILED;
+	s->operators = event->type < ENGINE_STARTED || event->type > ENGINE_OOM;
 	if (event->type == ENGINE_TIMER)
 		s->operators = false;
+	const struct formation_type *t = d ? world_wanted(w, world_type(d->type)) : NULL;
+	if (t && t->essential)
+		world_note_code(w, &event->exit);
+	s->was_stopping = engine_stopping(w->engine) || event->type == ENGINE_SHUTDOWN;
+	s->was_rolling = engine_rolling(w->engine);
+	s->protected = s->was_rolling && w->settled && w->settled != s->release;
 	for (unsigned i = 0; i < WORLD_TYPES; i++)
 		s->min_up[i] = engine_min_up(w->engine, world_types[i]);
-	if (!d || d->generation != event->generation || !dyno_live(d))
+	for (size_t i = 0; i < engine_dynos(w->engine); i++) {
+		const struct dyno *one = engine_dyno(w->engine, i);
+
+		s->resting[world_type(one->type)] += dyno_ready(one) && !dyno_live(one);
+	}
+	if (!d || d->generation != event->generation || !dyno_live(d) || d->phase)
 		return;
 	if (d->state == DYNO_UP)
 		s->lost_ready[world_type(d->type)] = true;
@@ -300,6 +363,21 @@ static int handle_scarcely(struct world *w, const struct engine_event *event,
 	return engine_handle(w->engine, event, w->now, ret_actions, ret_n);
 }
 
+/* Who was at rest may be waiting now, to be started in its turn. */
+static void note_wish(struct world *w, const struct engine_event *event)
+{
+	const struct dyno *d = engine_find(w->engine, event->id);
+
+	for (size_t i = 0; i < w->n_ended && event->type == ENGINE_ROLL_TYPE; i++)
+		if (strcmp(world_types[w->ended[i].task.type], event->text) == 0)
+			w->ended[i].forgiven = true;
+	if (!d || event->type < ENGINE_STOP_DYNO || event->type > ENGINE_RESTART_DYNO)
+		return;
+	for (size_t i = 0; i < w->n_ended; i++)
+		if (w->ended[i].task.id == d->id)
+			w->ended[i].forgiven = d->desired == DESIRED_RUN;
+}
+
 void world_handle(struct world *w, struct engine_event event)
 {
 	const struct engine_action *actions;
@@ -319,14 +397,22 @@ void world_handle(struct world *w, struct engine_event event)
 	}
 	if (event.type == ENGINE_COMMITTED)
 		w->loaded = event.release;
+	if ((event.type == ENGINE_COMMITTED || event.type == ENGINE_COMMIT_FAILED ||
+		    event.type == ENGINE_PREPARE_FAILED) &&
+		w->submitted == event.release)
+		w->submitted = 0;
+	note_wish(w, &event);
 	for (size_t i = 0; i < n && !w->broken; i++) {
 		if (w->verbose)
 			world_show_action(&actions[i]);
 		invariants_action(w, &actions[i]);
+		promises_action(w, &actions[i]);
 		carry_out(w, &actions[i]);
 	}
 	if (!w->broken)
 		invariants_check(w);
+	if (!w->broken)
+		promises_check(w);
 }
 
 uint64_t world_next(const struct world *w)

@@ -9,7 +9,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define WORLD_TYPES	4
+#define WORLD_TYPES	5 /* the last is the release phase */
+#define WORLD_PHASE	(WORLD_TYPES - 1)
+#define WORLD_RESTS	64
 #define WORLD_RELEASES	64
 #define WORLD_PROCESSES 128
 #define WORLD_PENDING	16
@@ -43,11 +45,14 @@ struct task {
 	uint32_t generation;
 	unsigned type, instance;
 	uint64_t fingerprint;
-	uint64_t start_time, grace; /* StartSeconds and StopTimeout of this life */
-	struct dyno_kept kept;	    /* its tag */
-	struct dyno_kept last;	    /* as the engine had it when it was killed, */
-	bool last_known;	    /* unless it was to go */
+	uint64_t start_time, start_timeout, grace; /* of this life */
+	struct dyno_kept kept;			   /* its tag */
+	struct dyno_kept last;			   /* as the engine had it when it was killed, */
+	bool last_known;			   /* unless it was to go */
+	bool phase, checked;
 	bool started, leaderless;
+	bool said_ready;
+	bool condemned; /* unhealthy, or out of memory */
 	uint64_t started_at, left_at;
 	bool obeys;	      /* StopSignal */
 	bool told, kill_told; /* by this engine */
@@ -66,6 +71,7 @@ struct ended {
 	struct task task;
 	uint64_t at;
 	bool judged;
+	bool forgiven; /* the operator has started it since; it may be waiting for its turn */
 	enum dyno_state state;
 	uint64_t due;
 	bool gave_up;
@@ -78,6 +84,9 @@ enum lost {
 	LOST_TIME = 4,	  /* when it was */
 	LOST_COUNTS = 8,
 	LOST_WISH = 16, /* what changed after the start */
+	LOST_SCALED = 32,
+	LOST_RESTS = 64,
+	LOST_PHASE = 128, /* how it ended */
 };
 
 struct pending { /* an answer on its way to the engine */
@@ -87,6 +96,15 @@ struct pending { /* an answer on its way to the engine */
 
 struct sim_release {
 	struct formation *formation; /* with room for WORLD_TYPES */
+	bool skip_phase, circle;
+	bool ran;	/* its release phase, and was not told to end */
+	bool succeeded; /* and well */
+};
+
+/* A quantity by the operator. */
+struct sim_scale {
+	bool set;
+	unsigned quantity, base;
 };
 
 /* What an invariant needs to know of the step just made. */
@@ -94,11 +112,14 @@ struct step {
 	struct engine_event event;
 	bool operators; /* event of an operator, or of a release */
 	bool rolled_back;
+	bool protected; /* before the step: there is a release to go back to */
+	bool was_rolling, was_stopping;
 	unsigned stopped[WORLD_TYPES]; /* ready dynos that the engine told to stop by itself */
 	unsigned stopped_old[WORLD_TYPES];
-	unsigned min_up[WORLD_TYPES]; /* before the step */
-	bool lost_ready[WORLD_TYPES]; /* the world took one */
-	uint64_t release;	      /* in force before */
+	unsigned min_up[WORLD_TYPES];  /* before the step */
+	unsigned resting[WORLD_TYPES]; /* ready without a process, before the step */
+	bool lost_ready[WORLD_TYPES];  /* the world took one */
+	uint64_t release;	       /* in force before */
 	bool no_memory;
 };
 
@@ -117,14 +138,21 @@ struct world {
 	bool adopting;	/* a new engine is being told what runs */
 	bool oneshot;
 	unsigned start_number;
-	struct quantity_override overrides[WORLD_TYPES];
-	size_t n_overrides;
-	bool only_named;
+	bool exit_when_done;
+	struct quantity_override named[WORLD_TYPES];
+	size_t n_named;
+	struct sim_scale scaled[WORLD_TYPES];
+	struct engine_rest rests[WORLD_RESTS]; /* as the engine told them */
+	size_t n_rests;
 
 	struct sim_release releases[WORLD_RELEASES];
 	unsigned n_releases;	  /* handle h is releases[h - 1] */
 	uint64_t loaded, settled; /* handles, 0 = none */
-	uint64_t settled_below;	  /* dynos with ids below it were there when one settled */
+	uint64_t submitted;	  /* on its way in; 0 = none */
+	bool renewing;		  /* the operator wants a type of the settled release to be */
+	bool essential_codes[256];
+	bool essential_gone;
+	uint64_t settled_below; /* dynos with ids below it were there when one settled */
 	uint64_t fingerprints, next_id;
 	struct pending pending[WORLD_PENDING];
 	size_t n_pending;
@@ -166,9 +194,12 @@ void world_handle(struct world *w, struct engine_event event);
 uint64_t world_next(const struct world *w); /* when something happens by itself; NEVER */
 void world_advance(struct world *w);	    /* to world_next(), and lets it happen */
 
+void world_note_code(struct world *w, const struct dyno_exit *exit); /* of an essential one */
 struct task *world_process(struct world *w, uint64_t id, uint32_t generation);
 unsigned world_type(const char *name);
 unsigned world_quantity(const struct world *w, const struct formation_type *t);
+unsigned world_plain_quantity(const struct world *w, const struct formation_type *t);
+struct engine *world_engine_after(struct world *w); /* with what was written down */
 const struct formation_type *world_wanted(const struct world *w, unsigned type);
 
 /* show.c */
@@ -187,6 +218,18 @@ void process_calm(struct world *w); /* all that run behave from now on */
 /* operator.c: something random that nobody could foresee. */
 void operator_acts(struct world *w);
 void operator_restarts_supervisor(struct world *w);
+/* release.c: what a release says. */
+void release_fill(struct world *w, struct sim_release *r, const struct formation *before);
+bool policy_checked(uint64_t fingerprint);
+
+/* promises.c: order, release phase, what the operator wants, when to leave. */
+void promises_action(struct world *w, const struct engine_action *a);
+void promises_check(struct world *w);
+void promises_converged(struct world *w);
+bool promises_waits(const struct world *w, const struct formation_type *t); /* by its After */
+bool world_unproven(const struct world *w, const struct dyno *d);
+bool world_was_settled(const struct world *w, const struct dyno *d);
+bool world_rests(const struct world *w, const char *type, unsigned instance);
 
 /* invariants.c */
 void invariants_action(struct world *w, const struct engine_action *a);
