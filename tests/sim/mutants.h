@@ -1,7 +1,7 @@
 /* Engines with a bug on purpose: the simulator must find each. */
 #pragma once
 
-#include "core/dyno.h"
+#include "world.h"
 
 struct mutant {
 	const char *name;
@@ -10,6 +10,7 @@ struct mutant {
 	struct dyno_cell cell;
 	const char *what;
 	unsigned lost; /* enum lost: then no cell is changed */
+	enum bug bug;  /* the same */
 };
 
 const struct mutant *mutant_find(const char *name); /* NULL = there is none */

@@ -386,8 +386,24 @@ static void check_abort(struct world *w)
 		world_broken(w, "abort", "and the rollout goes on");
 }
 
+/* Once a release is in force or not, nobody asks for the end of its release phase any more. */
+static void check_phases(struct world *w)
+{
+	enum engine_event_type type = w->step.event.type;
+
+	if ((type != ENGINE_COMMITTED && type != ENGINE_COMMIT_FAILED) || w->step.no_memory)
+		return;
+	for (size_t i = 0; i < engine_dynos(w->engine); i++) {
+		const struct dyno *d = engine_dyno(w->engine, i);
+
+		if (d->phase && d->desired != DESIRED_RETIRE)
+			world_broken(w, "phase-left", "#%" PRIu64, d->id);
+	}
+}
+
 void promises_check(struct world *w)
 {
+	check_phases(w);
 	note_essential(w);
 	if (!engine_stopping(w->engine))
 		check_quantities(w);
@@ -410,6 +426,9 @@ void promises_converged(struct world *w)
 			world_broken(
 				w, "waits-for-ever", "%s.%u for %s", d->type, d->instance, text);
 	}
+	if (w->submitted && !engine_stopping(w->engine))
+		world_broken(
+			w, "stuck-release", "v%" PRIu64 " is on its way for ever", w->submitted);
 	if (!w->exit_when_done || !engine_formation(w->engine))
 		return;
 	for (size_t i = 0; i < engine_dynos(w->engine); i++) {

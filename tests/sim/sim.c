@@ -64,9 +64,9 @@ static void calm_down(struct world *w)
 		}
 		world_advance(w);
 	}
-	invariants_converged(w);
 	if (!w->broken && !w->left)
 		promises_converged(w);
+	invariants_converged(w);
 }
 
 /* Returns the invariant that broke, NULL = none. */
@@ -105,6 +105,7 @@ static int run_all(const struct args *args)
 	world_init(&w);
 	w.verbose = args->verbose;
 	w.lost = args->mutant ? args->mutant->lost : 0;
+	world_bug = args->mutant ? args->mutant->bug : BUG_NONE;
 	for (i = 0; i < args->histories && !broken; i++) {
 		broken = run(&w, args, args->seed + i, args->mutant ? &grid : NULL);
 		steps += w.steps;

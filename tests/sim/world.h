@@ -89,6 +89,23 @@ enum lost {
 	LOST_PHASE = 128, /* how it ended */
 };
 
+/* What the engine gets wrong on purpose, see bugs.c. */
+enum bug {
+	BUG_NONE,
+	BUG_NO_TURN,
+	BUG_NO_LET_IN,
+	BUG_STOP_AT_ONCE,
+	BUG_ONE_STEP,
+	BUG_NO_SETTLE,
+	BUG_NO_ESSENTIAL,
+	BUG_NO_PHASE,
+	BUG_PHASE_STAYS,
+	BUG_SCALED_STAYS,
+	BUG_NO_REST,
+	BUG_NO_ABORT,
+};
+extern enum bug world_bug;
+
 struct pending { /* an answer on its way to the engine */
 	struct engine_event event;
 	uint64_t at;
