@@ -21,21 +21,21 @@ struct group;
 
 /* What a group counts of its dynos; of one of them each is 0 or 1. */
 struct tally {
-	size_t live;	/* has a process */
-	size_t held;	/* has one, or a place to have one again: what engine_max_live() bounds */
-	size_t ready;	/* ready, not retiring */
-	size_t arrived; /* of them those of the wanted fingerprint */
-	size_t waited;	/* of the wanted fingerprint, new since a release settled, not ready: the
+	unsigned live;	/* has a process */
+	unsigned held;	/* has one, or a place to have one again: what engine_max_live() bounds */
+	unsigned ready;	/* ready, not retiring */
+	unsigned arrived; /* of them those of the wanted fingerprint */
+	unsigned waited;	/* of the wanted fingerprint, new since a release settled, not ready: the
 			 * rollout waits for it */
-	size_t excused; /* the same, but it was there when a release settled: no rollout's matter */
-	size_t waiting; /* not started yet, as it is not its turn: see engine_order.c */
-	size_t proving; /* arrived, but not up for SettleSeconds yet */
+	unsigned excused; /* the same, but it was there when a release settled: no rollout's matter */
+	unsigned waiting; /* not started yet, as it is not its turn: see engine_order.c */
+	unsigned proving; /* arrived, but not up for SettleSeconds yet */
 
 	/* Of the wanted fingerprint, for those whose turn comes after. */
-	size_t begun;	  /* have a process, or need none any more */
-	size_t succeeded; /* have ended, and well */
-	size_t failing;	  /* not ready, and have failed already */
-	size_t coming;	  /* not ready, and nothing is known against it */
+	unsigned begun;	  /* have a process, or need none any more */
+	unsigned succeeded; /* have ended, and well */
+	unsigned failing;	  /* not ready, and have failed already */
+	unsigned coming;	  /* not ready, and nothing is known against it */
 };
 
 struct slot {
