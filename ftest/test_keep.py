@@ -346,7 +346,7 @@ def test_signals_that_an_init_swallows(keep):
     w = launcher.connect()
     for signo in range(1, signal.SIGRTMAX + 1):
         if signo not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT,
-                         signal.SIGPWR, signal.SIGUSR2):
+                         signal.SIGPWR, signal.SIGUSR1, signal.SIGUSR2):
             launcher.process.send_signal(signo)
     assert w.list() == {}
     launcher.process.send_signal(signal.SIGPWR)

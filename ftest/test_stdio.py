@@ -277,10 +277,10 @@ def test_a_limit_that_the_driver_cannot_give_is_warned_of_once(app):
 def test_refused_with_all_that_is_wrong(app):
     app.start()
     app.submit(app.release({"Type": "web", "Args": ["x"], "After": "db", "Umask": "9"},
-                           {"Type": "db", "Args": ["x"], "After": "web", "Redy": {"Notify": True}}))
+                           {"Type": "db", "Args": ["x"], "After": "web", "HEALTHY": {"Notify": True}}))
     text = app.wait_rejected("")
     assert "Processes[0].Umask: line 1, column" in text
-    assert 'Processes[1].Redy: line 1, column' in text and 'did you mean "Ready"?' in text
+    assert 'Processes[1].HEALTHY: line 1, column' in text and 'did you mean "Healthy"?' in text
     app.submit(app.release({"Type": "web", "Args": ["x"], "After": "db"},
                            {"Type": "db", "Args": ["x"], "After": "web"}))
     app.wait_rejected("web waits for db, db for web")
