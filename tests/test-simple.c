@@ -142,15 +142,16 @@ static const struct launch_events launch_events = {
 
 static void wake_up(void)
 {
+	const char *fd = getenv(WIRE_FD_ENV);
 	struct err err;
 
+	MUST(fd);
 	seen = (struct seen){.out = -1, .err = -1};
 	(void)snprintf(stdin_dir, sizeof stdin_dir, "stdin");
 	context = (struct driver_context){
 		.shell = "/bin/sh", .stdin_dir = stdin_dir, .events = &driver_events};
 	MUST(sd_event_new(&context.loop) >= 0);
-	MUST(launch_open(context.loop, atoi(getenv(WIRE_FD_ENV)), &launch_events, NULL,
-		     &context.launch, &err) == 0);
+	MUST(launch_open(context.loop, atoi(fd), &launch_events, NULL, &context.launch, &err) == 0);
 	MUST(launch_can(context.launch) == (WIRE_CAN_STDIO | WIRE_CAN_NPROC));
 	MUST(driver_simple.open(&context, &simple, &err) == 0);
 	MUST(driver_simple.adopt(simple) == 0);
@@ -470,9 +471,11 @@ static int supervise(const char *name)
 static void succeeds(const char *scenario)
 {
 	char folder[] = "/tmp/hsup-simple-XXXXXX", self[400], remove[100];
+	const char *launcher = getenv("HSUP_LAUNCHER");
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 	int status;
 
+	assert_non_null(launcher);
 	assert_true(n > 0);
 	self[n] = '\0';
 	assert_non_null(mkdtemp(folder));
@@ -480,8 +483,7 @@ static void succeeds(const char *scenario)
 	if (pid == 0) {
 		(void)dup2(STDERR_FILENO, STDOUT_FILENO);
 		if (chdir(folder) == 0)
-			(void)execl(getenv("HSUP_LAUNCHER"), "hsup-launcher", "--", self, scenario,
-				NULL);
+			(void)execl(launcher, "hsup-launcher", "--", self, scenario, NULL);
 		_exit(127);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
