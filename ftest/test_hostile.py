@@ -144,21 +144,24 @@ def test_a_relative_directory_is_refused_and_dots_lead_nowhere(house):
     house.unharmed()
 
 
-def limits_of(house, *extra):
-    """What a dyno says of its limits of processes, soft and hard."""
-    house.w.spawn(8, "sh", "-c", "grep 'Max processes' /proc/self/limits", extra=AS_DYNO + b"".join(extra))
+def limits_of(house, *extra, what="processes"):
+    """What a dyno says of its limits, soft and hard."""
+    house.w.spawn(8, "sh", "-c", f"grep 'Max {what}' /proc/self/limits | cut -c 26-", extra=AS_DYNO + b"".join(extra))
     _, _, out, err = house.w.spawned()
     assert house.w.exited() == (8, 0)
     house.w.send(ACK, house.w.child(8))
     words = read_some(out).split()
     os.close(out)
     os.close(err)
-    return words[2:4]
+    return words[:2]
 
 
 def test_limits_are_only_lowered(start):
     """Who started the launcher has said how many: root's child could say otherwise for everybody."""
-    house = House(start, wrap=["prlimit", "--nproc=300:400"])
+    house = House(start, wrap=["prlimit", "--nproc=300:400", "--nofile=500:600"])
+    assert limits_of(house, what="open files") == [b"500", b"600"]
+    for more in (601, 1 << 32, (1 << 64) - 1):
+        assert limits_of(house, record(8, struct.pack("=Q", more)), what="open files") == [b"600", b"600"]
     assert limits_of(house) == [b"300", b"400"]
     assert limits_of(house, record(9, struct.pack("=Q", 200))) == [b"200", b"200"]
     assert limits_of(house, record(9, struct.pack("=Q", 350))) == [b"300", b"350"]
