@@ -30,10 +30,12 @@ static bool use_color(const struct options *o, int fd)
 	return isatty(fd) && !(no && *no) && !(term && strcmp(term, "dumb") == 0);
 }
 
-static struct sink *open_datagrams(const char *where)
+static struct sink *open_datagrams(const struct options *o, const char *where)
 {
 	const char *colon = strchr(where, ':');
 
+	if (strcmp(where, "journal") == 0)
+		return sink_journal_new("/run/systemd/journal/socket", o->log_app);
 	return sink_syslog_new(colon ? colon + 1 : "/dev/log");
 }
 
@@ -54,7 +56,7 @@ static struct sink *open_main(struct supervisor *s, const char *where, struct ca
 	if (strncmp(where, "syslog", 6) != 0 && strcmp(where, "journal") != 0)
 		return sink_none_new(carry);
 	carry_free(carry);
-	return open_datagrams(where);
+	return open_datagrams(o, where);
 }
 
 static int add_place(struct supervisor *s, const char *where, struct err *err)
@@ -72,7 +74,7 @@ static int add_place(struct supervisor *s, const char *where, struct err *err)
 		if (sink)
 			sink_terminal_format(sink, o->log_options.format);
 	} else {
-		sink = open_datagrams(where);
+		sink = open_datagrams(o, where);
 	}
 	int r = sink ? router_add_sink(s->router, sink) : -ENOMEM;
 	return r < 0 ? err_errno(err, r, "log %s", where) : 0;
