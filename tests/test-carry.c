@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdio.h>
@@ -113,6 +114,13 @@ DYING_STORE(carry_set_fill, (struct carry * c, uint32_t len, uint32_t n), (c, le
 DYING_STORE(carry_set_taking, (struct carry * c), (c))
 DYING_STORE(carry_set_out, (struct carry * c), (c))
 DYING_STORE(carry_set_done, (struct carry * c, uint32_t take, uint32_t done), (c, take, done))
+DYING_STORE(carry_set_left, (struct carry * c, uint32_t piece, uint32_t start, uint32_t len),
+	(c, piece, start, len))
+DYING_STORE(carry_set_place,
+	(struct carry * c, uint32_t piece, uint64_t dev, uint64_t ino, uint64_t at),
+	(c, piece, dev, ino, at))
+DYING(int, renameat2, (int a, const char *from, int b, const char *to, unsigned flags),
+	(a, from, b, to, flags))
 DYING_STORE(carry_set_file, (struct carry * c, uint64_t at, uint64_t len), (c, at, len))
 
 /* ---- the stage: what outlives a router ---- */
@@ -120,14 +128,23 @@ DYING_STORE(carry_set_file, (struct carry * c, uint64_t at, uint64_t len), (c, a
 #define TAPS 3
 #define REST "unfinished"
 
-enum out_kind { OUT_PIPE, OUT_STALLED, OUT_FILE, OUT_APPEND, OUT_SOCKET, OUT_TERMINAL };
+enum out_kind {
+	OUT_LOGFILE,
+	OUT_PIPE,
+	OUT_STALLED,
+	OUT_FILE,
+	OUT_APPEND,
+	OUT_SOCKET,
+	OUT_TERMINAL
+};
 
 struct stage {
 	enum out_kind kind;
 	int carry[3];
 	int taps[TAPS][2];
 	unsigned n_taps, n_lines[TAPS];
-	int out[2]; /* where it is read, where it is written */
+	char folder[40]; /* OUT_LOGFILE */
+	int out[2];	 /* where it is read, where it is written */
 	struct strbuf got;
 };
 
@@ -195,6 +212,12 @@ static void open_out(struct stage *s)
 		cfmakeraw(&raw);
 		assert_int_equal(openpty(&s->out[0], &s->out[1], NULL, &raw, NULL), 0);
 		break;
+	case OUT_LOGFILE:
+		strcpy(s->folder, "/tmp/test-carry-XXXXXX");
+		assert_non_null(mkdtemp(s->folder));
+		s->out[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		s->out[1] = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		break;
 	case OUT_FILE:
 	case OUT_APPEND:
 		s->out[0] = mkstemp(path);
@@ -220,8 +243,54 @@ static void stage_open(struct stage *s, enum out_kind kind, unsigned n_taps, siz
 	}
 }
 
+/* Those of the log, the oldest first. */
+static int list_log(const struct stage *s, glob_t *ret)
+{
+	char pattern[80];
+
+	(void)snprintf(pattern, sizeof pattern, "%s/log.*", s->folder);
+	assert_int_not_equal(glob(pattern, 0, NULL, ret), GLOB_NOSPACE);
+	(void)snprintf(pattern, sizeof pattern, "%s/log", s->folder);
+	return glob(pattern, GLOB_APPEND, NULL, ret);
+}
+
+static void remove_log(const struct stage *s)
+{
+	glob_t g = {0};
+
+	(void)list_log(s, &g);
+	for (size_t i = 0; i < g.gl_pathc; i++)
+		assert_int_equal(unlink(g.gl_pathv[i]), 0);
+	globfree(&g);
+	assert_int_equal(rmdir(s->folder), 0);
+}
+
+static size_t read_log(struct stage *s)
+{
+	char data[65536];
+	size_t before = s->got.len;
+	glob_t g = {0};
+
+	(void)list_log(s, &g);
+	strbuf_reset(&s->got);
+	for (size_t i = 0; i < g.gl_pathc; i++) {
+		int fd = open(g.gl_pathv[i], O_RDONLY | O_CLOEXEC);
+
+		assert_true(fd >= 0);
+		for (ssize_t n; (n = read(fd, data, sizeof data)) > 0;)
+			assert_int_equal(strbuf_add(&s->got, data, (size_t)n), 0);
+		close(fd);
+		assert_true(s->got.len == 0 || s->got.data[s->got.len - 1] == '\n' ||
+			    i == g.gl_pathc - 1);
+	}
+	globfree(&g);
+	return s->got.len - before;
+}
+
 static void stage_close(struct stage *s)
 {
+	if (s->folder[0])
+		remove_log(s);
 	/* Shared with others: not ours to change. */
 	assert_false(fcntl(s->out[1], F_GETFL) & O_NONBLOCK);
 	for (unsigned i = 0; i < 3; i++)
@@ -241,6 +310,8 @@ static size_t stage_read(struct stage *s)
 	char data[65536];
 	size_t before = s->got.len;
 
+	if (s->folder[0])
+		return read_log(s);
 	for (ssize_t n; (n = read(s->out[0], data, sizeof data)) > 0;)
 		assert_int_equal(strbuf_add(&s->got, data, (size_t)n), 0);
 	return s->got.len - before;
@@ -266,9 +337,16 @@ static bool life_begin(struct life *l, const struct stage *s)
 	l->carry = carry_open(fds);
 	if (!l->carry || sd_event_new(&l->loop) < 0)
 		return false;
-	struct sink *sink = sink_terminal_new(s->out[1], false, NULL, l->carry);
+	struct sink *sink = s->folder[0] ? sink_none_new(l->carry)
+					 : sink_terminal_new(s->out[1], false, NULL, l->carry);
 	l->router = sink ? router_new(l->loop, sink, &err) : NULL;
-	return l->router;
+	if (!l->router || !s->folder[0])
+		return l->router;
+	/* Small: some files are full in the middle of what is written at once. */
+	const struct log_options o = {.max_bytes = 20000, .keep = 1000};
+	char path[60];
+	(void)snprintf(path, sizeof path, "%s/log", s->folder);
+	return router_add_file(l->router, path, &o, &err) == 0;
 }
 
 static bool life_tap(struct life *l, const struct stage *s, unsigned i)
@@ -426,6 +504,14 @@ static void a_stalled_sink(void **state)
 {
 	(void)state;
 	kill_everywhere(OUT_STALLED, 3, 30000, 0);
+}
+
+static void a_log_file_that_is_rotated(void **state)
+{
+	(void)state;
+	kill_everywhere(OUT_LOGFILE, 3, 25000, 0);
+	kill_everywhere(OUT_LOGFILE, 3, 25000, TEARS);
+	kill_everywhere(OUT_LOGFILE, 3, 12000, NEW_PIPES);
 }
 
 static void a_file(void **state)
@@ -729,6 +815,7 @@ int main(void)
 		cmocka_unit_test(three_taps),
 		cmocka_unit_test(pipes_too_small_for_all),
 		cmocka_unit_test(a_stalled_sink),
+		cmocka_unit_test(a_log_file_that_is_rotated),
 		cmocka_unit_test(a_file),
 		cmocka_unit_test(a_file_to_append_to),
 		cmocka_unit_test(a_socket),
