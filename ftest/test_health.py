@@ -232,3 +232,25 @@ def test_it_is_seen(app, folder):
     wait_until(lambda: health()["web.1"] == ("failing", "GET /up: HTTP 500"), "web.1 to fail")
     write(how, OK)
     wait_until(lambda: health()["web.1"][0] == "ok", "web.1 to be well")
+
+
+def test_a_watchdog_that_it_was_not_told_of(app):
+    """A dyno that runs has no socket to say anything to: it is not blamed for that."""
+    app.start()
+    app.submit(app.release(dyno(SLEEP, {"Listen": True, "Interval": 100})))
+    app.wait_up("web.1")
+    before = app.wait_dynos(1)
+    app.submit(app.release(
+        dyno(SLEEP, {"Notify": True, "Interval": 0.1, "Threshold": 1}),
+        {"Type": "other", "Args": SLEEP, "Quantity": 1, "Healthy": {"Notify": True, "Interval": 0.2, "Threshold": 2}},
+        Version=2))
+    app.wait_line(r"hsup\[web\.1\]: was started without a notify socket")
+    app.wait_line(r"hsup\[other\.1\]: unhealthy: no WATCHDOG=1 within 0\.2 s")
+    app.no_line(r"hsup\[web\.1\]: unhealthy")
+    # Found by the next supervisor it is the same.
+    os.kill(app.supervisor(), signal.SIGKILL)
+    app.wait_line(r"hsup\[web\.1\]: was started without a notify socket", count=2)
+    assert before[0] in app.dynos()
+    # Its next life is told.
+    os.kill(before[0], signal.SIGKILL)
+    app.wait_line(r"hsup\[web\.1\]: unhealthy: no WATCHDOG=1")
