@@ -103,6 +103,8 @@ class Hsup(Flood, systems.Hsup):
 
     def launch(self, *argv):
         out = "/dev/null" if self.bench.hsup_log == "file" else os.path.join(self.folder_of(0), "current")
+        if self.bench.hsup_log == "file":
+            argv = (*argv, "--log", "none")
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         files = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0), (os.POSIX_SPAWN_OPEN, 1, out, flags, 0o600),
                  (os.POSIX_SPAWN_OPEN, 2, self.path("log"), flags, 0o600)]
