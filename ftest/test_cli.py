@@ -134,7 +134,7 @@ def test_ps_watch_tells_changes(shop):
     ok(shop.hsup("stop", "web.1"))
     wait_until(lambda: any("web.1  stopped" in line for line in lines), lines)
     ok(shop.hsup("scale", "worker=0"))
-    wait_until(lambda: any(line.endswith("worker.1  gone") for line in lines), lines)
+    wait_until(lambda: any("worker.1  gone  pid " in line for line in lines), lines)
     ok(shop.hsup("start", "web.1"))
     wait_until(lambda: "web.1  up" in lines[-1], lines)
     # The supervisor alone is replaced: who watches goes on.

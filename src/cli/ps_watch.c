@@ -13,6 +13,7 @@
 
 struct seen {
 	char *label, *signature;
+	json_int_t pid; /* the last that it had */
 	bool here;
 };
 
@@ -100,6 +101,8 @@ static bool note(struct watcher *w, const struct app *app, json_t *dyno)
 	free(s->signature);
 	s->signature = signature;
 	s->here = true;
+	if (member_int(dyno, "pid") > 0)
+		s->pid = member_int(dyno, "pid");
 	return !same;
 }
 
