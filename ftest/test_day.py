@@ -1,15 +1,18 @@
 """README's day with hsup, typed line by line by a user who has nothing else."""
+import os
 import pathlib
 import re
+import signal
 import subprocess
 import threading
 
 import pytest
 
 from daemon import Daemon
+from hsup import PATIENCE as ONE_PATIENCE
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PATIENCE = 120
+PATIENCE = 6 * ONE_PATIENCE
 
 
 def steps():
@@ -44,8 +47,10 @@ class Shell:
 
     def __init__(self, folder, env):
         self.process = subprocess.Popen(["bash", "--norc"], cwd=folder, env=env, text=True, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        self.guard = threading.Timer(PATIENCE * 4, self.process.kill)
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        start_new_session=True)
+        # What it has started holds its output open, too.
+        self.guard = threading.Timer(PATIENCE, os.killpg, (self.process.pid, signal.SIGKILL))
         self.guard.start()
 
     def type(self, command):
@@ -62,7 +67,7 @@ class Shell:
     def end(self):
         self.guard.cancel()
         self.process.stdin.close()
-        self.process.wait(PATIENCE)
+        self.process.wait()
         self.process.stdout.close()
 
 

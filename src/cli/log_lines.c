@@ -139,6 +139,46 @@ static int on_bytes(void *userdata, const char *data, size_t len)
 	return fwrite(data, 1, len, stdout) == len && fflush(stdout) == 0 ? 0 : -EIO;
 }
 
+static int keep(void *userdata, const char *data, size_t len)
+{
+	bool *any = userdata;
+
+	(void)data;
+	*any = *any || len > 0;
+	return 0;
+}
+
+/* A name that fits no dyno may still have lines: of one that was scaled away, of hsup itself. */
+static bool has_lines(struct reach *r, struct app *app)
+{
+	_cleanup_free_ char *path = app_query(app, "/v1/logs", "last=1");
+	bool any = false;
+	struct http_call call = {
+		.socket = app->socket,
+		.method = "GET",
+		.path = path,
+		.data = keep,
+		.userdata = &any,
+	};
+	struct err err;
+
+	if (path && http_do(r->http, &call, &err) == 0) {
+		http_end(r->http, &call);
+		return any;
+	}
+	if (path)
+		http_end(r->http, &call);
+	return false;
+}
+
+static int check_names(struct reach *r, struct app *app)
+{
+	if (app->n_names == 0 || app->wild || app_ask(r, app, "GET", "/v1/dynos", true) != -ESRCH ||
+		has_lines(r, app))
+		return EXIT_OK;
+	return app_failure(r, app);
+}
+
 static int begin(struct logs *l, struct app *app, const char *query, bool follow)
 {
 	struct source *s = &l->sources[l->n];
@@ -160,6 +200,11 @@ static int begin(struct logs *l, struct app *app, const char *query, bool follow
 	};
 	if (!s->path)
 		return ask_error(l->reach, EXIT_REFUSED, "too many names, or too long ones");
+	int code = check_names(l->reach, app);
+	if (code != EXIT_OK) {
+		free(TAKE_PTR(s->path));
+		return code;
+	}
 	if (http_begin(l->reach->http, &s->call, &err) < 0)
 		return ask_error(l->reach, EXIT_REFUSED, "%s", err.text);
 	l->n++;
