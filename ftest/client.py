@@ -4,6 +4,7 @@ import json
 import socket
 import time
 
+import openapi
 from hsup import PATIENCE, wait_until
 
 
@@ -51,7 +52,10 @@ class Answer:
 
 
 class Client:
-    """Asks over one connection that is kept, or by `token` over TCP."""
+    """Asks over one connection that is kept, or by `token` over TCP. What is answered must be
+    documented."""
+
+    documented = True
 
     def __init__(self, path=None, port=None, token=None, host=None):
         self.path, self.port, self.token, self.host = path, port, token, host
@@ -73,10 +77,13 @@ class Client:
             self.connection = self.open()
         try:
             self.connection.request(method, target, body, headers)
-            return Answer(self.connection.getresponse())
+            answer = Answer(self.connection.getresponse())
         except Exception:
             self.close()
             raise
+        if self.documented:
+            openapi.check(method, target, answer.status, answer.type, answer.body)
+        return answer
 
     def get(self, target, **headers):
         return self.ask("GET", target, **headers)

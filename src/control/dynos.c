@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* Ages and use of memory may be so old; what is wrong sooner is known by the recorder's next id. */
-#define DYNOS_AGE (100 * NSEC_PER_MSEC)
+#define DYNOS_AGE (50 * NSEC_PER_MSEC)
 
 const char *health_text(enum health h)
 {
@@ -163,7 +163,7 @@ static void write_dynos(struct control *c, struct strbuf *b, char *const *names,
 }
 
 /* The whole list is asked for again and again: made once for all that ask until something happens,
- * and for a tenth of a second at most. */
+ * and for a twentieth of a second at most. */
 static void get_all(struct control *c, struct answer *a)
 {
 	uint64_t id = recorder_next(operate_recorder(c->s)), now = clock_now();
