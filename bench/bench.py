@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 
+import api
 import keep
 import logs
 import processes
@@ -23,7 +24,7 @@ import slug
 import systems
 from processes import Failed
 
-PARTS = ("dynos", "idle", "slug", "keep", "logs")
+PARTS = ("dynos", "idle", "slug", "keep", "logs", "api")
 REPLACED = 30  # of the middle size, per round
 SETTLE_SECONDS = 1.5  # runit and s6 are slow with what lived for less than 1 s
 IDLE_SETTLE_SECONDS = 5
@@ -378,8 +379,9 @@ def parse(argv):
 
 
 def check_programs(build, options):
-    names = ["bench/floor", "bench/child", "bench/measure", "bench/writer", "bench/flood", "bench/tally"]
-    if "hsup" in options.systems and {"dynos", "idle", "keep", "logs"} & set(options.parts):
+    names = ["bench/floor", "bench/child", "bench/measure", "bench/writer", "bench/flood", "bench/tally",
+             "bench/ask", "bench/bare"]
+    if "hsup" in options.systems and {"dynos", "idle", "keep", "logs", "api"} & set(options.parts):
         names += ["hsup", "hsup-launcher", "hsup-slug"]
     elif "slug" in options.parts:
         names += ["hsup-slug"]
@@ -408,6 +410,8 @@ def measure(bench, options):
     if "logs" in options.parts:
         bench.hsup_log = options.hsup_log
         logs.run(bench, os.path.abspath(os.environ["HSUP_BUILD_DIR"]), options.rounds, options.log_bytes, progress)
+    if "api" in options.parts:
+        api.run(bench, os.path.abspath(os.environ["HSUP_BUILD_DIR"]), options.rounds, progress)
 
     print_table(bench, options.sizes, options.idle_seconds)
     if race:
@@ -415,6 +419,9 @@ def measure(bench, options):
     if "logs" in options.parts:
         print("\nThe log path (ratios to supervisord's):\n")
         print_rows(*logs.table(bench))
+    if "api" in options.parts:
+        print("\nThe control API:\n")
+        print_rows(*api.table(bench))
     if trace is not None:
         print(f"\nstrace -c -f of hsup and its launcher, {middle} idle dynos, "
               f"{options.idle_seconds} s:\n")
@@ -430,6 +437,8 @@ def measure(bench, options):
         found += keep.limits(bench)
     if "logs" in options.parts:
         found += logs.limits(bench)
+    if "api" in options.parts:
+        found += api.limits(bench)
     return print_limits(found) if found else 0
 
 
