@@ -172,6 +172,66 @@ static void adopted_by_age(void **state)
 	assert_int_equal(old.deadline, S(161));
 }
 
+/* With a check, age says nothing. */
+static void checked(void **state)
+{
+	struct formation_type type = web;
+	struct dyno d = dyno_in(DYNO_STOPPED);
+
+	(void)state;
+	type.checked = true;
+	(void)dyno_step(&dyno_table, &d, &type, DYNO_EV_WANTED, S(1));
+	(void)dyno_step(&dyno_table, &d, &type, DYNO_EV_STARTED, S(31));
+	assert_int_equal(d.timer, DYNO_EV_START_TIMEOUT);
+	assert_int_equal(d.deadline, S(91));
+	(void)dyno_step(&dyno_table, &d, &type, DYNO_EV_READY, S(40));
+	assert_int_equal(d.state, DYNO_UP);
+
+	for (unsigned was_up = 0; was_up < 2; was_up++) {
+		d = dyno_in(DYNO_STOPPED);
+		d.was_up = was_up;
+		dyno_adopt(&d, &type, S(100), S(500));
+		assert_int_equal(d.state, was_up ? DYNO_UP : DYNO_STARTING);
+		assert_int_equal(d.deadline, was_up ? S(560) : S(160));
+	}
+	d = dyno_in(DYNO_STOPPED); /* of an unknown policy: it has run for long */
+	dyno_adopt(&d, &type, 0, S(500));
+	assert_int_equal(d.state, DYNO_UP);
+}
+
+static void condemned(void **state)
+{
+	static const struct {
+		enum dyno_state from;
+		enum dyno_event event;
+		enum dyno_state to;
+		bool condemned;
+	} rows[] = {
+		{DYNO_STARTING, DYNO_EV_UNHEALTHY, DYNO_STARTING, false},
+		{DYNO_UP, DYNO_EV_UNHEALTHY, DYNO_STOPPING, true},
+		{DYNO_STOPPING, DYNO_EV_UNHEALTHY, DYNO_STOPPING, false},
+		{DYNO_KILLING, DYNO_EV_UNHEALTHY, DYNO_KILLING, false},
+		{DYNO_STARTING, DYNO_EV_OOM, DYNO_KILLING, true},
+		{DYNO_UP, DYNO_EV_OOM, DYNO_KILLING, true},
+		{DYNO_STOPPING, DYNO_EV_OOM, DYNO_KILLING, true},
+		{DYNO_KILLING, DYNO_EV_OOM, DYNO_KILLING, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct dyno d = dyno_in(rows[i].from);
+
+		(void)step(&d, rows[i].event, S(1));
+		assert_int_equal(d.state, rows[i].to);
+		assert_int_equal(d.condemned, rows[i].condemned);
+		assert_int_equal(dyno_kept(&d).condemned, rows[i].condemned);
+	}
+	struct dyno d = dyno_in(DYNO_BACKOFF);
+	d.condemned = true;
+	(void)step(&d, DYNO_EV_RETRY, S(1));
+	assert_false(d.condemned);
+}
+
 static void backoff_doubles_with_jitter(void **state)
 {
 	uint64_t seed = 7, same = 7, spread = 0;
@@ -205,6 +265,8 @@ int main(void)
 		cmocka_unit_test(leaderless_gets_the_signal_and_its_grace),
 		cmocka_unit_test(no_start_timeout_means_none),
 		cmocka_unit_test(adopted_by_age),
+		cmocka_unit_test(checked),
+		cmocka_unit_test(condemned),
 		cmocka_unit_test(backoff_doubles_with_jitter),
 	};
 

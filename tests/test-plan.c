@@ -19,7 +19,7 @@ static const struct rollout recreate = {.strategy = ROLLOUT_RECREATE, .batch = 1
 
 /* A type's dynos as text, a word each:
  * "n1+" is instance 1 of the new release, "o1" of an old one; + up, - starting, . without process,
- * * at rest with its job done, r retiring. */
+ * * at rest with its job done, r retiring, ~ up, but not for long enough yet. */
 static size_t parse(const char *text, struct plan_dyno *ret)
 {
 	size_t n = 0;
@@ -32,7 +32,8 @@ static size_t parse(const char *text, struct plan_dyno *ret)
 			.instance = instance,
 			.current = kind == 'n',
 			.live = how != '.' && how != '*',
-			.up = how == '+' || how == '*',
+			.up = how == '+' || how == '*' || how == '~',
+			.proving = how == '~',
 			.retiring = how == 'r',
 		};
 		text += len;
@@ -172,6 +173,48 @@ static void a_double_without_process_goes_at_once(void **state)
 	assert_plan(&rolling, 4, "n1+ n1. n2+ n3+", "-n1 +4", true);
 }
 
+static void a_new_one_that_is_up_must_stay_up(void **state)
+{
+	(void)state;
+	assert_plan(&rolling, 2, "o1+ o2+ n1~", "", false);
+	assert_plan(&rolling, 2, "o1+ o2+ n1+", "-o1", false);
+	assert_plan(&rolling, 2, "o1r o2+ n1~", "", false);
+	/* None that is up goes before its time, if it is one too many or not. */
+	assert_plan(&rolling, 2, "n1~ n3~ o2+", "", false);
+	assert_plan(&rolling, 2, "n1~ n2~", "", true);
+}
+
+static void held(unsigned quantity, const char *dynos, const char *expected)
+{
+	struct plan_dyno list[MAX];
+	struct plan_step steps[2 * MAX];
+	char text[200] = "";
+	size_t at = 0, n = parse(dynos, list);
+
+	n = plan_held(&rolling, quantity, 1, list, n, steps);
+	for (size_t i = 0; i < n; i++)
+		at += (size_t)snprintf(text + at, sizeof text - at, "%s%c%u", i ? " " : "",
+			steps[i].type == PLAN_MAKE ? '+' : '-',
+			steps[i].type == PLAN_MAKE ? steps[i].instance
+						   : list[steps[i].index].instance);
+	assert_string_equal(text, expected);
+}
+
+static void nothing_is_replaced_while_it_waits(void **state)
+{
+	(void)state;
+	held(2, "", "+1 +2");
+	held(2, "o1+ o2+", "");
+	held(3, "o1+ o2+", "+3");
+	held(1, "o1+ o2+", "-2");
+	held(1, "o1- o2+", ""); /* the only one that is up */
+	held(2, "o1+ o2*", "");
+	held(2, "o1+ o2.", "-2 +2"); /* it would not come back */
+	held(2, "o1+ n2-", "");
+	held(1, "n1- n2~", "");
+	held(1, "n1+ n2~", "-2");
+}
+
 static void the_numbers(void **state)
 {
 	(void)state;
@@ -197,6 +240,8 @@ int main(void)
 		cmocka_unit_test(recreate_step_by_step),
 		cmocka_unit_test(of_doubles_the_better_stays),
 		cmocka_unit_test(a_double_without_process_goes_at_once),
+		cmocka_unit_test(a_new_one_that_is_up_must_stay_up),
+		cmocka_unit_test(nothing_is_replaced_while_it_waits),
 		cmocka_unit_test(the_numbers),
 	};
 

@@ -113,6 +113,7 @@ static void forget(struct engine *e, struct slot *s, uint64_t now)
 	recount(s, &(struct tally){0});
 	if (!s->current)
 		s->group->progress = now;
+	rest_forget(e, s);
 	table_remove(e, s);
 	action_dyno(e, ACTION_FORGET, s);
 }

@@ -21,21 +21,22 @@ struct group;
 
 /* What a group counts of its dynos; of one of them each is 0 or 1. */
 struct tally {
-	unsigned live;	/* has a process */
-	unsigned held;	/* has one, or a place to have one again: what engine_max_live() bounds */
-	unsigned ready;	/* ready, not retiring */
+	unsigned live;	  /* has a process */
+	unsigned held;	  /* has one, or a place to have one again: what engine_max_live() bounds */
+	unsigned ready;	  /* ready, not retiring */
 	unsigned arrived; /* of them those of the wanted fingerprint */
-	unsigned waited;	/* of the wanted fingerprint, new since a release settled, not ready: the
-			 * rollout waits for it */
-	unsigned excused; /* the same, but it was there when a release settled: no rollout's matter */
+	unsigned waited;  /* of the wanted fingerprint, new since a release settled, not ready: the
+			   * rollout waits for it */
+	unsigned excused; /* the same, but it was there when a release settled: no rollout's matter
+			   */
 	unsigned waiting; /* not started yet, as it is not its turn: see engine_order.c */
 	unsigned proving; /* arrived, but not up for SettleSeconds yet */
 
 	/* Of the wanted fingerprint, for those whose turn comes after. */
-	unsigned begun;	  /* have a process, or need none any more */
+	unsigned begun;	    /* have a process, or need none any more */
 	unsigned succeeded; /* have ended, and well */
-	unsigned failing;	  /* not ready, and have failed already */
-	unsigned coming;	  /* not ready, and nothing is known against it */
+	unsigned failing;   /* not ready, and have failed already */
+	unsigned coming;    /* not ready, and nothing is known against it */
 };
 
 struct slot {
@@ -250,8 +251,8 @@ int rests_take(struct engine *e, const struct engine_options *o) HSUP_MUST_CHECK
 bool rest_has(const struct engine *e, const char *type, unsigned instance);
 int rest_add(struct engine *e, const char *type, unsigned instance) HSUP_MUST_CHECK;
 void rest_remove(struct engine *e, const char *type, unsigned instance);
-/* Of numbers that g, or any type (NULL), does not have any more. */
-void rests_forget(struct engine *e, const struct group *g);
+void rests_settle(struct engine *e); /* forgets numbers that are not wanted any more */
+void rest_forget(struct engine *e, const struct slot *s); /* s is gone: perhaps its number too */
 int rests_caught_up(struct engine *e, uint64_t now) HSUP_MUST_CHECK;
 void rests_tell(struct engine *e, uint64_t now);
 
@@ -276,18 +277,23 @@ void rollout_watch(struct engine *e, const struct slot *s); /* after a life of s
 void rollout_check_failed(struct engine *e, uint64_t now);
 bool rollout_check_done(struct engine *e, uint64_t now); /* true: there is more to plan */
 uint64_t rollout_deadline(const struct engine *e);	 /* UINT64_MAX = none */
+
+/* engine_renew.c */
 void handle_abort(struct engine *e, uint64_t now);
 void handle_roll_type(struct engine *e, const char *type, uint64_t now);
+
 /* engine_settle.c: new dynos that must stay up for a while. */
 bool settle_needed(const struct engine *e, const struct slot *s);
 /* When s, which is up, will have been so for long enough; 0 = it has, or need not. */
 uint64_t settle_proof(const struct engine *e, struct slot *s, uint64_t now);
 void settle_run(struct engine *e, uint64_t now);
 uint64_t settle_deadline(const struct engine *e); /* UINT64_MAX = none */
+
 /* Is there a good release to go back to from the one in force? */
 static inline bool rollout_protected(const struct engine *e)
 {
 	return e->rolling && e->settled && e->settled != e->wanted;
 }
+
 /* s was made by an earlier engine, under the release in force or an older one. */
 void rollout_adopt(struct engine *e, struct slot *s);

@@ -78,18 +78,26 @@ int rests_take(struct engine *e, const struct engine_options *o)
 	return 0;
 }
 
-void rests_forget(struct engine *e, const struct group *g)
+static bool is_wanted(const struct engine *e, const struct group *g, unsigned instance)
 {
-	for (size_t i = e->n_rests; i-- > 0;) {
-		const struct engine_rest *r = &e->rests[i];
-		const struct group *its = g ? g : group_find(e, r->type);
-		unsigned quantity = its && its->wanted ? its->quantity : 0;
+	unsigned quantity = g && g->wanted ? g->quantity : 0;
 
-		if (g && strcmp(g->name, r->type) != 0)
-			continue;
-		if (r->instance < e->start_number || r->instance - e->start_number >= quantity)
+	return instance >= e->start_number && instance - e->start_number < quantity;
+}
+
+void rests_settle(struct engine *e)
+{
+	for (size_t i = e->n_rests; i-- > 0;)
+		if (!is_wanted(e, group_find(e, e->rests[i].type), e->rests[i].instance))
 			remove_at(e, i);
-	}
+}
+
+/* Not at the end of all, nor as long as a roll back may want it again. */
+void rest_forget(struct engine *e, const struct slot *s)
+{
+	if (e->n_rests && !e->stopping && !rollout_protected(e) &&
+		!is_wanted(e, s->group, s->dyno.instance))
+		rest_remove(e, s->dyno.type, s->dyno.instance);
 }
 
 /* Two of a number: what runs on was started after the other was stopped, and after that was written

@@ -109,7 +109,6 @@ static void scale(struct engine *e, struct group *g, unsigned quantity)
 	}
 	g->last = false;
 	group_want(g, wanted_quantity(e, t));
-	rests_forget(e, g);
 }
 
 static int scale_all(struct engine *e, const struct quantity_override *list, size_t n)

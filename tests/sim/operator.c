@@ -140,6 +140,12 @@ static void adopt(struct world *w, struct task *p)
 	(void)snprintf(a.type, sizeof a.type, "%s", world_types[p->type]);
 	p->told = p->kill_told = false;
 	p->listed = true;
+	/* What the old supervisor heard is lost with it: the check is begun again. */
+	if (p->checked && p->started && !p->kept.was_up && p->said_ready) {
+		p->said_ready = false;
+		if (p->next == NEXT_NOTHING)
+			process_recheck(w, p);
+	}
 	if (!t || t->fingerprint != p->fingerprint || p->phase) {
 		p->adopted = true;
 		p->grace = SECONDS(30);

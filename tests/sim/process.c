@@ -269,6 +269,11 @@ struct engine_event process_happens(struct world *w, struct task *p)
 	return event;
 }
 
+void process_recheck(struct world *w, struct task *p)
+{
+	schedule(p, NEXT_READY, soon(w, NSEC_PER_SEC));
+}
+
 void process_calm(struct world *w)
 {
 	for (size_t i = 0; i < w->n_processes; i++) {

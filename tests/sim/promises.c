@@ -121,7 +121,7 @@ static void check_turn(struct world *w, const struct engine_action *a)
 	/* Only what has never run is asked; what the step did later may have changed it. */
 	if (!t || engine_stopping(w->engine) || a->generation > 1 || a->dyno->phase ||
 		has_circle(w) || w->step.rolled_back || !is_current(a->dyno, t) ||
-		w->step.no_memory)
+		w->step.no_memory || a->id == w->step.event.id)
 		return;
 	if (unmet(w, t))
 		world_broken(w, "early-turn", "%s.%u before %s", t->name, a->dyno->instance,

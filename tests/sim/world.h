@@ -230,6 +230,7 @@ void process_kill(struct world *w, const struct engine_action *a);
 void process_retag(struct world *w, const struct engine_action *a);
 void process_forget(struct world *w, uint64_t id, uint32_t before);   /* generations */
 struct engine_event process_happens(struct world *w, struct task *p); /* p may be gone then */
+void process_recheck(struct world *w, struct task *p);
 void process_calm(struct world *w); /* all that run behave from now on */
 
 /* operator.c: something random that nobody could foresee. */
