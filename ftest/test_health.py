@@ -14,6 +14,9 @@ OK = "HTTP/1.1 200 OK\r\n\r\n"
 
 
 def dyno(args, healthy, **more):
+    """One that listens is up when it does: before, it would rightly be seen to fail."""
+    if ("HTTP" in healthy or "Listen" in healthy) and args != SLEEP:
+        more = {"Ready": {"Listen": True}, **more}
     return {"Type": "web", "Args": args, "Quantity": 1, "Healthy": healthy, **more}
 
 

@@ -10,7 +10,7 @@ import textwrap
 
 import pytest
 
-from hsup import wait_until
+from hsup import PATIENCE, wait_until
 
 SLEEP = ["sleep", "1000"]
 
@@ -376,22 +376,23 @@ def test_a_dyno_that_ends_while_it_is_looked_at(app):
 
 
 def test_who_is_stopped_is_not_looked_at_any_more(app):
-    tries = app.folder / "tries"
+    tries, deaf = app.folder / "tries", app.folder / "deaf"
     app.start()
     stubborn = program(app, "stubborn", """
-        import signal, time
+        import signal, sys, time
         signal.signal(signal.SIGTERM, lambda *a: None)
+        open(sys.argv[1], "w").close()
         while True:
             time.sleep(1)
     """)
-    app.submit(app.release(dyno(stubborn, {"Command": [f"echo x >> {tries}; exit 1"], "Interval": 0.02},
+    app.submit(app.release(dyno(stubborn + [str(deaf)],
+                                {"Command": [f"test -e {deaf} && echo x >> {tries}; exit 1"], "Interval": 0.02},
                                 StartTimeout=60, StopTimeout=1)))
     wait_until(lambda: tries.exists() and len(tries.read_text()) > 2, "some tries")
     app.process.send_signal(signal.SIGTERM)
     app.wait_line(r"hsup\[web\.1\]: state changed from starting to stopping")
-    # A command that was at work then is at its end soon; none begins.
-    wait_until(lambda: len(app.marked()) <= 3, "the last command to end")
-    n = len(tries.read_text())
+    n = len(tries.read_text().split())
     app.wait_line(r"Error R12")
-    assert len(tries.read_text()) == n
-    app.process.wait(20)
+    # One may have been on its way then; 50 would have followed it.
+    assert len(tries.read_text().split()) <= n + 1
+    app.process.wait(PATIENCE)

@@ -3,7 +3,7 @@ import re
 import time
 
 from client import Client
-from hsup import wait_until
+from hsup import PATIENCE, wait_until
 from test_ready import program
 
 HOG = """
@@ -25,7 +25,7 @@ def test_more_than_its_quota_is_said(app):
     app.start()
     app.submit(app.release(hog(app, 60, "50M"), hog(app, 60, "500M", "fine")))
     app.wait_up("web.1", "fine.1")
-    wait_until(lambda: any("R14" in l for l in app.lines), "R14", patience=60)
+    wait_until(lambda: any("R14" in l for l in app.lines), "R14", patience=3 * PATIENCE)
     lines = [l for l in app.lines if "hsup[web.1]: Process running mem=" in l or "Error R14" in l]
     mem = re.search(r"mem=(\d+)M\((\d+\.\d)%\)$", lines[0])
     assert 60 <= int(mem.group(1)) < 90 and 120 <= float(mem.group(2)) < 180
@@ -48,7 +48,7 @@ def test_far_more_than_its_quota_is_killed(app):
     app.start()
     app.submit(app.release({"Type": "web", "Args": args, "Quantity": 1, "Limits": {"Memory": "40M"}}))
     app.wait_up("web.1")
-    wait_until(lambda: any("R15" in l for l in app.lines), "R15", patience=60)
+    wait_until(lambda: any("R15" in l for l in app.lines), "R15", patience=3 * PATIENCE)
     app.wait_line(r"hsup\[web\.1\]: Process running mem=\d+M\(2\d\d\.\d%\)")
     app.wait_line(r"hsup\[web\.1\]: Error R15 \(Memory quota vastly exceeded\)")
     app.wait_line(r"hsup\[web\.1\]: process was killed by SIGKILL")
@@ -93,4 +93,4 @@ def test_nobody_asks_nobody_looks(app):
         before = woken()
         time.sleep(3)
         return woken() - before <= 1
-    wait_until(calm, "a supervisor that sleeps", patience=60)
+    wait_until(calm, "a supervisor that sleeps", patience=3 * PATIENCE)
