@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -257,6 +258,20 @@ static void test_the_supervisor_may_not(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(never); i++) {
 		assert_int_equal(both(&(struct seccomp_data){.nr = never[i], .arch = own_arch()}),
 			SECCOMP_RET_ERRNO | EPERM);
+	}
+	/* A FIFO of its own, and nothing else that has a name. */
+	for (unsigned kind = 0; kind < 16; kind++) {
+		bool fifo = kind << 12 == S_IFIFO;
+
+		for (int k = 0; k < 3; k++) {
+			const unsigned modes[] = {0600, 0666, 04600};
+			struct seccomp_data make = {.nr = SYS_mknodat,
+				.arch = own_arch(),
+				.args = {0, 0, kind << 12 | modes[k]}};
+
+			assert_int_equal(both(&make),
+				fifo && k == 0 ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EPERM);
+		}
 	}
 	/* TIOCSTI types into a terminal, TIOCLINUX into a console. */
 	assert_int_equal(both(&(struct seccomp_data){SYS_ioctl, own_arch(), 0, {0, 0x5412}}),

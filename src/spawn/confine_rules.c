@@ -13,6 +13,7 @@
 #include <linux/sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #define ALLOW(name)                                                                                \
 	{                                                                                          \
@@ -84,6 +85,7 @@ const struct filter_rule confine_rules[] = {
 	ALLOW(chdir),
 	ALLOW(fchdir),
 	ALLOW(mkdirat),
+	WHEN(mknodat, 2, S_IFIFO | 0600), /* a dyno's standard input */
 	ALLOW(unlinkat),
 	ALLOW(renameat2),
 	ALLOW(linkat),
