@@ -311,6 +311,26 @@ def test_the_system_s_log(daemon):
         assert re.search(r"\d+ lines were lost", log.recv(20000).decode())
 
 
+def test_the_journal(daemon):
+    """In its own protocol: a field says which app and dyno it was, and on which stream."""
+    path = daemon.folder / "journal"
+    want = {"MESSAGE": "hello", "HSUP_APP": "shop", "HSUP_DYNO": "web.1", "SYSLOG_IDENTIFIER": "shop/web.1",
+            "HSUP_STREAM": "out", "PRIORITY": "6"}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(str(path))
+        journal.settimeout(PATIENCE)
+        daemon.make_app("shop", args=["/bin/sh", "-c", "echo hello; exec sleep 1000"])
+        daemon.up("--log", f"journal:{path}")
+        while True:
+            message = journal.recv(20000).decode()
+            assert message.endswith("\n"), message
+            fields = dict(line.split("=", 1) for line in message.splitlines())
+            if fields["MESSAGE"] == "hello":
+                break
+            assert fields["SYSLOG_IDENTIFIER"] == "hsup", message
+    assert fields == want
+
+
 # ---- which apps are launched ----
 
 def test_autolaunch(daemon):

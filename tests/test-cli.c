@@ -314,8 +314,13 @@ static void the_daemon_s_options(void **state)
 	(void)state;
 	expect_usage(call("up", "now"), "hsup up: takes no operands; see 'hsup help up'\n");
 	expect_usage(call("up", "--log", "syslog:dev/log"),
-		"hsup up: option '--log' must be a file, syslog, or syslog:/path/of/socket, not "
-		"'syslog:dev/log'; see 'hsup help up'\n");
+		"hsup up: option '--log' must be a file, syslog, syslog:/path/of/socket, journal "
+		"or "
+		"journal:/path/of/socket, not 'syslog:dev/log'; see 'hsup help up'\n");
+	expect_usage(call("start", "--log", "journal:socket"),
+		"hsup start: option '--log' must be a file, syslog, syslog:/path/of/socket, "
+		"journal or "
+		"journal:/path/of/socket, not 'journal:socket'; see 'hsup help start'\n");
 	expect_usage(call("start", "--log-app", "a.b"),
 		"hsup start: option '--log-app' must be 1 to 63 letters, digits, \"-\" or \"_\", "
 		"not 'a.b'; see 'hsup help start'\n");

@@ -85,7 +85,7 @@ static const struct option_record options[] = {
 	{OPT_RUNTIME_DIR, 0, "runtime-dir", "PATH",
 		"where locks and sockets are (HSUP_RUNTIME_DIR)"},
 	{OPT_LOG, 0, "log", "WHERE",
-		"a file, syslog or syslog:SOCKET; of start also stdout, journal or none"},
+		"a file, syslog[:SOCKET] or journal[:SOCKET]; of start also stdout or none"},
 	{OPT_LOG_APP, 0, "log-app", "NAME", "name this app in every line of the log"},
 	{OPT_LOG_FORMAT, 0, "log-format", "FORMAT", "heroku, json or raw (default: heroku)"},
 	{OPT_LOG_MAX_BYTES, 0, "log-max-bytes", "BYTES",

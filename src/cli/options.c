@@ -120,18 +120,20 @@ static int apply_app(struct options *o, const char *option, const char *value, s
 	return 0;
 }
 
-/* A log file's path, or the system's log, whose socket's address has little room. */
+/* A log file's path, or the system's log or journal, whose socket's address has little room. */
 static int apply_log(struct options *o, const char *option, const char *value, struct err *err)
 {
 	char shown[SHOWN];
 
-	if (strcmp(value, "syslog") != 0 && strncmp(value, "syslog:", 7) != 0) {
+	if (!options_log_is_daemon(value)) {
 		int r = options_log(o, option, value, err);
 		return r < 0 ? r : options_path(&o->log_file, value, err);
 	}
-	if (value[6] && (value[7] != '/' || strlen(value + 7) >= 108))
+	const char *colon = strchr(value, ':');
+	if (colon && (colon[1] != '/' || strlen(colon + 1) >= 108))
 		return err_set(err, -EINVAL,
-			"option '%s' must be a file, syslog, or syslog:/path/of/socket, not '%s'",
+			"option '%s' must be a file, syslog, syslog:/path/of/socket, journal or "
+			"journal:/path/of/socket, not '%s'",
 			option, show(value, shown));
 	o->log = value;
 	return options_log(o, option, value, err);

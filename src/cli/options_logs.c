@@ -19,11 +19,23 @@ static int wrong(const char *option, const char *rule, const char *value, struct
 		str_printable(value, strlen(value), shown, sizeof shown));
 }
 
+bool options_log_is_daemon(const char *value)
+{
+	static const char *const words[] = {"syslog", "journal"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		size_t len = strlen(words[i]);
+
+		if (strncmp(value, words[i], len) == 0 && (!value[len] || value[len] == ':'))
+			return true;
+	}
+	return false;
+}
+
 static bool is_word(const char *value)
 {
 	return strcmp(value, "stdout") == 0 || strcmp(value, "none") == 0 ||
-	       strcmp(value, "journal") == 0 || strcmp(value, "syslog") == 0 ||
-	       strncmp(value, "syslog:", 7) == 0;
+	       options_log_is_daemon(value);
 }
 
 int options_log(struct options *o, const char *option, const char *value, struct err *err)

@@ -83,9 +83,10 @@ extern const char *const color_names[]; /* in the order of enum color_mode, NULL
 extern const char *const stream_names[], *const format_names[]; /* NULL-terminated */
 
 /* ---- options_logs.c ---- */
+bool options_log_is_daemon(const char *value); /* "syslog", "journal:SOCKET" */
 /* One more place that the log goes to. */
-int options_log(struct options *o, const char *option, const char *value,
-	struct err *err) HSUP_MUST_CHECK;
+int options_log(
+	struct options *o, const char *option, const char *value, struct err *err) HSUP_MUST_CHECK;
 
 /* As options_apply(), for what log files are like. */
 int options_apply_log(struct options *o, enum option_id id, const char *option, const char *value,

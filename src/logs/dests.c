@@ -152,7 +152,7 @@ static void put_extra(struct extra *x, const struct log_lines *lines)
 
 /* ---- all of them ---- */
 
-static void put_rings(struct router *r, const struct tap *t, const struct log_lines *lines)
+static void put_rings(struct router *r, struct tap *t, const struct log_lines *lines)
 {
 	if (!t) {
 		struct log_line line = lines_at(lines, 0);
@@ -160,6 +160,9 @@ static void put_rings(struct router *r, const struct tap *t, const struct log_li
 		rings_add(r->rings, &line, RING_DEFAULT);
 		return;
 	}
+	/* Who never says anything costs nothing. */
+	if (!t->ring)
+		t->ring = rings_ring(r->rings, t->name, t->stream, t->color, t->ring_bytes);
 	for (size_t i = 0; i < lines->n; i++) {
 		const struct log_span *span = &lines->spans[i];
 
@@ -168,7 +171,7 @@ static void put_rings(struct router *r, const struct tap *t, const struct log_li
 	}
 }
 
-void dests_put(struct router *r, const struct tap *t, const struct log_lines *lines)
+void dests_put(struct router *r, struct tap *t, const struct log_lines *lines)
 {
 	struct log_file *f;
 
@@ -177,8 +180,14 @@ void dests_put(struct router *r, const struct tap *t, const struct log_lines *li
 		put_file(r, f, lines);
 	for (unsigned i = 0; i < r->n_extras; i++)
 		put_extra(&r->extras[i], lines);
-	if (r->rings)
-		put_rings(r, t, lines);
+	if (!r->rings)
+		return;
+	put_rings(r, t, lines);
+	const char *why = rings_trouble(r->rings);
+	if (why) {
+		notes_add(&r->notes, clock_wall(), "supervisor", why, strlen(why));
+		router_pump_later(r);
+	}
 }
 
 void dests_flush(struct router *r)
@@ -289,11 +298,7 @@ int router_add_sink(struct router *r, struct sink *sink)
 
 void router_set_rings(struct router *r, struct rings *rings)
 {
-	struct tap *t;
-
 	r->rings = rings;
-	TAILQ_FOREACH(t, &r->taps, all)
-	dests_tap(r, t);
 }
 
 void router_set_app(struct router *r, const char *app)
@@ -301,10 +306,9 @@ void router_set_app(struct router *r, const char *app)
 	r->app = app;
 }
 
-void dests_tap(struct router *r, struct tap *t)
+void dests_tap(struct tap *t)
 {
-	t->ring =
-		r->rings ? rings_ring(r->rings, t->name, t->stream, t->color, RING_DEFAULT) : NULL;
+	t->ring_bytes = RING_DEFAULT;
 }
 
 void dests_untap(struct router *r, struct tap *t)
@@ -346,12 +350,9 @@ int router_route(struct router *r, struct tap *t, const struct log_options *o, c
 	char path[PATH_MAX];
 	struct log_file *before = t->file;
 
-	if (r->rings) {
-		struct ring *ring =
-			rings_ring(r->rings, t->name, t->stream, t->color, (size_t)o->ring);
-		(void)ring_unref(t->ring);
-		t->ring = ring;
-	}
+	/* With its next line. */
+	t->ring_bytes = (size_t)o->ring;
+	t->ring = ring_unref(t->ring);
 	t->drop = o->drop;
 	t->file = NULL;
 	if (o->file) {

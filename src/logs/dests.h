@@ -24,12 +24,12 @@ void dests_init(struct router *r);
 void dests_done(struct router *r);
 
 /* A tap that has come, or goes. */
-void dests_tap(struct router *r, struct tap *t);
+void dests_tap(struct tap *t);
 void dests_untap(struct router *r, struct tap *t);
 
 /* How many of the lines have room (t NULL = of no dyno); 0 = not before dests_flush(). */
 size_t dests_fit(struct router *r, const struct tap *t, const struct log_lines *lines);
-void dests_put(struct router *r, const struct tap *t, const struct log_lines *lines);
+void dests_put(struct router *r, struct tap *t, const struct log_lines *lines);
 void dests_flush(struct router *r);
 
 /* As struct sink's `lines`, for any sink. */

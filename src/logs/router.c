@@ -162,7 +162,7 @@ int router_tap(struct router *r, const char *name, unsigned color, enum log_stre
 	if (r->carry)
 		carry_adopt(r->carry, t->dev, t->ino, fd);
 	TAILQ_INSERT_TAIL(&r->taps, t, all);
-	dests_tap(r, t);
+	dests_tap(t);
 	*ret_tap = t;
 	return 0;
 }

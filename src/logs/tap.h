@@ -25,7 +25,8 @@ struct tap {
 	unsigned color;
 	enum log_stream stream;
 	struct log_file *file; /* of its type; NULL = none */
-	struct ring *ring;     /* NULL = none */
+	struct ring *ring;     /* NULL = none yet */
+	size_t ring_bytes;     /* of it */
 	size_t handed;	       /* bytes that the sink holds and the pipe too */
 	size_t rest;	       /* looked at and left: no whole line */
 	size_t owed;	       /* finishing: bytes that are still to go, those handed included */

@@ -63,10 +63,10 @@ struct options {
 	char *apps_dir;		/* of `up`: the control directories; absolute, owned */
 	char *config;		/* of `up`: hsup.json, which need not exist; absolute, owned */
 	char *log_file;		/* of `up`; absolute, owned */
-	const char *log;	/* "syslog", "syslog:SOCKET", or NULL = standard output */
+	const char *log;	/* a daemon of the system's, as of logs; NULL = standard output */
 	char *logs[LIMIT_LOGS]; /* of `start`: "stdout", "none", "journal", "syslog",
-				 * "syslog:SOCKET", or an absolute path; the first is the one that
-				 * dynos wait for; owned */
+				 * both also with ":SOCKET", or an absolute path; the first is the
+				 * one that dynos wait for; owned */
 	size_t n_logs;		/* 0 = standard output */
 	struct log_options log_options; /* of all those; owned */
 	const char *log_app;		/* lines name this app too; NULL = no app */

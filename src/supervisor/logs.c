@@ -30,12 +30,18 @@ static bool use_color(const struct options *o, int fd)
 	return isatty(fd) && !(no && *no) && !(term && strcmp(term, "dumb") == 0);
 }
 
+static bool is_datagrams(const char *where)
+{
+	return strncmp(where, "syslog", 6) == 0 || strncmp(where, "journal", 7) == 0;
+}
+
 static struct sink *open_datagrams(const struct options *o, const char *where)
 {
 	const char *colon = strchr(where, ':');
 
-	if (strcmp(where, "journal") == 0)
-		return sink_journal_new("/run/systemd/journal/socket", o->log_app);
+	if (*where == 'j')
+		return sink_journal_new(
+			colon ? colon + 1 : "/run/systemd/journal/socket", o->log_app);
 	return sink_syslog_new(colon ? colon + 1 : "/dev/log");
 }
 
@@ -53,7 +59,7 @@ static struct sink *open_main(struct supervisor *s, const char *where, struct ca
 			sink_terminal_format(sink, o->log_options.format);
 		return sink;
 	}
-	if (strncmp(where, "syslog", 6) != 0 && strcmp(where, "journal") != 0)
+	if (!is_datagrams(where))
 		return sink_none_new(carry);
 	carry_free(carry);
 	return open_datagrams(o, where);
