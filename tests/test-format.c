@@ -127,6 +127,11 @@ static void json(void **state)
 	line.wall_ns = 1;
 	expect(&f, &line,
 		OBJECT("\"app\":\"shop\",\"dyno\":\"web.1\",\"stream\":\"out\",\"text\":\"ho\""));
+	line.text = STAMP " hsup[supervisor]: hm";
+	line.len = strlen(line.text);
+	expect(&f, &line,
+		"{\"time\":\"" STAMP "\",\"source\":\"hsup\",\"dyno\":\"supervisor\","
+		"\"stream\":\"system\",\"text\":\"hm\"}");
 }
 
 /* Whatever the text is, the object is JSON of one line and says it again. */

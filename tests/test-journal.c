@@ -175,7 +175,7 @@ static void whole_lines(void **state)
 	line = line_of("shop", STREAM_OUT, STAMP "hsup[supervisor]: five");
 	line.whole = true;
 	assert_int_equal(send_line(s, &line), 0);
-	expect(w, "PRIORITY=6\nHSUP_STREAM=out\nSYSLOG_IDENTIFIER=hsup\nMESSAGE=five\n");
+	expect(w, "PRIORITY=5\nHSUP_STREAM=system\nSYSLOG_IDENTIFIER=hsup\nMESSAGE=five\n");
 
 	memset(text, 'n', sizeof text - 1);
 	memcpy(text, STAMP "app[", sizeof STAMP + 3);

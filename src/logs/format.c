@@ -68,6 +68,7 @@ bool format_take_apart(const char *text, size_t len, struct whole_line *ret_whol
 	if (w.text < end && *w.text == ' ')
 		w.text++;
 	w.text_len = (size_t)(end - w.text);
+	w.own = w.source_len == 4 && memcmp(w.source, "hsup", 4) == 0;
 	*ret_whole = w;
 	return true;
 }

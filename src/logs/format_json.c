@@ -156,7 +156,7 @@ char *format_json(struct format *f, const struct log_line *line, char *to)
 		to = put_name(to, ",\"app\":\"", w.app, w.app_len);
 	to = put_name(to, ",\"dyno\":\"", w.dyno, w.dyno_len);
 	to = put_text(to, ",\"stream\":\"");
-	to = put_text(to, log_stream_name(line->stream));
+	to = put_text(to, log_stream_name(w.own ? STREAM_SYSTEM : line->stream));
 	*to++ = '"';
 	to = put_data(to, w.text, w.text_len);
 	if (line->partial)

@@ -26,5 +26,6 @@ const char *format_stamp(struct format *f, uint64_t wall_ns);
 struct whole_line {
 	const char *stamp, *source, *app, *dyno, *text; /* app: NULL = none */
 	size_t source_len, app_len, dyno_len, text_len;
+	bool own; /* a line of that hsup itself */
 };
 bool format_take_apart(const char *text, size_t len, struct whole_line *ret_whole);

@@ -45,22 +45,20 @@ static char *identify(char *to, const struct whole_line *w)
 	if (about_one)
 		to = field(to, "HSUP_DYNO", w->dyno, dyno);
 	at = put(at, w->dyno, dyno);
-	if (w->source_len == 4 && memcmp(w->source, "hsup", 4) == 0)
+	if (w->own)
 		return field(to, "SYSLOG_IDENTIFIER", "hsup", 4);
 	return field(to, "SYSLOG_IDENTIFIER", name, (size_t)(at - name));
 }
 
-static char priority(const struct log_line *line)
+static char priority(enum log_stream stream)
 {
-	return line->stream == STREAM_ERR ? '4' : line->stream == STREAM_SYSTEM ? '5' : '6';
+	return stream == STREAM_ERR ? '4' : stream == STREAM_SYSTEM ? '5' : '6';
 }
 
 static int journal_line(struct sink *s, const struct log_line *line)
 {
 	struct datagram *d = datagram_of(s);
 	const struct sink_journal *j = (const struct sink_journal *)(const void *)s;
-	const char *stream = log_stream_name(line->stream);
-	const char level = priority(line);
 	struct whole_line w;
 
 	if (d->len)
@@ -75,9 +73,12 @@ static int journal_line(struct sink *s, const struct log_line *line)
 			.dyno_len = strlen(line->procid),
 			.text = line->text,
 			.text_len = line->len,
+			.own = line->stream == STREAM_SYSTEM,
 		};
+	enum log_stream stream = w.own ? STREAM_SYSTEM : line->stream;
+	const char *name = log_stream_name(stream), level = priority(stream);
 	char *to = field(d->message, "PRIORITY", &level, 1);
-	to = field(to, "HSUP_STREAM", stream, strlen(stream));
+	to = field(to, "HSUP_STREAM", name, strlen(name));
 	to = identify(to, &w);
 	if (line->partial)
 		to = field(to, "HSUP_PARTIAL", "1", 1);
