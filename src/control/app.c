@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 static void view_command(struct strbuf *b, const struct process *p)
@@ -209,20 +208,26 @@ void post_abort(struct control *c, const struct request *r, struct answer *a)
 		answer_event(a, 202, event);
 }
 
-/* The recorder writes to a descriptor, as a program that dies can. */
+void post_reopen(struct control *c, const struct request *r, struct answer *a)
+{
+	uint64_t event = recorder_next(operate_recorder(c->s));
+
+	if (!read_body(r, NULL, 0, a))
+		return;
+	operate_reopen_logs(c->s, &r->asker);
+	answer_event(a, 200, event);
+}
+
 void get_diag(struct control *c, const struct request *r, struct answer *a)
 {
-	_cleanup_close_ int fd = memfd_create("diag", MFD_CLOEXEC);
-	struct strbuf *b = answer_body(a, 200, ANSWER_TEXT);
-	char part[4096];
-	ssize_t n;
+	_cleanup_free_ char *text = NULL;
+	struct strbuf *b;
+	size_t len;
 
 	(void)r;
-	if (fd < 0) {
-		answer_error(a, 500, "no memory for it: %s", err_name(errno));
-		return;
-	}
-	recorder_dump(operate_recorder(c->s), fd);
-	for (off_t at = 0; b && (n = pread(fd, part, sizeof part, at)) > 0; at += n)
-		(void)strbuf_add(b, part, (size_t)n);
+	int k = operate_diag(c->s, &text, &len);
+	if (k < 0)
+		answer_error(a, 500, "no memory for it: %s", err_name(k));
+	else if ((b = answer_body(a, 200, ANSWER_TEXT)))
+		(void)strbuf_add(b, text, len);
 }

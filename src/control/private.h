@@ -80,6 +80,7 @@ void get_release(struct control *c, const struct request *r, struct answer *a);
 void post_release(struct control *c, const struct request *r, struct answer *a);
 void post_rollback(struct control *c, const struct request *r, struct answer *a);
 void post_abort(struct control *c, const struct request *r, struct answer *a);
+void post_reopen(struct control *c, const struct request *r, struct answer *a);
 void get_config(struct control *c, const struct request *r, struct answer *a);
 void get_logs(struct control *c, const struct request *r, struct answer *a);
 void get_events(struct control *c, const struct request *r, struct answer *a);

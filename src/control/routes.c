@@ -28,6 +28,7 @@ static const struct route routes[] = {
 	{"GET", "/v1/config", ROLE_WATCH, "type secrets", BODY_NONE, get_config},
 	{"GET", "/v1/logs", ROLE_WATCH, "name stream last since follow format", BODY_NONE,
 		get_logs},
+	{"POST", "/v1/logs/reopen", ROLE_OPERATE, "", BODY_WORDS, post_reopen},
 	{"GET", "/v1/events", ROLE_WATCH, "from name kind", BODY_NONE, get_events},
 	{"POST", "/v1/stop", ROLE_OPERATE, "", BODY_WORDS, post_shutdown},
 	{"GET", "/v1/diag", ROLE_WATCH, "", BODY_NONE, get_diag},

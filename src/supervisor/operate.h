@@ -144,8 +144,7 @@ int operate_abort(struct supervisor *s, const struct asker *asker, struct err *e
 void operate_shutdown(struct supervisor *s, unsigned urgency, const struct asker *asker);
 
 /* Opens the files of the logs again, as after somebody has moved them away. */
-int operate_reopen_logs(
-	struct supervisor *s, const struct asker *asker, struct err *err) HSUP_MUST_CHECK;
+void operate_reopen_logs(struct supervisor *s, const struct asker *asker);
 
 /* The standard input of a dyno, for writing, and without waiting: the caller's. -ENXIO: it has
  * none (Stdin is not set). */

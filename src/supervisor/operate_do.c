@@ -326,6 +326,12 @@ void operate_shutdown(struct supervisor *s, unsigned urgency, const struct asker
 	supervisor_shutdown(s, urgency);
 }
 
+void operate_reopen_logs(struct supervisor *s, const struct asker *asker)
+{
+	record_text(s, RECORD_OPERATOR, "", 0, "log files opened again by %s", asker->who);
+	router_reopen(s->router);
+}
+
 int operate_stdin(
 	struct supervisor *s, const char *name, const struct asker *asker, struct err *err)
 {
