@@ -188,7 +188,7 @@ def test_a_full_disk(app, folder):
     log, wall = small / "app.log", small / "wall"
     app.start("--log", log, "--log", "stdout", "--log-keep", "1000", wrap=[
         "unshare", "--mount", "--propagation", "private", "sh", "-c",
-        f"mount -t tmpfs -o size=1m,mode=777 none {small} && exec \"$@\"", "sh"])
+        f"mount -t tmpfs -o size=1m,mode=777 none {small} && head -c 900K /dev/zero >{small}/other && exec \"$@\"", "sh"])
     inside = pathlib.Path(f"/proc/{app.launcher}/root")
     app.submit(app.release(("count", [count_to(1000000, "[ $((i % 500)) -ne 0 ] || sleep 0.1;")], 1)))
     wait_until(lambda: any("cannot be written: No space left on device" in line for line in app.lines), "a full disk")
@@ -243,6 +243,39 @@ def test_a_stalled_terminal_beside_a_file(app, folder):
         time.sleep(0.01)
     assert word and int(word[1]) > 1000
     app.stop()
+
+
+def test_a_type_that_does_not_wait(app, folder):
+    """Standard output is the first, and nobody reads it: this type drops, its file has all."""
+    log, last = own(folder, app) / "app.log", 50000
+    app._read_out = lambda stream: None
+    app.start()
+    app.submit(app.release({"Type": "count", "Args": [count_to(last)], "Quantity": 1,
+                            "Log": {"File": str(log), "WhenStalled": "drop"}}))
+    wait_until(lambda: log.exists() and f"number-{last}\n" in log.read_text(), "all lines in the file", 3 * PATIENCE)
+    assert numbers(log.read_text(), "count.1") == list(range(1, last + 1))
+    seen, word = b"", None
+    end = time.monotonic() + PATIENCE
+    os.set_blocking(app.process.stdout.fileno(), False)
+    while not word and time.monotonic() < end:
+        seen += app.process.stdout.read1(1 << 20) or b""
+        word = re.search(rb"hsup\[logs\]: Error L10 \(output buffer overflow\): (\d+) messages dropped since", seen)
+        time.sleep(0.01)
+    came = numbers(seen.decode(), "count.1")
+    assert word and came == list(range(1, len(came) + 1)) and len(came) + int(word[1]) == last
+    app.stop()
+
+
+def test_another_file_while_it_runs(app, folder):
+    logs = own(folder, app)
+    app.start()
+    for name in ("one", "two"):
+        app.submit(app.release({"Type": "count", "Args": [count_to(1000000, "sleep 0.01;")], "Quantity": 1,
+                                "Log": {"File": f"{logs}/{name}"}}, Version=1 + (name == "two")))
+        wait_until(lambda name=name: (logs / name).exists() and "number-" in (logs / name).read_text(), name)
+    app.stop()
+    got = numbers((logs / "one").read_text() + (logs / "two").read_text(), "count.1")
+    assert got == list(range(1, len(got) + 1))
 
 
 @pytest.mark.skipif("os.geteuid() != 0")

@@ -5,7 +5,8 @@
 
 size_t carry_space(const struct carry *c)
 {
-	return c->fill.len > 0 ? 0 : CARRY_BYTES - c->len;
+	/* A published fill is read by a successor as it is; without one it may grow. */
+	return c->fill.len > 0 && carry_survives(c) ? 0 : CARRY_BYTES - c->len;
 }
 
 char *carry_room(struct carry *c, size_t need)
@@ -25,6 +26,8 @@ void carry_will_take(struct carry *c, uint64_t dev, uint64_t ino, size_t bytes)
 
 void carry_publish(struct carry *c)
 {
+	if (c->fill.len > 0 && !carry_survives(c))
+		c->fill.len = c->len;
 	if (c->fill.len > 0 || (c->len == 0 && c->n == 0 && c->n_pieces == 0))
 		return;
 	/* None of these counts while the fill is empty. */

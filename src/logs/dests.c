@@ -100,24 +100,31 @@ static void extra_flush(struct extra *x)
 	x->stalled = x->sink->ops->when_writable(x->sink, x->owner->loop, extra_writable, x) >= 0;
 }
 
-static void tell_dropped(struct extra *x)
+struct log_line dests_l10(uint64_t n, uint64_t since, char text[L10_BYTES])
 {
-	char stamp[CLOCK_STAMP_LEN + 1], text[160];
+	char stamp[CLOCK_STAMP_LEN + 1];
 
-	if (x->stalled || x->dropped == 0)
-		return;
-	clock_stamp(x->since, stamp);
-	int n = snprintf(text, sizeof text,
+	clock_stamp(since, stamp);
+	int len = snprintf(text, L10_BYTES,
 		"Error L10 (output buffer overflow): %llu messages dropped since %s",
-		(unsigned long long)x->dropped, stamp);
-	struct log_line line = {
+		(unsigned long long)n, stamp);
+	return (struct log_line){
 		.wall_ns = clock_wall(),
 		.source = "hsup",
 		.procid = "logs",
 		.stream = STREAM_SYSTEM,
 		.text = text,
-		.len = (size_t)n,
+		.len = (size_t)len,
 	};
+}
+
+static void tell_dropped(struct extra *x)
+{
+	char text[L10_BYTES];
+
+	if (x->stalled || x->dropped == 0)
+		return;
+	struct log_line line = dests_l10(x->dropped, x->since, text);
 	if (x->sink->ops->line(x->sink, &line) == 0)
 		x->dropped = 0;
 }
@@ -136,12 +143,13 @@ static void put_extra(struct extra *x, const struct log_lines *lines)
 {
 	struct log_lines rest = *lines;
 
-	while (rest.n > 0 && !x->stalled) {
+	for (bool again = true; rest.n > 0 && again;) {
 		size_t n = sink_lines(x->sink, &rest);
 
 		rest.spans += n;
 		rest.n -= n;
-		if (rest.n > 0)
+		again = rest.n > 0 && !x->stalled;
+		if (again)
 			extra_flush(x);
 	}
 	if (rest.n > 0 && x->dropped == 0)
@@ -246,6 +254,9 @@ static struct log_file *add_file(
 	if (o->owner && log_file_owner(o->owner, &uid, &gid, err) < 0)
 		return NULL;
 	if (f) {
+		log_file_configure(f, o);
+		f->uid = uid;
+		f->gid = gid;
 		f->refs++;
 		return f;
 	}

@@ -32,5 +32,9 @@ size_t dests_fit(struct router *r, const struct tap *t, const struct log_lines *
 void dests_put(struct router *r, struct tap *t, const struct log_lines *lines);
 void dests_flush(struct router *r);
 
+/* "Error L10 (output buffer overflow): N messages dropped since ...", in text. */
+#define L10_BYTES 160
+struct log_line dests_l10(uint64_t n, uint64_t since, char text[L10_BYTES]);
+
 /* As struct sink's `lines`, for any sink. */
 size_t sink_lines(struct sink *s, const struct log_lines *lines);

@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "logs/dests.h"
 #include "logs/file_keeper.h"
 
 #include <errno.h>
@@ -17,6 +18,16 @@
 #define LOOK_EVERY  NSEC_PER_SEC
 #define RETRY_EVERY NSEC_PER_SEC
 #define TEXT_BYTES  512
+
+void log_file_configure(struct log_file *f, const struct log_options *o)
+{
+	f->format = (struct format){.kind = o->format, .app = f->format.app};
+	f->max_bytes = o->max_bytes;
+	f->max_age = o->max_age;
+	f->keep = o->keep;
+	f->compress = o->compress;
+	f->mode = o->mode ? (mode_t)o->mode : 0640;
+}
 
 struct log_file *log_file_new(const char *path, const struct log_options *o, const char *app,
 	struct file_keeper *keeper, void (*say)(void *userdata, const char *text), void *userdata)
@@ -32,12 +43,8 @@ struct log_file *log_file_new(const char *path, const struct log_options *o, con
 	}
 	f->refs = 1;
 	f->fd = -1;
-	f->format = (struct format){.kind = o->format, .app = app};
-	f->max_bytes = o->max_bytes;
-	f->max_age = o->max_age;
-	f->keep = o->keep;
-	f->compress = o->compress;
-	f->mode = o->mode ? (mode_t)o->mode : 0640;
+	f->format.app = app;
+	log_file_configure(f, o);
 	f->uid = (uid_t)-1;
 	f->gid = (gid_t)-1;
 	f->keeper = keeper;
@@ -132,22 +139,11 @@ static void drop(struct log_file *f, const char *data, size_t len)
 /* The file itself says first what it lacks. False when it cannot even do that. */
 static bool tell_dropped(struct log_file *f)
 {
-	char stamp[CLOCK_STAMP_LEN + 1], text[160], line[1024];
+	char text[L10_BYTES], line[1024];
 
 	if (f->dropped == 0)
 		return true;
-	clock_stamp(f->dropped_since, stamp);
-	int n = snprintf(text, sizeof text,
-		"Error L10 (output buffer overflow): %llu messages dropped since %s",
-		(unsigned long long)f->dropped, stamp);
-	struct log_line l = {
-		.wall_ns = clock_wall(),
-		.source = "hsup",
-		.procid = "logs",
-		.stream = STREAM_SYSTEM,
-		.text = text,
-		.len = (size_t)n,
-	};
+	struct log_line l = dests_l10(f->dropped, f->dropped_since, text);
 	if (format_need(&f->format, &l) > sizeof line)
 		return true;
 	size_t len = (size_t)(format_line(&f->format, &l, line) - line);

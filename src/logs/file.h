@@ -54,6 +54,9 @@ TAILQ_HEAD(log_files, log_file);
  * end; must not come back in. NULL = out of memory. */
 struct log_file *log_file_new(const char *path, const struct log_options *o, const char *app,
 	struct file_keeper *keeper, void (*say)(void *userdata, const char *text), void *userdata);
+/* From now on; a file that is there already keeps its owner and mode. */
+void log_file_configure(struct log_file *f, const struct log_options *o);
+
 struct log_file *log_file_free(struct log_file *f);
 
 /* "user", "user:group", by name or number. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define WHOLE_BYTES (256 << 10)
@@ -49,6 +50,7 @@ static void choose_way(struct outlet *to)
 		return;
 	}
 	to->regular = S_ISREG(st.st_mode);
+	to->nowhere = S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
 	to->fed = S_ISFIFO(st.st_mode) || isatty(to->fd);
 	if (!to->fed)
 		return;

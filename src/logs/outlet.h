@@ -19,6 +19,7 @@ struct outlet {
 	size_t piece; /* bytes per write at most; PIPE_BUF: of a pipe */
 	size_t most;  /* bytes per splice at most: what poll() promises room for */
 	bool regular; /* a file, which can be read again */
+	bool nowhere; /* /dev/null */
 	bool fed;     /* splice() may give to it */
 };
 

@@ -1,15 +1,12 @@
 #include "base/clock.h"
-#include "base/limits.h"
 #include "base/str.h"
-#include "io/line.h"
 #include "logs/router_private.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 
-#define WHOLE_PREFIX 256	       /* bytes at most of stamp and origin */
-#define TURNS_BYTES  ((size_t)1 << 20) /* of all pipes before the rest of the loop has its turn */
+#define TURNS_BYTES ((size_t)1 << 20) /* of all pipes before the rest of the loop has its turn */
 
 /* ---- the sink ---- */
 
@@ -81,21 +78,7 @@ void router_queue(struct router *r, struct tap *t)
 		tap_move(t, &r->ready);
 }
 
-/* "2026-11-21T08:00:00.123456+00:00 app[shop/web.1]: text": a digit stands for any of them. */
-static bool is_whole(const char *text, size_t len)
-{
-	static const char stamp[] = "0000-00-00T00:00:00.000000+00:00 ";
-
-	if (len < sizeof stamp + 4)
-		return false;
-	for (size_t i = 0; i < sizeof stamp - 1; i++)
-		if (stamp[i] == '0' ? text[i] < '0' || text[i] > '9' : text[i] != stamp[i])
-			return false;
-	text += sizeof stamp - 1;
-	return memcmp(text, "app[", 4) == 0 || memcmp(text, "hsup[", 5) == 0;
-}
-
-static void hand(struct router *r, struct tap *t, size_t bytes)
+void router_hand(struct router *r, struct tap *t, size_t bytes)
 {
 	t->handed += bytes;
 	if (t->listed)
@@ -136,7 +119,7 @@ static size_t give_some(struct router *r, struct tap *t, const struct log_lines 
 	if (t) {
 		size_t bytes = some.spans[some.n - 1].end - some.spans[0].at;
 
-		hand(r, t, bytes);
+		router_hand(r, t, bytes);
 		r->lines += some.n;
 		r->bytes += bytes;
 	}
@@ -157,90 +140,6 @@ size_t router_give_lines(struct router *r, struct tap *t, const struct log_lines
 			break;
 	}
 	return lines->n - rest.n;
-}
-
-/* ---- a turn ---- */
-
-struct look {
-	size_t len, used;
-	bool end; /* nothing follows */
-};
-
-/* The next lines of what was looked at, as many as pass together. */
-static size_t split(struct router *r, const struct tap *t, const struct look *l)
-{
-	size_t limit = r->pass_whole ? LIMIT_LINE + WHOLE_PREFIX : LIMIT_LINE, n = 0, at = l->used;
-
-	for (; n < SPANS && at < l->len; n++) {
-		const char *data = r->data + at;
-		size_t text = 0, piece = line_next(data, l->len - at, limit, l->end, &text);
-
-		/* No room for the rest of the line: waiting would stall the dyno for good. */
-		if (piece == 0 && at == 0 && tap_may_be_full(t, l->len)) {
-			piece = utf8_cut(data, l->len);
-			text = piece = piece ? piece : l->len;
-		}
-		if (piece == 0)
-			break;
-		r->spans[n] = (struct log_span){
-			.at = (uint32_t)at,
-			.len = (uint32_t)text,
-			.end = (uint32_t)(at + piece),
-			.whole = r->pass_whole && is_whole(data, text),
-			.partial = data[piece - 1] != '\n',
-		};
-		at += piece;
-	}
-	return n;
-}
-
-static struct look look(struct router *r, struct tap *t)
-{
-	struct look l = {0};
-
-	l.len = tap_look(t, r->scratch, r->data, sizeof r->data);
-	router_heat(r, t, l.len > t->rest ? l.len - t->rest : 0);
-	if (t->finishing) {
-		size_t held = tap_held(t);
-
-		t->owed = held < t->owed ? held : t->owed;
-		l.end = l.len >= t->owed;
-		l.len = l.end ? t->owed : l.len;
-	}
-	return l;
-}
-
-/* Gives the sink the whole lines that a pipe holds; bytes looked at. */
-static size_t turn(struct router *r, struct tap *t)
-{
-	struct look l = look(r, t);
-	struct log_lines lines = {
-		.head = {.wall_ns = clock_wall(),
-			.source = "app",
-			.procid = t->name,
-			.color = t->color,
-			.stream = t->stream},
-		.data = r->data,
-		.spans = r->spans,
-	};
-
-	while ((lines.n = split(r, t, &l)) > 0) {
-		/* What is given may come back into the router, but not to another turn. */
-		size_t n = router_give_lines(r, t, &lines);
-
-		if (n > 0)
-			l.used = r->spans[n - 1].end;
-		if (n < lines.n) {
-			router_queue(r, t);
-			break;
-		}
-	}
-	t->rest = l.len - l.used;
-	if (t->rest == l.len && l.len > 0 && !t->in && !t->listed && !t->finishing && !t->hot)
-		router_watch(r, t);
-	if (t->hot && !t->in)
-		tap_move(t, &r->hot);
-	return l.len;
 }
 
 /* Lets the sink's lines out and takes them from their pipes. False when the sink stalls. */
@@ -264,10 +163,50 @@ static bool push(struct router *r)
 	return true;
 }
 
+/* The sink has stalled just now: nothing else comes back to those that go on. */
+static void wake_droppers(struct router *r)
+{
+	struct tap *t;
+
+	/* More may be in their pipes than was looked at. */
+	TAILQ_FOREACH(t, &r->handed, handed_link)
+	if (t->drop && !t->handed && !t->in)
+		router_queue(r, t);
+	TAILQ_FOREACH(t, &r->hot, link)
+	if (t->drop)
+		break;
+	if (t)
+		router_beat(r);
+	TAILQ_FOREACH(t, &r->ready, link)
+	if (t->drop && !t->handed && !r->held)
+		break;
+	if (t)
+		router_pump_later(r);
+}
+
+/* Says in the log itself what it lacks. */
+static bool tell_lost(struct router *r)
+{
+	char text[L10_BYTES];
+
+	if (r->lost == 0)
+		return true;
+	struct log_line line = dests_l10(r->lost, r->lost_since, text);
+	int e = r->sink->ops->line(r->sink, &line);
+	if (e == -EAGAIN && flush_sink(r))
+		e = r->sink->ops->line(r->sink, &line);
+	if (e == -EAGAIN)
+		return false;
+	r->lost = 0;
+	return true;
+}
+
 static bool tell_notes(struct router *r)
 {
 	struct log_line line = {.source = "hsup", .stream = STREAM_SYSTEM};
 
+	if (!tell_lost(r))
+		return false;
 	for (struct note *n; (n = notes_first(&r->notes)); notes_pop(&r->notes)) {
 		line.wall_ns = n->wall_ns;
 		line.procid = n->procid;
@@ -292,18 +231,42 @@ static bool tell_notes(struct router *r)
 	return true;
 }
 
+/* Of types whose dynos do not wait for a sink that stalls. */
+static void pump_droppers(struct router *r)
+{
+	for (struct tap *t = TAILQ_FIRST(&r->ready), *next; t && !r->held; t = next) {
+		next = TAILQ_NEXT(t, link);
+		if (!t->drop || t->handed)
+			continue;
+		tap_move(t, NULL);
+		router_drop_turn(r, t);
+		if (t->finishing && t->owed == 0 && !t->listed) {
+			/* Its owner may come back in: the list is another then. */
+			router_over(r, t);
+			next = TAILQ_FIRST(&r->ready);
+		}
+	}
+	router_beat(r);
+}
+
 void router_pump(struct router *r)
 {
 	size_t budget = TURNS_BYTES;
 
-	if (r->stalled || !push(r) || !tell_notes(r))
+	if (r->stalled)
+		pump_droppers(r);
+	if (r->stalled)
 		return;
+	if (!push(r) || !tell_notes(r)) {
+		wake_droppers(r);
+		return;
+	}
 	for (struct tap *t;
 		budget > 0 && !r->stalled && !r->held && (t = TAILQ_FIRST(&r->ready));) {
 		tap_move(t, NULL);
 		if (t->handed)
 			continue;
-		size_t looked = turn(r, t);
+		size_t looked = router_turn(r, t);
 
 		budget -= looked < budget ? looked : budget;
 		if (t->finishing && t->owed == 0 && !t->listed)
@@ -311,7 +274,9 @@ void router_pump(struct router *r)
 	}
 	if (!r->stalled && push(r) && !r->held && !TAILQ_EMPTY(&r->ready))
 		router_pump_later(r);
-	if (!r->stalled)
+	if (r->stalled)
+		wake_droppers(r);
+	else
 		router_beat(r);
 }
 

@@ -35,6 +35,7 @@ struct router {
 	const char *app;
 	sd_event_source *tick;
 	uint64_t lines, bytes, dropped; /* so far; dropped: for files that are gone */
+	uint64_t lost, lost_since;	/* lines of types that drop, not told yet; wall clock */
 	bool held;			/* nothing comes from the taps yet */
 	bool pass_whole;
 	bool stalled; /* waiting for the sink's `writable` */
@@ -68,6 +69,14 @@ bool router_give(struct router *r, const struct log_line *line);
 /* Gives the lines of one turn; how many of them, fewer when the sink stalls. t NULL = the
  * supervisor's own. */
 size_t router_give_lines(struct router *r, struct tap *t, const struct log_lines *lines);
+
+/* Gives the sink the whole lines that a pipe holds; bytes looked at. The second: all but the sink,
+ * which stalls. */
+size_t router_turn(struct router *r, struct tap *t);
+void router_drop_turn(struct router *r, struct tap *t);
+
+/* The sink has so much more of it. */
+void router_hand(struct router *r, struct tap *t, size_t bytes);
 
 /* Queues the taps that epoll tells of; how many. */
 int router_collect(struct router *r);

@@ -157,6 +157,8 @@ struct sink *sink_terminal_new(int fd, bool color, const char *app, struct carry
 	if (carry_survives(t->carry))
 		t->sink.carry = t->carry;
 	carry_resume(t->carry, &t->to);
+	/* Nobody sees what it would cost to format. */
+	t->mute = t->to.nowhere;
 	return &t->sink;
 }
 

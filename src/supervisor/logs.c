@@ -149,6 +149,22 @@ void logs_route(struct supervisor *s, struct life *l)
 	route(s, l, l->err);
 }
 
+void logs_changed(struct supervisor *s, struct release *r)
+{
+	char type[LIMIT_NAME + 1];
+
+	for (size_t i = 0; i < LIFE_BUCKETS; i++)
+		for (struct life *l = s->lives[i]; l; l = l->next) {
+			(void)snprintf(
+				type, sizeof type, "%.*s", (int)strcspn(l->name, "."), l->name);
+			if (l->ended || l->release == r || !release_process(r, type))
+				continue;
+			release_unref(l->release);
+			l->release = release_ref(r);
+			logs_route(s, l);
+		}
+}
+
 /* What runs was started for the release in force, or the one before: nothing of its output is taken
  * before it is known where it goes. */
 void logs_adopted(struct supervisor *s)

@@ -174,6 +174,8 @@ void logs_open_rings(struct supervisor *s);
 void logs_close_rings(struct supervisor *s);
 /* Where the output of this life goes, by its release. */
 void logs_route(struct supervisor *s, struct life *l);
+/* The same for all that run, by the release that is in force now. */
+void logs_changed(struct supervisor *s, struct release *r);
 /* The same for all that were found running. */
 void logs_adopted(struct supervisor *s);
 

@@ -184,6 +184,7 @@ void release_committed(struct supervisor *s, const struct known_release *k)
 
 	if (r->slug && r->slug_digest && s->slugs)
 		slugs_remember(s->slugs, r->slug, r->slug_checksum, r->slug_digest);
+	logs_changed(s, k->release);
 }
 
 void release_settled(struct supervisor *s, uint64_t handle)
