@@ -103,6 +103,8 @@ static bool note(struct watcher *w, const struct app *app, json_t *dyno)
 	s->here = true;
 	if (member_int(dyno, "pid") > 0)
 		s->pid = member_int(dyno, "pid");
+	if (member_int(dyno, "pid") > 0)
+		s->pid = member_int(dyno, "pid");
 	return !same;
 }
 
@@ -113,7 +115,10 @@ static void say_gone(struct watcher *w, const char *stamp)
 
 		if (!s->here) {
 			(void)printf(
-				"%s  %.*s  gone\n", stamp, (int)strcspn(s->label, "#"), s->label);
+				"%s  %.*s  gone", stamp, (int)strcspn(s->label, "#"), s->label);
+			if (s->pid)
+				(void)printf("  pid %lld", (long long)s->pid);
+			(void)putchar('\n');
 			free(s->label);
 			free(s->signature);
 			*s = w->seen[--w->n];
