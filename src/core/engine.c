@@ -75,7 +75,10 @@ struct engine_action *action_add(struct engine *e, enum engine_action_type type)
 {
 	struct engine_action *a = &e->actions[e->n_actions++];
 
-	*a = (struct engine_action){.type = type};
+	/* Not the room for a text, which most have no use for. */
+	memset(a, 0, offsetof(struct engine_action, text));
+	a->text[0] = '\0';
+	a->type = type;
 	return a;
 }
 

@@ -157,7 +157,7 @@ struct engine_action {
 	size_t n_overrides;
 	const struct engine_rest *rests; /* the same */
 	size_t n_rests;
-	char text[240];
+	char text[240]; /* last: the rest of it is not set */
 };
 
 /* NULL = out of memory, or a wrong option. */
