@@ -266,6 +266,7 @@ void invariants_restored(struct world *w)
 		 * tell. */
 		if (!d || !e->judged || !is_wanted(w, &e->task) ||
 			(e->forgiven && e->state == DYNO_STOPPED) ||
+			e->task.adopted || /* judged by a guess at its policy */
 			(e->task.leaderless && e->task.listed))
 			continue;
 		struct dyno_kept kept = dyno_kept(d);
