@@ -519,6 +519,70 @@ static void one_write_of_more_than_a_pipe_does_not_stall(void **state)
 	close(p[1]);
 }
 
+/* Written to without a pause it is looked at by the clock; then a lone line is told of again. */
+static void a_busy_pipe_and_then_a_lone_line(void **state)
+{
+	struct world *w = *state;
+	struct strbuf _cleanup_strbuf_ want = STRBUF(0);
+	int p[2];
+
+	make_pipe(p);
+	follow(w, "a", p[0]);
+	for (int round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < 2000; i++) {
+			char text[32];
+
+			(void)snprintf(text, sizeof text, "line %u\n", i);
+			say(p[1], text);
+			(void)strbuf_printf(&want, "a:%s", text);
+			(void)sd_event_run(w->loop, 0);
+			w->fake->room = 100000;
+		}
+		(void)settle(w);
+		say(p[1], "alone\n");
+		(void)strbuf_puts(&want, "a:alone\n");
+		assert_true(sd_event_run(w->loop, 60 * NSEC_PER_SEC / NSEC_PER_USEC) > 0);
+		assert_int_equal(w->out.len, want.len);
+		assert_int_equal(strcmp(w->out.data, want.data), 0);
+	}
+	assert_int_equal(held(p[0]), 0);
+	close(p[1]);
+}
+
+static void further_sinks_and_counts(void **state)
+{
+	struct world *w = *state;
+	struct strbuf _cleanup_strbuf_ other = STRBUF(0);
+	struct fake *f = calloc(1, sizeof *f);
+	struct router_counts counts;
+	int p[2];
+
+	make_pipe(p);
+	f->sink.ops = &fake_ops;
+	f->out = &other;
+	f->room = 2;
+	f->stalls = true;
+	assert_int_equal(router_add_sink(w->router, &f->sink), 0);
+	follow(w, "a", p[0]);
+	say(p[1], "1\n2\n3\n4\n");
+	(void)settle(w);
+	/* The other has room for two and stalls: nobody waits for it. */
+	expect_out(w, "a:1\na:2\na:3\na:4\n");
+	router_counts(w->router, &counts);
+	assert_int_equal(counts.lines, 4);
+	assert_int_equal(counts.bytes, 8);
+	assert_int_equal(counts.dropped, 2);
+	f->stalls = false;
+	f->writable(f->userdata);
+	assert_non_null(strstr(other.data, "a:1\na:2\nlogs:Error L10 (output buffer overflow): 2 "
+					   "messages dropped since 2"));
+	say(p[1], "5\n");
+	(void)settle(w);
+	assert_non_null(strstr(other.data, "\na:5\n"));
+	assert_null(strstr(other.data, "a:3"));
+	close(p[1]);
+}
+
 static void two_taps_are_fair(void **state)
 {
 	struct world *w = *state;
@@ -976,6 +1040,8 @@ int main(void)
 		ROUTER(a_pipe_full_of_little_does_not_stall),
 		ROUTER(a_small_pipe_does_not_stall),
 		ROUTER(one_write_of_more_than_a_pipe_does_not_stall),
+		ROUTER(a_busy_pipe_and_then_a_lone_line),
+		ROUTER(further_sinks_and_counts),
 		ROUTER(two_taps_are_fair),
 		ROUTER(notes_wait_and_are_counted),
 		ROUTER(done_may_come_back_in),
