@@ -88,7 +88,8 @@ static int list_names(int dir, const char *base, struct names *ret_names)
 			ret_names->list[ret_names->n++] = name;
 	}
 	(void)closedir(d);
-	qsort(ret_names->list, ret_names->n, sizeof(char *), by_name);
+	if (ret_names->n)
+		qsort(ret_names->list, ret_names->n, sizeof(char *), by_name);
 	return r;
 }
 
