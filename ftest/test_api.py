@@ -3,18 +3,16 @@ import json
 import os
 import pathlib
 import re
-import socket
+import shutil
 import stat
 import subprocess
 import sys
-import threading
-import time
 
 import pytest
 
 import openapi
-from client import Client, Connection, Events, exchange, plug
-from hsup import PATIENCE, App, wait_until
+from client import Client, Events, exchange, plug
+from hsup import PATIENCE, TEST_USER, wait_until
 
 
 
@@ -33,7 +31,7 @@ def serve(make_app, folder):
     """Starts an app with its socket at a short path, and waits until its dynos are up."""
     def make(*processes, options=(), name="app", wait=True, **fields):
         app = make_app(name)
-        app.socket = folder / f"{name}.sock"
+        app.socket = app.folder / "sock"
         processes = processes or (("web", SLEEPER, 2), ("worker", SLEEPER, 1))
         app.submit(app.release(*processes, **fields))
         app.start("-s", app.socket, *options)
@@ -510,12 +508,12 @@ def test_a_dead_socket_is_replaced(served):
 
 def test_what_is_no_socket_is_left_alone(make_app, folder):
     app = make_app()
-    (folder / "precious").write_text("mine")
+    (app.folder / "precious").write_text("mine")
     app.submit(app.release(("web", SLEEPER, 1)))
-    app.start("-s", folder / "precious")
+    app.start("-s", app.folder / "precious")
     app.wait_up("web.1")
     app.wait_line("is no socket")
-    assert (folder / "precious").read_text() == "mine"
+    assert (app.folder / "precious").read_text() == "mine"
 
 
 # -- who may --
@@ -574,6 +572,8 @@ def write_tokens(path, text, mode=0o600):
     beside = path.with_suffix(".new")
     beside.write_text(text)
     beside.chmod(mode)
+    if TEST_USER:
+        shutil.chown(beside, TEST_USER)
     beside.rename(path)
 
 
@@ -624,10 +624,10 @@ def test_only_loopback(make_app, folder, address):
     write_tokens(tokens, f"watch:{WATCH}\n")
     app = make_app()
     app.submit(app.release(("web", SLEEPER, 1)))
-    app.start("-s", folder / "s.sock", "--listen", address, "--token-file", tokens)
+    app.start("-s", app.folder / "s.sock", "--listen", address, "--token-file", tokens)
     app.wait_up("web.1")
     app.wait_line(re.escape(address) + ".* must be")
-    assert Client(folder / "s.sock").get("/health").status == 200
+    assert Client(app.folder / "s.sock").get("/health").status == 200
 
 
 @pytest.mark.parametrize("text, mode, what", [
@@ -770,3 +770,27 @@ def test_nobody_pays_for_the_library_until_somebody_asks(make_app):
     assert "libmicrohttpd" not in maps.read_text()
     assert Client(next((app.folder / "run").glob("*/control.sock"))).get("/health").status == 200
     assert "libmicrohttpd" in maps.read_text()
+
+
+# -- the daemon --
+
+def test_the_daemon_names_the_sockets_of_its_apps(build, folder):
+    env = dict(os.environ, HSUP_RUNTIME_DIR=str(folder / "run"), HSUP_STATE_DIR=str(folder / "state"))
+    (folder / "apps/shop").mkdir(parents=True)
+    (folder / "apps/shop/new").write_text(json.dumps(
+        {"Version": 1, "Processes": [{"Type": "web", "Args": SLEEPER, "Quantity": 1, "StartSeconds": 0}]}))
+    daemon = subprocess.Popen([str(build / "hsup"), "up", "--foreground", "--dir", str(folder / "apps"), "-s",
+                               str(folder / "sock")], env=env, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        wait_until((folder / "sock").exists, "the daemon's socket")
+        apps = wait_until(lambda: Client(folder / "sock").get("/v1/apps").json, "an app")
+        assert [(a["name"], a["control_dir"]) for a in apps] == [("shop", str(folder / "apps/shop"))]
+        wait_until(pathlib.Path(apps[0]["socket"]).exists, "the app's socket")
+        shop = Client(apps[0]["socket"])
+        shop.wait_state("up", "web.1")
+        assert shop.get("/v1/apps").json[0]["socket"] == apps[0]["socket"]
+        assert Client(folder / "sock").get("/v1/app").json["mode"] == "up"
+    finally:
+        daemon.terminate()
+        assert daemon.wait(PATIENCE) in (0, 1)
