@@ -1,14 +1,10 @@
-/* /v1/dynos: what runs and why not, and what can be done to it. */
+/* /v1/dynos: what runs and why not. */
 #include "control/private.h"
 
-#include "base/fd.h"
-#include "base/parse.h"
 #include "model/validate.h"
 
-#include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>
-#include <unistd.h>
 
 /* Ages and use of memory may be so old; what is wrong sooner is known by the recorder's next id. */
 #define DYNOS_AGE (50 * NSEC_PER_MSEC)
@@ -127,7 +123,7 @@ static void unknown_name(struct control *c, const char *pattern, struct answer *
 		answer_error(a, 404, "no dyno or type fits \"%s\"", shown);
 }
 
-static bool check_names(struct control *c, char *const *names, size_t n, struct answer *a)
+bool check_names(struct control *c, char *const *names, size_t n, struct answer *a)
 {
 	for (size_t i = 0; i < n; i++)
 		if (!*names[i] || !fits_any(c, names[i])) {
@@ -137,7 +133,7 @@ static bool check_names(struct control *c, char *const *names, size_t n, struct 
 	return true;
 }
 
-static bool fits_one_of(const struct dyno *d, char *const *names, size_t n)
+bool fits_one_of(const struct dyno *d, char *const *names, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (operate_matches(names[i], d))
@@ -208,187 +204,4 @@ void get_dynos(struct control *c, const struct request *r, struct answer *a)
 	struct strbuf *b = answer_body(a, 200, ANSWER_JSON);
 	if (b)
 		write_dynos(c, b, names, n);
-}
-
-/* ---- to do ---- */
-
-/* The names of the dynos that fit, each once, behind those that are in the list already. */
-static int add_fitting(struct control *c, const struct view_list *names, struct view_list *to)
-{
-	size_t n = operate_dynos(c->s), cap = to->n;
-
-	for (size_t i = 0; i < n; i++) {
-		struct dyno_view v;
-		bool there = false;
-
-		operate_dyno(c->s, i, &v);
-		if (!fits_one_of(v.dyno, names->list, names->n))
-			continue;
-		/* An old and a new one of a name stand near each other. */
-		for (size_t k = to->n; k > 0 && !there; k--)
-			there = strcmp(to->list[k - 1], v.name) == 0;
-		if (there)
-			continue;
-		if (mem_grow(&to->list, &cap, to->n + 1, LIMIT_DYNOS * 2, sizeof *to->list) < 0)
-			return -ENOMEM;
-		to->list[to->n] = strdup(v.name);
-		if (!to->list[to->n])
-			return -ENOMEM;
-		to->n++;
-	}
-	return 0;
-}
-
-/* Patterns that fit a dyno in common must not do it twice: then each dyno by its own name. */
-static bool overlap(struct control *c, const struct view_list *names)
-{
-	size_t n = names->n > 1 ? operate_dynos(c->s) : 0;
-
-	for (size_t i = 0; i < n; i++) {
-		struct dyno_view v;
-		unsigned fit = 0;
-
-		operate_dyno(c->s, i, &v);
-		for (size_t k = 0; k < names->n; k++)
-			fit += operate_matches(names->list[k], v.dyno);
-		if (fit > 1)
-			return true;
-	}
-	return false;
-}
-
-static void answer_done_to(struct answer *a, const struct view_list *dynos, uint64_t event)
-{
-	struct strbuf *b = answer_body(a, 200, ANSWER_JSON);
-
-	if (!b)
-		return;
-	view_raw(b, "{");
-	view_member(b, "dynos");
-	view_raw(b, "[");
-	for (size_t i = 0; i < dynos->n; i++) {
-		view_text(b, dynos->list[i]);
-		view_raw(b, ",");
-	}
-	view_end(b, ']');
-	view_member_u64(b, "event", event);
-	view_end(b, '}');
-	view_finish(b);
-}
-
-static void do_to(struct control *c, const struct request *r, struct answer *a, enum operation what,
-	const struct view_list *names, int signo)
-{
-	HSUP_CLEANUP(view_list_done) struct view_list dynos = {0};
-	uint64_t event = recorder_next(operate_recorder(c->s));
-	struct err err = {0};
-	size_t n;
-
-	if (!names->n) {
-		answer_error(a, 400, "the body names no dynos: {\"names\": [\"web.*\"]}");
-		return;
-	}
-	if (!check_names(c, names->list, names->n, a))
-		return;
-	int k = add_fitting(c, names, &dynos);
-	/* A roll is of types. */
-	bool singly = what != OPERATE_ROLL && overlap(c, names);
-	const struct view_list *each = singly ? &dynos : names;
-	for (size_t i = 0; k == 0 && i < each->n; i++)
-		k = operate_do(c->s, what, each->list[i], signo, &r->asker, &n, &err);
-	/* A start may have made some. */
-	if (k == 0)
-		k = add_fitting(c, names, &dynos);
-	if (k < 0)
-		answer_failed(a, k, &err);
-	else
-		answer_done_to(a, &dynos, event);
-}
-
-static void do_what_body_says(
-	struct control *c, const struct request *r, struct answer *a, enum operation what)
-{
-	HSUP_CLEANUP(view_list_done) struct view_list names = {0};
-	const struct view_field fields[] = {{"names", VIEW_TEXTS, &names}};
-	struct err err = {0};
-
-	if (view_read(r->body, r->body_len, fields, ARRAY_SIZE(fields), &err) < 0)
-		answer_error(a, 400, "%s", err.text);
-	else
-		do_to(c, r, a, what, &names, 0);
-}
-
-void post_start(struct control *c, const struct request *r, struct answer *a)
-{
-	do_what_body_says(c, r, a, OPERATE_START);
-}
-
-void post_stop(struct control *c, const struct request *r, struct answer *a)
-{
-	do_what_body_says(c, r, a, OPERATE_STOP);
-}
-
-void post_restart(struct control *c, const struct request *r, struct answer *a)
-{
-	do_what_body_says(c, r, a, OPERATE_RESTART);
-}
-
-void post_roll(struct control *c, const struct request *r, struct answer *a)
-{
-	do_what_body_says(c, r, a, OPERATE_ROLL);
-}
-
-void post_signal(struct control *c, const struct request *r, struct answer *a)
-{
-	HSUP_CLEANUP(view_list_done) struct view_list names = {0};
-	_cleanup_free_ char *text = NULL;
-	const struct view_field fields[] = {
-		{"names", VIEW_TEXTS, &names}, {"signal", VIEW_TEXT, &text}};
-	struct err err = {0};
-	char shown[40];
-
-	if (view_read(r->body, r->body_len, fields, ARRAY_SIZE(fields), &err) < 0) {
-		answer_error(a, 400, "%s", err.text);
-		return;
-	}
-	int signo = text ? parse_signal(text) : -EINVAL;
-	if (signo < 0)
-		answer_error(a, text ? 422 : 400, "\"signal\" must be a signal, as \"HUP\", not %s",
-			text ? str_printable(text, strlen(text), shown, sizeof shown) : "missing");
-	else
-		do_to(c, r, a, OPERATE_SIGNAL, &names, signo);
-}
-
-void post_stdin(struct control *c, const struct request *r, struct answer *a)
-{
-	struct err err = {0};
-	size_t written = 0;
-
-	_cleanup_close_ int fd = operate_stdin(c->s, r->segments[2], &r->asker, &err);
-	if (fd < 0) {
-		answer_failed(a, fd, &err);
-		return;
-	}
-	while (written < r->body_len) {
-		ssize_t n = write(fd, r->body + written, r->body_len - written);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		/* Full: the client asks again with what is left. */
-		if (n < 0 && errno == EAGAIN)
-			break;
-		if (n < 0) {
-			(void)err_errno(&err, -errno, "standard input of %s", r->segments[2]);
-			answer_failed(a, -EBUSY, &err);
-			return;
-		}
-		written += (size_t)n;
-	}
-	struct strbuf *b = answer_body(a, 200, ANSWER_JSON);
-	if (!b)
-		return;
-	view_raw(b, "{");
-	view_member_u64(b, "written", written);
-	view_end(b, '}');
-	view_finish(b);
 }

@@ -96,5 +96,8 @@ void events_close(struct control *c);
 /* ---- dynos.c, for the others ---- */
 void view_dyno(struct control *c, struct strbuf *b, const struct dyno_view *v, uint64_t now);
 const char *health_text(enum health h);
+/* Whether each pattern means anything; else the answer says which does not. */
+bool check_names(struct control *c, char *const *names, size_t n, struct answer *a);
+bool fits_one_of(const struct dyno *d, char *const *names, size_t n); /* of none: yes */
 /* The parameters `name`; how many. */
 size_t request_names(const struct request *r, char *ret_names[LIMIT_CONTROL_PARAMS]);
