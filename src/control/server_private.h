@@ -31,6 +31,10 @@ void server_kick(struct server *s);
 
 struct client *client_unref(struct client *client); /* NULL allowed; returns NULL */
 
+/* Of the sockets that listen: takes in who is there. */
+int server_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata);
+int server_start_library(struct server *s, struct err *err) HSUP_MUST_CHECK;
+
 /* Takes the stream, unless it fails (NULL). */
 struct MHD_Response *stream_response(
 	struct server *server, struct MHD_Connection *connection, struct stream *s);
