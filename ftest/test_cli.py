@@ -450,7 +450,7 @@ def test_no_rights(app, reachable, folder):
     app.submit(app.release(("web", SLEEP, 1)))
     app.start()
     ok(app.hsup("wait"))
-    done = app.hsup("ps", user="nobody", env={"PATH": "/usr/bin:/bin"})
+    done = app.hsup("ps", user="daemon", env={"PATH": "/usr/bin:/bin"})
     assert done.returncode in (1, 4)
     assert len(done.stderr.splitlines()) == 1
     app.stop()
@@ -461,9 +461,9 @@ def test_roles(app, reachable):
     app.folder.chmod(0o755)
     app.env["HSUP_CONTROL_DIR"] = str(app.control)
     app.submit(app.release(("web", SLEEP, 1), Env={"TOKEN": "s3cret"}))
-    app.start("--watch-uid", "nobody", "--socket-mode", "0666")
+    app.start("--watch-uid", "daemon", "--socket-mode", "0666")
     ok(app.hsup("wait"))
-    who = dict(user="nobody", group="nogroup", extra_groups=[])
+    who = dict(user="daemon", group="daemon", extra_groups=[])
     socket_path = next((app.folder / "run").glob("*/control.sock"))
     assert "web.1" in ok(app.hsup("ps", "-s", socket_path, **who)).stdout
     refused(app.hsup("stop", "-s", socket_path, "web", **who), 1, "operate")
