@@ -103,8 +103,6 @@ static bool note(struct watcher *w, const struct app *app, json_t *dyno)
 	s->here = true;
 	if (member_int(dyno, "pid") > 0)
 		s->pid = member_int(dyno, "pid");
-	if (member_int(dyno, "pid") > 0)
-		s->pid = member_int(dyno, "pid");
 	return !same;
 }
 
