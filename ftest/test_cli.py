@@ -516,6 +516,12 @@ def test_logs_of_several_apps_are_merged(build, folder):
         assert stamps == sorted(stamps)
         assert any("app[a/web.1]: 1" in line for line in lines)
         assert any("app[b/web.1]: 1" in line for line in lines)
+        objects = [json.loads(line) for line in ok(fleet.hsup("logs", "--format", "json")).stdout.splitlines()]
+        assert ok(fleet.hsup("logs", "--format", "json", "-n", "1", "a")).stdout.count('"app":') == 1
+        assert {o["app"] for o in objects} == {"a", "b"}
+        assert [o["time"] for o in objects] == sorted(o["time"] for o in objects)
+        raw = ok(fleet.hsup("logs", "--format", "raw", "--stream", "out")).stdout
+        assert sorted(raw.split()) == sorted("12345" * 2)
         process, followed = follow(fleet, "logs", "-f")
         wait_until(lambda: len(followed) >= 10, followed)
         end(process)

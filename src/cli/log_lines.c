@@ -1,19 +1,13 @@
 #include "cli/log_lines.h"
 
+#include "cli/log_merge.h"
+
 #include "base/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
 
-/* Lines of several apps are held back so long, so that they can be put into the order of time. */
-#define HOLD	 (100 * NSEC_PER_MSEC)
-#define PART	 ((size_t)1 << 20) /* of a line that has no end yet */
-#define HELD_MAX ((size_t)1 << 20)
-
-struct held {
-	char *text; /* with its newline */
-	size_t key, key_len;
-};
+#define PART ((size_t)1 << 20) /* of a line that has no end yet */
 
 struct logs;
 
@@ -29,85 +23,8 @@ struct logs {
 	struct reach *reach;
 	struct source *sources;
 	size_t n;
-	bool merge; /* more than one */
-	struct held *held;
-	size_t n_held, cap;
-	uint64_t oldest; /* when the first of them came */
+	struct log_merge merge;
 };
-
-/* The place of the time in a line: the beginning, or the value of a JSON member. */
-static void find_key(struct held *h)
-{
-	const char *time = h->text[0] == '{' ? strstr(h->text, "\"time\":") : NULL;
-
-	if (h->text[0] == '{' && !time)
-		time = strstr(h->text, "\"at\":");
-	if (time) {
-		time = strchr(time, ':') + 1;
-		time += strspn(time, " \"");
-	} else {
-		time = h->text;
-	}
-	h->key = (size_t)(time - h->text);
-	h->key_len = strcspn(time, " \",");
-}
-
-static int compare(const void *a, const void *b)
-{
-	const struct held *x = a, *y = b;
-	size_t n = x->key_len < y->key_len ? x->key_len : y->key_len;
-	int order = strncmp(x->text + x->key, y->text + y->key, n);
-
-	return order ? order : x < y ? -1 : 1;
-}
-
-/* "... app[web.1]: " becomes "... app[shop/web.1]: ", unless it says so already. */
-static char *with_app(const struct app *app, const char *line, size_t len)
-{
-	const char *open = memchr(line, '[', len), *brace = len && *line == '{' ? line : NULL;
-	size_t name = strlen(app->name);
-	char *text = NULL;
-	int n;
-
-	if (brace)
-		n = asprintf(&text, "{\"app\":\"%s\",%.*s\n", app->name, (int)len - 1, line + 1);
-	else if (open && !(strncmp(open + 1, app->name, name) == 0 &&
-				 (open[1 + name] == '/' || open[1 + name] == ']')))
-		n = asprintf(&text, "%.*s%s/%.*s\n", (int)(open + 1 - line), line, app->name,
-			(int)(line + len - open - 1), open + 1);
-	else
-		n = asprintf(&text, "%.*s\n", (int)len, line);
-	return n < 0 ? NULL : text;
-}
-
-static void release(struct logs *l)
-{
-	if (l->n_held > 1)
-		qsort(l->held, l->n_held, sizeof *l->held, compare);
-	for (size_t i = 0; i < l->n_held; i++) {
-		(void)fputs(l->held[i].text, stdout);
-		free(l->held[i].text);
-	}
-	l->n_held = 0;
-}
-
-static int hold(struct source *s, const char *line, size_t len)
-{
-	struct logs *l = s->logs;
-
-	if (mem_grow(&l->held, &l->cap, l->n_held + 1, HELD_MAX, sizeof *l->held) < 0)
-		release(l);
-	if (!l->held)
-		return -ENOMEM;
-	struct held h = {.text = with_app(s->app, line, len)};
-	if (!h.text)
-		return -ENOMEM;
-	find_key(&h);
-	if (l->n_held == 0)
-		l->oldest = clock_now();
-	l->held[l->n_held++] = h;
-	return 0;
-}
 
 static int take_lines(struct source *s, const char *data, size_t len)
 {
@@ -120,7 +37,8 @@ static int take_lines(struct source *s, const char *data, size_t len)
 			return r;
 		if (!end)
 			return 0;
-		r = hold(s, s->part.data, s->part.len);
+		r = log_merge_add(
+			&s->logs->merge, s->app, s->part.data ? s->part.data : "", s->part.len);
 		if (r < 0)
 			return r;
 		strbuf_reset(&s->part);
@@ -232,7 +150,7 @@ static int go_on(struct logs *l, bool follow)
 	int code = EXIT_OK;
 
 	while (left > 0) {
-		(void)http_step(l->reach->http, -1, l->n_held ? 20 : 1000);
+		(void)http_step(l->reach->http, -1, l->merge.n ? 20 : 1000);
 		left = 0;
 		for (size_t i = 0; i < l->n; i++) {
 			struct source *s = &l->sources[i];
@@ -247,13 +165,13 @@ static int go_on(struct logs *l, bool follow)
 			code = one > code ? one : code;
 			s->app = NULL;
 		}
-		if (follow && l->n_held > 0 && clock_now() > l->oldest + HOLD) {
-			release(l);
+		if (follow && log_merge_due(&l->merge)) {
+			log_merge_print(&l->merge);
 			if (fflush(stdout) != 0)
 				break;
 		}
 	}
-	release(l);
+	log_merge_print(&l->merge);
 	return code;
 }
 
@@ -262,6 +180,7 @@ int log_lines(struct reach *r, const struct options *o, const char *query)
 	struct logs l = {.reach = r, .sources = calloc(r->n_apps + 1, sizeof *l.sources)};
 	int code = EXIT_OK;
 
+	l.merge.raw = o->ask.format && strcmp(o->ask.format, "raw") == 0;
 	if (!l.sources)
 		return ask_error(r, EXIT_REFUSED, "out of memory");
 	for_each_app(r, app)
@@ -281,7 +200,7 @@ int log_lines(struct reach *r, const struct options *o, const char *query)
 		strbuf_done(&l.sources[i].part);
 		free(l.sources[i].path);
 	}
-	free(l.held);
+	log_merge_done(&l.merge);
 	free(l.sources);
 	return went > code ? went : code;
 }
