@@ -172,7 +172,7 @@ def test_ps_watch_redraws_on_a_terminal(shop):
 # -- start, stop, restart, scale, signal --
 
 def test_stop_and_start(shop):
-    assert ok(shop.hsup("stop", "web.*")).stdout.splitlines() == ["web.1: stopped", "web.2: stopped"]
+    assert sorted(ok(shop.hsup("stop", "web.*")).stdout.splitlines()) == ["web.1: stopped", "web.2: stopped"]
     shop.wait_dynos(1)
     assert "operator" in shop.hsup("ps", "web.1").stdout
     done = ok(shop.hsup("start", "web"))

@@ -55,12 +55,20 @@ static void offer_all(
 	for_each_app(r, app)
 	{
 		if (names == NAMES_DYNOS) {
-			json_array_foreach(app->answer, i, one) offer_dynos(app, one, prefix);
+			json_array_foreach(app->answer, i, one)
+			{
+				offer_dynos(app, one, prefix);
+			}
 		} else if (names == NAMES_TYPES) {
 			json_array_foreach(json_object_get(app->answer, "types"), i, one)
+			{
 				offer_type(app, one, c, prefix);
+			}
 		} else {
-			json_array_foreach(app->answer, i, one) offer_release(one, prefix);
+			json_array_foreach(app->answer, i, one)
+			{
+				offer_release(one, prefix);
+			}
 		}
 	}
 }

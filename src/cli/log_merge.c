@@ -39,19 +39,20 @@ static char *with_app(const struct app *app, const char *line, size_t len, bool 
 {
 	const char *open = memchr(line, '[', len), *brace = len && *line == '{' ? line : NULL;
 	size_t name = strlen(app->name);
+	bool said =
+		raw || (brace ? memmem(line, len, ",\"app\":\"", 8) != NULL
+			      : !open || (strncmp(open + 1, app->name, name) == 0 &&
+						 (open[1 + name] == '/' || open[1 + name] == ']')));
 	char *text = NULL;
 	int n;
 
-	if (raw || (brace && memmem(line, len, ",\"app\":\"", 8)))
+	if (said)
 		n = asprintf(&text, "%.*s\n", (int)len, line);
 	else if (brace)
 		n = asprintf(&text, "{\"app\":\"%s\",%.*s\n", app->name, (int)len - 1, line + 1);
-	else if (open && !(strncmp(open + 1, app->name, name) == 0 &&
-				 (open[1 + name] == '/' || open[1 + name] == ']')))
+	else
 		n = asprintf(&text, "%.*s%s/%.*s\n", (int)(open + 1 - line), line, app->name,
 			(int)(line + len - open - 1), open + 1);
-	else
-		n = asprintf(&text, "%.*s\n", (int)len, line);
 	return n < 0 ? NULL : text;
 }
 

@@ -42,7 +42,10 @@ int ps_table(struct reach *r, struct table *t)
 	*t = dyno_columns;
 	for_each_app(r, app)
 	{
-		json_array_foreach(app->answer, i, dyno) dyno_row(t, app, dyno);
+		json_array_foreach(app->answer, i, dyno)
+		{
+			dyno_row(t, app, dyno);
+		}
 		if (shows_app(app))
 			dyno_row_of_app(t, app);
 	}

@@ -157,7 +157,7 @@ static int find(struct reach *r, struct options *o)
 	const char *socket = getenv("HSUP_CONTROL_SOCKET"),
 		   *control_dir = getenv("HSUP_CONTROL_DIR");
 	_cleanup_free_ char *dir = NULL;
-	bool runs;
+	bool runs = false;
 	struct err err;
 
 	int n = options_complete_paths(o, NULL, &err);

@@ -39,7 +39,10 @@ static int show(struct reach *r, const struct options *o)
 
 	for_each_app(r, app)
 	{
-		json_array_foreach(app->answer, i, release) add_row(&t, app, release);
+		json_array_foreach(app->answer, i, release)
+		{
+			add_row(&t, app, release);
+		}
 	}
 	if (table_print(&t, stdout, color_wanted((int)o->color, 1)) < 0)
 		code = ask_error(r, EXIT_REFUSED, "out of memory");

@@ -102,8 +102,11 @@ static void say_types(const struct app *app, const json_t *types)
 	json_t *type;
 	size_t i;
 
-	json_array_foreach(types, i, type)(void) printf("%s=%lld\n",
-		app_label(app, member_text(type, "type")), (long long)member_int(type, "quantity"));
+	json_array_foreach(types, i, type)
+	{
+		(void)printf("%s=%lld\n", app_label(app, member_text(type, "type")),
+			(long long)member_int(type, "quantity"));
+	}
 	(void)fflush(stdout);
 }
 

@@ -55,7 +55,9 @@ static int show(struct reach *r, struct app *app, const struct options *o, const
 		return EXIT_OK;
 	}
 	json_object_foreach(env, name, value)
+	{
 		print_variable(name, json_is_string(value) ? json_string_value(value) : "");
+	}
 	return EXIT_OK;
 }
 

@@ -81,7 +81,7 @@ int table_print(const struct table *t, FILE *out, bool color)
 
 	if (t->failed)
 		return -ENOMEM;
-	if (t->n == 0)
+	if (t->n == 0 || t->columns == 0)
 		return 0;
 	memcpy(titles, t->titles, sizeof titles);
 	for (size_t i = 0; i < t->columns; i++)
