@@ -23,6 +23,7 @@ EVENTS = 40
 # The limits (issue 4).
 P99_MS = 3
 P99_LARGE_MS = 20
+P99_OF_FLOOR = 4
 EVENT_MS = 2
 PRIVATE_KIB = 6 * 1024  # of a supervisor that has been asked
 
@@ -163,8 +164,10 @@ def limits(bench):
             continue
         found.append((f"api, {n} dynos: {rate} a second, of what it can", rate / statistics.median(answers), 1,
                       rate / max(answers)))
+        # On a machine that others use, the floor's is above it, too.
+        floor = bench.median(f"api {n}, p99", "bare") / 1e6
         found.append((f"  p99 of {rate} a second, ms", statistics.median(p99) / 1e6,
-                      P99_MS if n == SMALL else P99_LARGE_MS, min(p99) / 1e6))
+                      max(P99_MS if n == SMALL else P99_LARGE_MS, P99_OF_FLOOR * floor), min(p99) / 1e6))
     event = bench.get("api event", "hsup")
     found.append(("api, state change to the client, ms", statistics.median(event) / 1e6 if event else None,
                   EVENT_MS, None))
