@@ -34,7 +34,7 @@ from hsup import PATIENCE, children_of, marked_processes
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAMS = ("hsup", "hsup-launcher", "hsup-slug")
 SETTLE = 3 * PATIENCE  # the longest back-off of the supervisor is 30 s
-DISK = "3m"
+DISK = "64m"  # the rings of `hsup logs` take some 20 of it
 WHY = ("ended before", "ended meanwhile")  # a kill of launcher and supervisor
 PR_SET_CHILD_SUBREAPER = 36
 
