@@ -4,6 +4,8 @@ import os
 import re
 import signal
 
+import pytest
+
 import hsup
 from hsup import wait_until
 
@@ -237,4 +239,28 @@ def test_a_type_is_restarted_one_after_the_other(app):
         if m:
             up += (m.group(2) == "up") - (m.group(1) == "up")
             assert up >= 3, "\n".join(app.lines[mark:])
+    assert app.stop() == 0
+
+
+@pytest.mark.parametrize("text", [
+    "web 4000 1\nworker 4000 2\n",
+    "web 2 1\nnobody 4096 7\n",
+    "web 99999999999 1\nweb\nweb x y\nworker -1 2\n\0\xff 3 1\n",
+    "web 2 1\n" * 1000,
+], ids=["too many", "of a type that is gone", "nonsense", "again and again"])
+def test_quantities_that_somebody_spoilt_keep_no_app_down(app, text):
+    app.submit(app.release(("web", SLEEP, 1), ("worker", SLEEP, 2)))
+    app.start()
+    app.wait_line("release v1 is up")
+    assert app.stop() == 0
+    (app.control / ".hsup" / "scaled").write_bytes(text.encode("latin-1"))
+    (app.control / ".hsup" / "stopped").write_bytes(b"worker 2\nworker\nworker 99999\n\xff\n" + b"x" * 5000)
+    mark = len(app.lines)
+    app.start()
+    app.wait_line("release v1 is up", since=mark)
+    now = ps(app)
+    assert now["web.1"]["state"] == "up" and now["worker.1"]["state"] == "up", now
+    assert now["worker.2"]["stopped_by_operator"]
+    assert app.hsup("scale", "-C", app.control, "web=1", "worker=1").returncode == 0
+    wait_until(lambda: sorted(ps(app)) == ["web.1", "worker.1"], "one of each")
     assert app.stop() == 0

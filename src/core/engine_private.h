@@ -241,6 +241,9 @@ void phase_caught_up(struct engine *e, uint64_t now);
 int overrides_take(struct engine *e, const struct engine_options *o) HSUP_MUST_CHECK;
 unsigned wanted_quantity(const struct engine *e, const struct formation_type *t);
 bool quantities_fit(const struct engine *e, const struct formation *f);
+/* What the operator wanted is forgotten when f, which is in force, could not be with it: somebody
+ * has changed what was written down. */
+void overrides_fit(struct engine *e, const struct formation *f);
 int handle_scale(struct engine *e, const struct engine_event *event) HSUP_MUST_CHECK;
 int handle_start_type(struct engine *e, const char *type) HSUP_MUST_CHECK;
 void overrides_settle(struct engine *e); /* forgets those that are void for good */

@@ -129,6 +129,8 @@ static int restored(struct engine *e, const struct engine_event *event, uint64_t
 		e->stale++;
 		return 0;
 	}
+	overrides_fit(e, event->formation);
+	overrides_fit(e, event->settled_formation);
 	r = era_new(e, event->release, event->formation, &era);
 	if (r == 0 && event->settled == event->release)
 		settled = era_ref(era);

@@ -48,7 +48,8 @@ static int take(struct quantity_override **list, size_t *n, size_t *cap,
 		(*list)[(*n)++] = o->overrides[i];
 		total += o->overrides[i].quantity;
 	}
-	return r < 0 ? r : total > LIMIT_QUANTITY ? -E2BIG : 0;
+	/* Some of the operator's may be void. */
+	return r < 0 ? r : !by_operator && total > LIMIT_QUANTITY ? -E2BIG : 0;
 }
 
 int overrides_take(struct engine *e, const struct engine_options *o)
@@ -82,6 +83,14 @@ static bool fits(const struct engine *e, const struct formation *f,
 bool quantities_fit(const struct engine *e, const struct formation *f)
 {
 	return fits(e, f, NULL, 0);
+}
+
+void overrides_fit(struct engine *e, const struct formation *f)
+{
+	if (!f || !e->n_scaled || quantities_fit(e, f))
+		return;
+	e->n_scaled = 0;
+	e->tell_scaled = true;
 }
 
 static void forget(struct engine *e, const struct quantity_override *o)

@@ -80,16 +80,22 @@ size_t wishes_recall_scaled(struct supervisor *s, struct quantity_override ret[L
 	unsigned numbers[2];
 	size_t n = 0;
 
-	for (char *line = text ? strtok_r(text, "\n", &rest) : NULL; line && n < LIMIT_TYPES;
+	for (char *line = text ? strtok_r(text, "\n", &rest) : NULL; line;
 		line = strtok_r(NULL, "\n", &rest)) {
-		struct quantity_override *o = &ret[n];
+		struct quantity_override o = {.by_operator = true};
+		size_t at = 0;
 
-		*o = (struct quantity_override){.by_operator = true};
-		if (parse_line(line, o->type, numbers) != 3 || numbers[0] > LIMIT_QUANTITY)
+		if (parse_line(line, o.type, numbers) != 3 || numbers[0] > LIMIT_QUANTITY)
 			continue;
-		o->quantity = numbers[0];
-		o->base = numbers[1];
-		n++;
+		o.quantity = numbers[0];
+		o.base = numbers[1];
+		/* Of a type said twice, the last. */
+		while (at < n && strcmp(ret[at].type, o.type) != 0)
+			at++;
+		if (at == LIMIT_TYPES)
+			break;
+		ret[at] = o;
+		n += at == n;
 	}
 	return n;
 }
