@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import tarfile
 import threading
 
 import pytest
@@ -275,6 +276,29 @@ def test_releases_and_rollback(shop):
     refused(shop.hsup("rollback", "last"), 2, "'last' is no release")
     releases = json.loads(ok(shop.hsup("releases", "--json")).stdout)
     assert [r["version"] for r in releases] == [4, 3, 2, 1]
+
+
+def test_no_way_back_to_a_slug_that_is_gone(app):
+    app.env["HSUP_CONTROL_DIR"] = str(app.control)
+    with tarfile.open(app.control / "slug.tgz", "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("./app/file"))
+    app.submit(app.release(("web", SLEEP, 1), Slug="slug.tgz"))
+    app.start()
+    app.wait_line("release v1 is up")
+    app.submit(app.release(("web", ["sleep", "2000"], 1), Version=2))
+    app.wait_line("release v2 is up")
+    (app.control / "slug.tgz").unlink()
+    before = app.dynos()
+    done = app.hsup("rollback", "v1")
+    assert done.returncode == 1
+    assert "slug.tgz: cannot open it: No such file or directory" in done.stderr
+    assert app.dynos() == before and app.loaded()["Version"] == 2
+    # What runs without the slug that it names, as none was ever there, can go back to the like.
+    app.submit(app.release(("web", SLEEP, 1), Version=4, Slug="nowhere.tgz"))
+    app.wait_line("release v4 is up")
+    app.submit(app.release(("web", ["sleep", "2000"], 1), Version=5, Slug="nowhere.tgz"))
+    app.wait_line("release v5 is up")
+    assert app.hsup("rollback", "v4").returncode == 0
 
 
 def test_rollback_gives_a_rollout_up(shop):

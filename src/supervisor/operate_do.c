@@ -267,8 +267,10 @@ static int go_back(struct supervisor *s, int64_t version, const struct asker *as
 	(void)snprintf(note, sizeof note, "rollback to v%lld", (long long)version);
 	router_note(s->router, NULL, "%s by %s", note, asker->who);
 	record_text(s, RECORD_OPERATOR, "", version, "%s by %s", note, asker->who);
+	s->going_back = true;
 	r = s->setup->source->submit(
 		s->source_state, text, len, true, note, ret_version, &errors, err);
+	s->going_back = false;
 	if (r == -EINVAL && errors.n > 0)
 		r = err_set(err, r, "v%lld is not valid any more: %.200s", (long long)version,
 			errors.list[0].text);

@@ -185,13 +185,21 @@ static void say_slug(struct supervisor *s, const struct slug_result *result)
 			(double)result->took_ns / 1e9);
 }
 
+/* Who goes back wants what ran then; without its slug it did not, unless nothing here has one. */
+static bool may_lack_slug(struct supervisor *s, const struct known_release *k)
+{
+	const struct release *now = operate_release(s);
+
+	return !(s->setup->driver->caps & DRIVER_NEEDS_SLUG) &&
+	       (!k->going_back || (now && now->slug && !now->slug_digest));
+}
+
 static void slug_failed(
 	struct supervisor *s, struct known_release *k, const struct slug_result *result)
 {
 	char why[600];
 
-	if (result->error == -ENOENT && is_local(k->release->slug) &&
-		!(s->setup->driver->caps & DRIVER_NEEDS_SLUG)) {
+	if (result->error == -ENOENT && is_local(k->release->slug) && may_lack_slug(s, k)) {
 		router_note(s->router, NULL,
 			"warning: slug %s does not exist: running with the environment only",
 			k->release->slug);

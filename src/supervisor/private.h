@@ -19,6 +19,7 @@ struct known_release {
 	struct formation *formation;   /* once it is prepared */
 	struct slug_job *slug;	       /* being fetched; perhaps before its turn to be prepared */
 	bool fetched;		       /* before its turn */
+	bool going_back;	       /* it was in force before, and the operator wants it again */
 	struct supervisor *owner;
 	struct known_release *next;
 };
@@ -92,6 +93,7 @@ struct supervisor {
 	uint64_t restore_wait;	       /* ns */
 	uint64_t in_force;	       /* handle */
 	char *previous_digest;	       /* slug of the release before it */
+	bool going_back;	       /* what is submitted now was in force before */
 	struct known_release *one_off; /* of `run` and `build`: what was found so far */
 	sd_event_source *one_off_idle;
 

@@ -225,6 +225,7 @@ static void on_submitted(void *userdata, struct submission *submission, struct r
 
 	if (!k)
 		return;
+	k->going_back = s->going_back;
 	if (!run_mode_lasts(s->options->mode)) {
 		/* The newest wins here too. */
 		if (s->one_off)
