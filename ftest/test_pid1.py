@@ -267,7 +267,8 @@ def answers(wire):
 
 
 # KILL and STOP are the kernel's, CHLD tells of children, HUP and USR2 have a meaning of their own.
-SWALLOWED = set(range(1, 65)) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGHUP, signal.SIGUSR2, *STOPS}
+# USR1 goes on to the supervisor (test_diag.py).
+SWALLOWED = set(range(1, 65)) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, *STOPS}
 WITNESS = ("import signal, time; signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65)); print('ready', flush=True); "
            "time.sleep(1000)")
 
