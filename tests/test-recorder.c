@@ -58,6 +58,35 @@ static void test_the_newest_are_kept(void **state)
 	recorder_free(r);
 }
 
+/* Whatever their lengths, wherever the room ends. */
+static void test_records_of_all_lengths(void **state)
+{
+	struct recorder *r = recorder_new(1);
+	char text[LIMIT_NAME + 127];
+
+	(void)state;
+	memset(text, 'x', sizeof text);
+	for (uint64_t id = 1; id < 20000; id++) {
+		struct record record = {.kind = RECORD_EXIT, .release = (int64_t)id};
+
+		(void)snprintf(record.name, sizeof record.name, "%.*s", (int)(id * 7 % 90), text);
+		(void)snprintf(record.text, sizeof record.text, "%.*s", (int)(id * 13 % 140), text);
+		recorder_add(r, &record);
+		for (unsigned back = 0; back < 200 && back < id; back += 50) {
+			const struct record *found = recorder_from(r, id - back);
+			uint64_t n = id - back;
+
+			assert_int_equal(found->id, n);
+			assert_int_equal(found->release, n);
+			size_t name = n * 7 % 90, most = LIMIT_NAME, words = n * 13 % 140;
+			assert_int_equal(strlen(found->name), name < most ? name : most);
+			assert_int_equal(strlen(found->text), words < 126 ? words : 126);
+		}
+	}
+	assert_true(recorder_next(r) - recorder_first(r) > 1000);
+	recorder_free(r);
+}
+
 static unsigned told;
 
 static void on_added(void *userdata)
@@ -120,6 +149,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_newest_are_kept),
+		cmocka_unit_test(test_records_of_all_lengths),
 		cmocka_unit_test(test_a_listener_is_told_of_each),
 		cmocka_unit_test(test_the_dump_is_lines),
 		cmocka_unit_test(test_every_kind_has_a_name),

@@ -5,15 +5,30 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-#define RECORDS 2048
+#define RECORDS 4096
+#define BYTES	((size_t)256 << 10)
+
+/* As it is kept: a thousand dynos that start at once are some thousand records, most of them with
+ * little to say. Behind it: name, text, without terminators. */
+struct kept {
+	uint64_t wall_ns;
+	int64_t release;
+	struct dyno_exit exit;
+	uint32_t generation;
+	unsigned char kind, from, to, cause, name_len, text_len;
+};
 
 struct recorder {
 	uint64_t first, next; /* ids: first <= kept < next */
+	uint64_t end;	      /* of the last one, in bytes ever written */
 	void (*added)(void *userdata);
 	void *userdata;
-	struct record records[RECORDS];
+	struct record read;	 /* what recorder_from() returned last */
+	uint64_t begin[RECORDS]; /* of each id, as `end` counts */
+	unsigned char bytes[BYTES];
 };
 
 struct recorder *recorder_new(uint64_t first_id)
@@ -32,24 +47,74 @@ struct recorder *recorder_free(struct recorder *r)
 	return NULL;
 }
 
+/* Room for a record of so many bytes, in one piece; what is overwritten is forgotten. */
+static unsigned char *make_room(struct recorder *r, size_t len)
+{
+	uint64_t begin = r->end;
+
+	if (begin % BYTES + len > BYTES)
+		begin += BYTES - begin % BYTES;
+	r->end = begin + len;
+	while (r->first < r->next &&
+		(r->next - r->first == RECORDS || r->begin[r->first % RECORDS] + BYTES < r->end))
+		r->first++;
+	r->begin[r->next % RECORDS] = begin;
+	return &r->bytes[begin % BYTES];
+}
+
 void recorder_add(struct recorder *r, const struct record *record)
 {
-	struct record *place = &r->records[r->next % RECORDS];
+	struct kept kept = {
+		.wall_ns = clock_wall(),
+		.release = record->release,
+		.exit = record->exit,
+		.generation = record->generation,
+		.kind = record->kind,
+		.from = record->from,
+		.to = record->to,
+		.cause = record->cause,
+		.name_len = (unsigned char)strnlen(record->name, sizeof record->name - 1),
+		.text_len = (unsigned char)strnlen(record->text, sizeof record->text - 1),
+	};
+	unsigned char *place = make_room(r, sizeof kept + kept.name_len + kept.text_len);
 
-	*place = *record;
-	place->id = r->next++;
-	place->wall_ns = clock_wall();
-	if (r->next - r->first > RECORDS)
-		r->first = r->next - RECORDS;
+	memcpy(place, &kept, sizeof kept);
+	memcpy(place + sizeof kept, record->name, kept.name_len);
+	memcpy(place + sizeof kept + kept.name_len, record->text, kept.text_len);
+	r->next++;
 	if (r->added)
 		r->added(r->userdata);
 }
 
-const struct record *recorder_from(const struct recorder *r, uint64_t from)
+static void read_record(const struct recorder *r, uint64_t id, struct record *ret)
+{
+	const unsigned char *place = &r->bytes[r->begin[id % RECORDS] % BYTES];
+	struct kept kept;
+
+	memcpy(&kept, place, sizeof kept);
+	*ret = (struct record){
+		.id = id,
+		.wall_ns = kept.wall_ns,
+		.release = kept.release,
+		.exit = kept.exit,
+		.generation = kept.generation,
+		.kind = kept.kind,
+		.from = kept.from,
+		.to = kept.to,
+		.cause = kept.cause,
+	};
+	memcpy(ret->name, place + sizeof kept, kept.name_len);
+	memcpy(ret->text, place + sizeof kept + kept.name_len, kept.text_len);
+}
+
+const struct record *recorder_from(struct recorder *r, uint64_t from)
 {
 	uint64_t id = from > r->first ? from : r->first;
 
-	return id < r->next ? &r->records[id % RECORDS] : NULL;
+	if (id >= r->next)
+		return NULL;
+	read_record(r, id, &r->read);
+	return &r->read;
 }
 
 uint64_t recorder_first(const struct recorder *r)
@@ -170,9 +235,11 @@ void recorder_dump(const struct recorder *r, int fd)
 {
 	for (uint64_t id = r->first; id < r->next; id++) {
 		struct line line = {0};
+		struct record record;
 		size_t done = 0;
 
-		compose(&line, &r->records[id % RECORDS]);
+		read_record(r, id, &record);
+		compose(&line, &record);
 		while (done < line.len) {
 			ssize_t n = write(fd, line.text + done, line.len - done);
 

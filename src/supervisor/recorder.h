@@ -44,7 +44,7 @@ struct record {
 	uint32_t generation;
 	unsigned char kind, from, to, cause; /* enum dyno_state, enum dyno_event */
 	char name[LIMIT_NAME + 1];
-	char text[127];
+	char text[127]; /* both end at their first NUL */
 };
 
 struct recorder;
@@ -58,8 +58,8 @@ struct recorder *recorder_free(struct recorder *r);
 void recorder_add(struct recorder *r, const struct record *record);
 
 /* The oldest record with an id of at least `from`; NULL = there is none yet. Valid until the next
- * recorder_add(). */
-const struct record *recorder_from(const struct recorder *r, uint64_t from);
+ * call. */
+const struct record *recorder_from(struct recorder *r, uint64_t from);
 uint64_t recorder_first(const struct recorder *r); /* id of the oldest; that of the next if none */
 uint64_t recorder_next(const struct recorder *r);  /* the id that the next will have */
 
