@@ -215,17 +215,17 @@ def test_nobody_is_looked_at_before_the_cooldown(app):
     app.no_line(r"hsup\[web\.1\]: (unhealthy|health)")
 
 
-def test_it_is_seen(app, folder):
+def test_it_is_seen(app):
     """How dynos are, and why, is told to who asks; every change is an event."""
     how = app.folder / "how"
-    app.start("-s", folder / "control.sock")
+    app.start("-s", app.folder / "control.sock")
     app.submit(app.release(
         dyno(server(app, how), {"HTTP": "/up", "Interval": 0.1, "Threshold": 1000}),
         {"Type": "late", "Args": SLEEP, "Quantity": 1, "Ready": {"HTTP": "/", "Port": 1}},
         {"Type": "plain", "Args": SLEEP, "Quantity": 1}))
     app.wait_line(r"hsup\[web\.1\]: health changed from waiting to ok")
     app.wait_up("plain.1")
-    client = Client(folder / "control.sock")
+    client = Client(app.folder / "control.sock")
 
     def health():
         return {name: (d["health"], d["why"]) for name, d in client.dynos().items()}

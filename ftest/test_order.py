@@ -97,8 +97,8 @@ def phase(command, **fields):
     return {"Type": "release", "Args": [command], **fields}
 
 
-def test_the_release_phase_runs_once_before_the_release_is_in_force(app, folder):
-    ran = folder / "ran"
+def test_the_release_phase_runs_once_before_the_release_is_in_force(app):
+    ran = app.folder / "ran"
     app.submit(app.release(("web", SLEEP, 1), phase(f"echo $DYNO $VALUE >> {ran}"), Env={"VALUE": "one"}))
     app.start()
     app.wait_up("web.1")
@@ -128,8 +128,8 @@ def test_a_release_phase_that_fails_refuses_the_release(app):
     assert app.stop() == 0
 
 
-def test_a_release_phase_is_not_run_twice_over_a_kill_of_the_supervisor(app, folder):
-    ran, flag = folder / "ran", folder / "flag"
+def test_a_release_phase_is_not_run_twice_over_a_kill_of_the_supervisor(app):
+    ran, flag = app.folder / "ran", app.folder / "flag"
     app.submit(app.release(("web", SLEEP, 1)))
     app.start()
     app.wait_up("web.1")

@@ -56,17 +56,17 @@ def test_far_more_than_its_quota_is_killed(app):
     assert app.stop() == 0
 
 
-def test_what_dynos_use_is_told_to_who_asks(app, folder):
+def test_what_dynos_use_is_told_to_who_asks(app):
     busy = program(app, "busy", """
         import os
         os.fork()
         while True:
             pass
     """)
-    app.start("-s", folder / "control.sock")
+    app.start("-s", app.folder / "control.sock")
     app.submit(app.release(hog(app, 50, "500M"), {"Type": "busy", "Args": busy, "Quantity": 1}))
     app.wait_up("web.1", "busy.1")
-    client = Client(folder / "control.sock")
+    client = Client(app.folder / "control.sock")
 
     def known():
         dynos = client.dynos()
