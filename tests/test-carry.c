@@ -419,7 +419,7 @@ static void check_lines(const struct stage *s, bool again)
 		end = strchr(at, '\n');
 		assert_non_null(end);
 		const char *text = memchr(at, ' ', (size_t)(end - at));
-		text = text ? strstr(text, "]: ") : NULL;
+		text = strstr(text ? text : at, "]: ");
 		assert_true(text && text < end);
 		assert_int_equal(sscanf(text, "]: %u %u ", &tap, &number), 2);
 		assert_true(tap < s->n_taps);

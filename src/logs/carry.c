@@ -87,16 +87,15 @@ struct carry *carry_inherit(void)
 {
 	const char *text = getenv(CARRY_FD_ENV);
 	unsigned first = 0;
-	int fds[3];
+	int fds[3] = {-1, -1, -1};
 
 	if (!text)
 		return carry_new();
 	int r = parse_uint(text, INT_MAX - 2, &first);
 	(void)unsetenv(CARRY_FD_ENV);
-	for (int i = 0; i < 3; i++) {
-		fds[i] = r < 0 ? -1 : (int)first + i;
-		if (r == 0)
-			r = fd_cloexec(fds[i], true);
+	for (int i = 0; i < 3 && r == 0; i++) {
+		fds[i] = (int)first + i;
+		r = fd_cloexec(fds[i], true);
 	}
 	return carry_open(fds);
 }

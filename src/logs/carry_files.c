@@ -20,11 +20,6 @@ size_t carry_files_space(const struct carry *c, size_t n)
 	return c->n_pieces ? CARRY_BYTES - c->files_len : CARRY_BYTES;
 }
 
-static struct piece *last_piece(struct carry *c)
-{
-	return c->n_pieces ? &c->j->pieces[c->n_pieces - 1] : NULL;
-}
-
 /* Behind the name, which stands before the first line. */
 static bool begin_piece(struct carry *c, const char *path, void *owner)
 {
@@ -56,7 +51,7 @@ char *carry_file_room(struct carry *c, const char *path, void *owner, size_t *re
 
 void carry_file_added(struct carry *c, const char *end)
 {
-	struct piece *p = last_piece(c);
+	struct piece *p = &c->j->pieces[c->n_pieces - 1];
 	uint32_t start = (uint32_t)(p->left >> 32), at = (uint32_t)(end - c->j->files);
 
 	p->left = (uint64_t)start << 32 | (at - start);
