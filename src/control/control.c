@@ -63,10 +63,10 @@ static int open_unix(
 		.owner = (uid_t)-1,
 		.group = (gid_t)-1,
 	};
-	_cleanup_free_ char *path = NULL;
 
 	if (o->control_socket ? !strcmp(o->control_socket, "none") : !o->app_dir)
 		return 0;
+	_cleanup_free_ char *path = NULL;
 	if (o->control_socket)
 		path = strdup(o->control_socket);
 	else if (asprintf(&path, "%s/control.sock", o->app_dir) < 0)

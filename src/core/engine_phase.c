@@ -7,6 +7,7 @@
  * life found then belongs to the release with its version and fingerprint. */
 #include "core/engine_private.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 const struct formation_type *phase_type(const struct formation *f)
@@ -92,6 +93,8 @@ static int begin(struct engine *e, uint64_t now)
 	struct slot *s;
 	int r = actions_reserve(e, ACTIONS_PER_STEP);
 
+	if (!t)
+		return -EINVAL;
 	if (r < 0)
 		return r;
 	(void)snprintf(e->phase.name, sizeof e->phase.name, "%s", t->name);

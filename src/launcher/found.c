@@ -146,7 +146,7 @@ static void find_output(struct launcher *l, struct child *c)
 		if (store_make(&l->store, &empty) < 0)
 			goto without;
 		for (int i = 0; i < 2; i++) {
-			if (o.ends[i] < 0 && i < o.n)
+			if (i < o.n && o.ends[i] < 0)
 				o.ends[i] = TAKE_FD(empty.ends[i]);
 			(void)fd_close(empty.ends[i]);
 			(void)fd_close(empty.own[i]);

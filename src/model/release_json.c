@@ -220,11 +220,11 @@ int release_text_renumber(
 
 	if (json_is_object(root) && number && json_object_set(root, "Version", number) == 0)
 		out = json_dumps(root, JSON_INDENT(2));
-	int r = out ? 0 : json_is_object(root) ? -ENOMEM : -EINVAL;
+	bool is_object = json_is_object(root);
 	json_decref(number);
 	json_decref(root);
-	if (r < 0)
-		return r;
+	if (!out)
+		return is_object ? -ENOMEM : -EINVAL;
 	*ret_text = out;
 	*ret_len = strlen(out);
 	return 0;

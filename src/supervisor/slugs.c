@@ -93,8 +93,11 @@ static void leave(struct slugs *s, struct slug_job *j)
 
 static bool is_same(const struct slug_job *a, const struct slug_job *b)
 {
-	return strcmp(a->source, b->source) == 0 && !a->checksum == !b->checksum &&
-	       (!a->checksum || strcmp(a->checksum, b->checksum) == 0);
+	if (strcmp(a->source, b->source) != 0)
+		return false;
+	if (!a->checksum || !b->checksum)
+		return a->checksum == b->checksum;
+	return strcmp(a->checksum, b->checksum) == 0;
 }
 
 /* May it begin? Not two of the same slug at once: the second will find it there. */
