@@ -39,11 +39,10 @@
 #define LIMIT_SILENCE_MAX 86400
 
 /* Logs. */
-#define LIMIT_LOGS 5 /* places that one log goes to */
+#define LIMIT_LOGS 5	 /* places that one log goes to */
 #define LIMIT_LINE 10000 /* bytes; a longer line is cut in pieces of this size (as Heroku does) */
-#define LIMIT_RINGS                                                                                \
-	16384 /* dynos' streams with a history: who was silent for longest gives way               \
-	       */
+/* Dynos' streams with a history: who was silent for longest gives way. */
+#define LIMIT_RINGS	  16384
 #define LIMIT_RINGS_BYTES ((size_t)256 << 20) /* of all rings together: likewise */
 #define LIMIT_RING_BYTES  ((size_t)64 << 20)  /* of one ring; more is not kept */
 #define LIMIT_RING_SYSTEM ((size_t)1 << 20)   /* of the one with the supervisor's own lines */
