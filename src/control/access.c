@@ -64,7 +64,7 @@ static int tcp_peer(int fd, struct peer *p)
 		struct sockaddr any;
 		struct sockaddr_in v4;
 		struct sockaddr_in6 v6;
-	} from;
+	} from = {0};
 	socklen_t len = sizeof from;
 	char text[INET6_ADDRSTRLEN] = "?";
 

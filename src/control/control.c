@@ -86,7 +86,7 @@ static int open_unix(
 static int open_tcp(
 	const struct options *o, int *ret_fd, struct tokens **ret_tokens, struct err *err)
 {
-	unsigned port;
+	unsigned port = 0;
 
 	if (!o->listen)
 		return 0;

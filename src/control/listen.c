@@ -219,7 +219,7 @@ int listen_tcp_check(const char *address, struct err *err)
 
 int listen_tcp(const char *address, int *ret_fd, unsigned *ret_port, struct err *err)
 {
-	union tcp_address a;
+	union tcp_address a = {0};
 	int one = 1;
 
 	int r = parse_tcp(address, &a, err);

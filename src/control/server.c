@@ -140,15 +140,13 @@ int server_start_library(struct server *s, struct err *err)
 
 static int add_listener(struct server *s, size_t which, int fd)
 {
-	_cleanup_close_ int owned = fd;
-
 	if (fd < 0)
 		return 0;
 	int r = sd_event_add_io(s->loop, &s->listeners[which], fd, EPOLLIN, server_accept, s);
 	if (r >= 0)
 		r = sd_event_source_set_io_fd_own(s->listeners[which], true);
-	if (r >= 0)
-		owned = -1;
+	if (r < 0)
+		(void)fd_close(fd);
 	return r < 0 ? r : 0;
 }
 

@@ -222,13 +222,15 @@ bool order_run(struct engine *e, uint64_t now)
 	return some;
 }
 
+static const char *to_what(enum after_condition condition)
+{
+	if (condition == AFTER_SUCCEEDED)
+		return "succeed";
+	return condition == AFTER_STARTED ? "start" : "be ready";
+}
+
 const char *engine_waits_for(const struct engine *e, const struct dyno *d, char *buf, size_t size)
 {
-	static const char *const texts[AFTER_CONDITION_MAX] = {
-		[AFTER_STARTED] = "start",
-		[AFTER_READY] = "be ready",
-		[AFTER_SUCCEEDED] = "succeed",
-	};
 	const struct slot *s = table_find(e, d->id);
 	int i = s && s->waiting ? after_unmet(s->group) : -1;
 
@@ -237,7 +239,7 @@ const char *engine_waits_for(const struct engine *e, const struct dyno *d, char 
 	const struct group *other = s->group->wanted ? blocker(e, s->group) : NULL;
 	if (i >= 0)
 		(void)snprintf(buf, size, "%s to %s", s->group->after[i]->name,
-			texts[s->group->wanted->after[i].condition]);
+			to_what(s->group->wanted->after[i].condition));
 	else if (other)
 		(void)snprintf(buf, size, "%s to be up (Priority %d)", other->name,
 			other->wanted->priority);

@@ -49,13 +49,13 @@ void handle_abort(struct engine *e, uint64_t now)
 {
 	static const char why[] = "given up by the operator";
 
-	if (e->stopping || e->holding)
-		e->stale++;
-	else if (rollout_protected(e))
+	bool heard = !e->stopping && !e->holding;
+
+	if (heard && rollout_protected(e))
 		memcpy(e->trouble, why, sizeof why);
-	else if (e->phasing)
+	else if (heard && e->phasing)
 		phase_refuse(e, why, now);
-	else if (e->renewing)
+	else if (heard && e->renewing)
 		renew_no_more(e, now);
 	else
 		e->stale++;

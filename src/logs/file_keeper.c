@@ -88,7 +88,7 @@ static int list_names(int dir, const char *base, struct names *ret_names)
 			ret_names->list[ret_names->n++] = name;
 	}
 	(void)closedir(d);
-	if (ret_names->n)
+	if (ret_names->list)
 		qsort(ret_names->list, ret_names->n, sizeof(char *), by_name);
 	return r;
 }
