@@ -197,6 +197,41 @@ def test_roll(served):
                  and not before & {x["pid"] for x in d.values()}, "all of web to be new")
 
 
+def test_what_is_under_way_is_given_up(serve, folder):
+    app = serve(("web", SLEEPER, 2))
+    c = app.client
+    before = app.dynos()
+    # A release phase,
+    job = {"Type": "release", "Args": ["sleep", "1000"], "Quantity": 1}
+    app.submit(app.release(("web", ["sleep", "2000"], 2), job, Version=2))
+    c.wait_state("up", "release.1")
+    assert c.post("/v1/abort", {}).status == 202
+    app.wait_rejected("given up by the operator")
+    assert app.dynos() == before and app.loaded()["Version"] == 1
+    wait_until(lambda: set(c.dynos()) == {"web.1", "web.2"}, "the release phase to be gone")
+    # a release that is rolled out,
+    never = {"Type": "web", "Args": SLEEPER, "Quantity": 2, "Ready": {"Command": ["false"]}, "StartTimeout": 1000}
+    app.submit(app.release(never, Version=3))
+    app.wait_line("release v3 is being rolled out")
+    assert c.post("/v1/abort", {}).status == 202
+    app.wait_line("release v3 rolled back: given up by the operator")
+    wait_until(lambda: app.dynos() == before, "the old ones alone")
+    # a renewal of what is in force.
+    ready = folder / "ready"
+    ready.touch()
+    slow = {"Type": "web", "Args": SLEEPER, "Quantity": 2, "StartTimeout": 1000,
+            "Ready": {"Command": ["test", "-e", str(ready)]}}
+    app.submit(app.release(slow, Version=4))
+    app.wait_line("release v4 is up")
+    ready.unlink()
+    before = app.dynos()
+    assert c.post("/v1/dynos/roll", {"names": ["web"]}).status == 200
+    wait_until(lambda: len(app.dynos()) > 2, "a new one")
+    assert c.post("/v1/abort", {}).status == 202
+    wait_until(lambda: app.dynos() == before, "the old ones alone")
+    assert c.post("/v1/abort", {}).status == 404
+
+
 def test_signal(serve):
     app = serve(("web", ["trap 'echo got it' USR1; while :; do sleep 0.05; done"], 1))
     # The shell may not have come to its trap yet: then the signal ends it.

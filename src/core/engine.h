@@ -182,6 +182,7 @@ uint64_t engine_release(const struct engine *e);		      /* in force; 0 = none */
 /* Of which release a dyno was made, 0 = of none known here. */
 uint64_t engine_dyno_release(const struct engine *e, const struct dyno *d);
 bool engine_rolling(const struct engine *e);
+bool engine_abortable(const struct engine *e); /* ENGINE_ABORT would give something up */
 bool engine_stopping(const struct engine *e);
 /* What a dyno waits for that was not started yet: "db to be ready"; NULL = it does not wait. */
 const char *engine_waits_for(const struct engine *e, const struct dyno *d, char *buf, size_t size);

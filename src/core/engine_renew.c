@@ -45,18 +45,21 @@ static void renew_no_more(struct engine *e, uint64_t now)
 	}
 }
 
+bool engine_abortable(const struct engine *e)
+{
+	return !e->stopping && !e->holding && (rollout_protected(e) || e->phasing || e->renewing);
+}
+
 void handle_abort(struct engine *e, uint64_t now)
 {
 	static const char why[] = "given up by the operator";
 
-	bool heard = !e->stopping && !e->holding;
-
-	if (heard && rollout_protected(e))
-		memcpy(e->trouble, why, sizeof why);
-	else if (heard && e->phasing)
-		phase_refuse(e, why, now);
-	else if (heard && e->renewing)
-		renew_no_more(e, now);
-	else
+	if (!engine_abortable(e))
 		e->stale++;
+	else if (rollout_protected(e))
+		memcpy(e->trouble, why, sizeof why);
+	else if (e->phasing)
+		phase_refuse(e, why, now);
+	else
+		renew_no_more(e, now);
 }

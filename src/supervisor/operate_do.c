@@ -313,7 +313,7 @@ int operate_abort(struct supervisor *s, const struct asker *asker, struct err *e
 
 	if (r < 0)
 		return r;
-	if (!engine_rolling(s->engine) || !s->in_force || s->in_force == engine_release(s->engine))
+	if (!engine_abortable(s->engine))
 		return err_set(
 			err, -ENOENT, "no release is being rolled out that could be given up");
 	note_operator(s, "rollout", asker, "given up");
