@@ -476,6 +476,31 @@ static void test_the_operators_stop_is_written_down(void **state)
 	assert_string_equal(house.log, "prepare v1;start v1;source;retag 1 rest;");
 }
 
+/* Its name is gone before the engine has it, as when there was no memory at first. */
+static void a_name_that_is_gone(unsigned turn)
+{
+	struct supervisor *s = house.context->userdata;
+	char name[] = "web";
+
+	if (turn == 5) {
+		s->handling = true;
+		feed(s, &(struct engine_event){.type = ENGINE_ROLL_TYPE, .text = name});
+		memset(name, 'x', strlen(name));
+		s->handling = false;
+		feed(s, &(struct engine_event){.type = ENGINE_TIMER});
+	}
+	if (turn == 10)
+		stop();
+}
+
+static void test_an_event_that_waits_keeps_its_text(void **state)
+{
+	(void)state;
+	house.in_force = release_of(1);
+	run(a_name_that_is_gone);
+	assert_string_equal(house.log, "prepare v1;start v1;source;start v1;");
+}
+
 static uint64_t fingerprint_of(int64_t version)
 {
 	struct release *r = release_of(version);
@@ -581,6 +606,7 @@ int main(void)
 		cmocka_unit_test_setup(test_a_stop_does_not_wait_for_it, set_up),
 		cmocka_unit_test_setup(
 			test_an_end_is_let_go_of_when_the_next_life_has_started, set_up),
+		cmocka_unit_test_setup(test_an_event_that_waits_keeps_its_text, set_up),
 		cmocka_unit_test_setup(test_the_operators_stop_is_written_down, set_up),
 		cmocka_unit_test_setup(test_who_was_stopped_is_found_at_rest, set_up),
 		cmocka_unit_test_setup(test_one_that_waits_is_found_waiting, set_up),

@@ -70,10 +70,15 @@ static void drain(struct supervisor *s)
 	while (done < s->n_queue) {
 		const struct engine_action *actions;
 		size_t n;
-		int r = engine_handle(s->engine, &s->queue[done], clock_now(), &actions, &n);
+		struct engine_event event = s->queue[done].event;
+
+		if (event.text)
+			event.text = s->queue[done].text;
+		int r = engine_handle(s->engine, &event, clock_now(), &actions, &n);
 
 		if (r == -E2BIG) {
-			refuse(s, &s->queue[done++]);
+			done++;
+			refuse(s, &event);
 			continue;
 		}
 		if (r < 0) {
@@ -107,7 +112,10 @@ void feed(struct supervisor *s, const struct engine_event *event)
 		supervisor_exit(s, SUPERVISOR_EXIT_RESTART);
 		return;
 	}
-	s->queue[s->n_queue++] = *event;
+	struct queued *q = &s->queue[s->n_queue++];
+	q->event = *event;
+	if (event->text)
+		(void)snprintf(q->text, sizeof q->text, "%s", event->text);
 	if (!s->handling)
 		drain(s);
 }

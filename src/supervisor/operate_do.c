@@ -22,6 +22,9 @@ static int may_change(const struct supervisor *s, struct err *err)
 		return err_set(err, -ESHUTDOWN, "hsup is stopping");
 	if (!s->caught_up)
 		return err_set(err, -EAGAIN, "what runs is not known yet; try again");
+	/* What was wished before waits for memory, and some of it would be changed under it. */
+	if (s->n_queue)
+		return err_set(err, -EAGAIN, "out of memory; try again");
 	return 0;
 }
 

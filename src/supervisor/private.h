@@ -58,6 +58,13 @@ struct check_command {
 	uint32_t generation;
 };
 
+/* An event that waits, with a copy of the text that it came with: without memory it may wait for
+ * longer than that is there. */
+struct queued {
+	struct engine_event event;
+	char text[200];
+};
+
 #define LIFE_BUCKETS 1024
 #define OVER_MAX     64
 
@@ -79,7 +86,7 @@ struct supervisor {
 	bool listed; /* the driver has told of all that runs */
 	bool caught_up;
 	bool handling; /* engine_handle() is on the stack: events wait in the queue */
-	struct engine_event *queue;
+	struct queued *queue;
 	size_t n_queue, cap_queue;
 
 	struct known_release *releases;
