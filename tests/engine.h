@@ -121,8 +121,10 @@ static inline const struct dyno *get(const char *type, unsigned instance)
 {
 	const struct dyno *d = find(type, instance);
 
-	if (!d)
+	if (!d) {
 		fail_msg("there is no %s.%u", type, instance);
+		abort(); /* which those who read the code do not know of fail_msg() */
+	}
 	return d;
 }
 

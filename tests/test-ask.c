@@ -19,14 +19,12 @@
 static void expect_words(const char *text, const char *joined)
 {
 	char line[200], found[300] = "", *words[8];
-	size_t n;
+	size_t n, len = 0;
 
 	(void)snprintf(line, sizeof line, "%s", text);
 	assert_int_equal(split_words(line, words, ARRAY_SIZE(words), &n), 0);
-	for (size_t i = 0; i < n; i++) {
-		(void)strcat(found, words[i]);
-		(void)strcat(found, "|");
-	}
+	for (size_t i = 0; i < n; i++)
+		len += (size_t)snprintf(found + len, sizeof found - len, "%s|", words[i]);
 	assert_string_equal(found, joined);
 }
 

@@ -28,7 +28,7 @@ static int set_up(void **state)
 	struct err err = {0};
 
 	(void)state;
-	(void)strcpy(folder + sizeof folder - 7, "XXXXXX");
+	memcpy(folder + sizeof folder - 7, "XXXXXX", 6);
 	assert_non_null(mkdtemp(folder));
 	(void)snprintf(path, sizeof path, "%s/sock", folder);
 	options = (struct options){

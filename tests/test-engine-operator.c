@@ -68,8 +68,10 @@ static const struct quantity_override *scaled(size_t n)
 {
 	const struct engine_action *a = action(ACTION_SCALED, 0);
 
-	if (!a)
+	if (!a) {
 		fail_msg("nothing was said of quantities");
+		abort();
+	}
 	assert_int_equal(a->n_overrides, n);
 	return a->overrides;
 }
