@@ -195,6 +195,17 @@ def test_roll(served):
     assert c.post("/v1/dynos/roll", {"names": ["web"]}).status == 200
     c.wait_dynos(lambda d: all(x["state"] == "up" for x in d.values()) and len(d) == 3
                  and not before & {x["pid"] for x in d.values()}, "all of web to be new")
+    assert c.post("/v1/dynos/roll", {"names": ["web", "worker.1"]}).status == 422
+
+
+def test_names_that_fit_a_dyno_in_common(serve):
+    app = serve(("web", SLEEPER, 300))
+    c = app.client
+    done = c.post("/v1/dynos/restart", {"names": ["web", "*", "web.1", "web.?", *(f"web.{n}" for n in range(2, 301))]})
+    assert done.status == 200 and len(done.json["dynos"]) == 300
+    c.wait_dynos(lambda d: all(x["state"] == "up" and x["generation"] == 2 for x in d.values()), "each, once again")
+    assert c.post("/v1/dynos/restart", {"names": ["web", "wbe.1"]}).status == 404
+    assert all(d["generation"] == 2 for d in c.dynos().values())
 
 
 def test_what_is_under_way_is_given_up(serve, folder):

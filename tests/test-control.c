@@ -132,7 +132,7 @@ static void test_patterns_that_overlap_do_it_once(void **state)
 	assert_string_equal(supervisor.last, "1 web 0 by a test");
 	supervisor.wishes = 0;
 	assert_int_equal(post("/v1/dynos/restart", "{\"names\":[\"web\",\"*.1\"]}"), 200);
-	assert_int_equal(supervisor.wishes, 3);
+	assert_int_equal(supervisor.wishes, 1);
 	supervisor.wishes = 0;
 	assert_int_equal(post("/v1/dynos/start", "{\"names\":[\"web\",\"nothing\"]}"), 404);
 	assert_int_equal(supervisor.wishes, 0);

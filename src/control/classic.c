@@ -116,8 +116,8 @@ void post_control_stop(struct control *c, const struct request *r, struct answer
 		return;
 	}
 	for (size_t i = 0; i < types.n; i++) {
-		int k = has_type(c, types.list[i]) ? operate_do(c->s, OPERATE_STOP, types.list[i],
-							     0, &r->asker, &ignored, &err)
+		int k = has_type(c, types.list[i]) ? operate_do(c->s, OPERATE_STOP, &types.list[i],
+							     1, 0, &r->asker, &ignored, &err)
 						   : 0;
 		if (k < 0) {
 			answer_failed(a, k, &err);

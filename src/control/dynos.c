@@ -72,18 +72,12 @@ void view_dyno(struct control *c, struct strbuf *b, const struct dyno_view *v, u
 }
 
 /* Whether a pattern means anything at all: a type may have no dyno now. */
-static bool fits_any(struct control *c, const char *pattern)
+static bool fits_any(struct control *c, const char *pattern, size_t n_dynos)
 {
-	size_t n = operate_dynos(c->s);
-
-	for (size_t i = 0; i < n; i++) {
-		struct dyno_view v;
-
-		operate_dyno(c->s, i, &v);
-		if (operate_matches(pattern, v.dyno))
+	for (size_t i = 0; i < n_dynos; i++)
+		if (operate_matches(pattern, operate_dyno_at(c->s, i)))
 			return true;
-	}
-	n = operate_types(c->s);
+	size_t n = operate_types(c->s);
 	if (strcmp(pattern, "*") == 0 || strcmp(pattern, "all") == 0)
 		return true;
 	for (size_t i = 0; i < n; i++) {
@@ -125,8 +119,10 @@ static void unknown_name(struct control *c, const char *pattern, struct answer *
 
 bool check_names(struct control *c, char *const *names, size_t n, struct answer *a)
 {
+	size_t n_dynos = operate_dynos(c->s);
+
 	for (size_t i = 0; i < n; i++)
-		if (!*names[i] || !fits_any(c, names[i])) {
+		if (!*names[i] || !fits_any(c, names[i], n_dynos)) {
 			unknown_name(c, names[i], a);
 			return false;
 		}
@@ -150,9 +146,10 @@ static void write_dynos(struct control *c, struct strbuf *b, char *const *names,
 	for (size_t i = 0; i < n; i++) {
 		struct dyno_view v;
 
+		if (!fits_one_of(operate_dyno_at(c->s, i), names, n_names))
+			continue;
 		operate_dyno(c->s, i, &v);
-		if (fits_one_of(v.dyno, names, n_names))
-			view_dyno(c, b, &v, now);
+		view_dyno(c, b, &v, now);
 	}
 	view_end(b, ']');
 	view_finish(b);

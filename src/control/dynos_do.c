@@ -5,51 +5,45 @@
 #include "base/parse.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
-/* The names of the dynos that fit, each once, behind those that are in the list already. */
+static int by_text(const void *left, const void *right)
+{
+	return strcmp(*(char *const *)left, *(char *const *)right);
+}
+
+/* The names of the dynos that fit, each once, behind those that are in the list already. An old and
+ * a new one of a name stand beside each other. */
 static int add_fitting(struct control *c, const struct view_list *names, struct view_list *to)
 {
-	size_t n = operate_dynos(c->s), cap = to->n;
+	size_t n = operate_dynos(c->s), cap = to->n, before = to->n;
+	_cleanup_free_ char **known = calloc(before + 1, sizeof *known);
+	char name[LIMIT_NAME + 1];
 
+	if (!known)
+		return -ENOMEM;
+	if (before) {
+		memcpy(known, to->list, before * sizeof *known);
+		qsort(known, before, sizeof *known, by_text);
+	}
 	for (size_t i = 0; i < n; i++) {
-		struct dyno_view v;
-		bool there = false;
+		const struct dyno *d = operate_dyno_at(c->s, i);
+		const char *key = name;
 
-		operate_dyno(c->s, i, &v);
-		if (!fits_one_of(v.dyno, names->list, names->n))
-			continue;
-		/* An old and a new one of a name stand near each other. */
-		for (size_t k = to->n; k > 0 && !there; k--)
-			there = strcmp(to->list[k - 1], v.name) == 0;
-		if (there)
+		(void)snprintf(name, sizeof name, "%s.%u", d->type, d->instance);
+		if (!fits_one_of(d, names->list, names->n) ||
+			(to->n > before && strcmp(to->list[to->n - 1], name) == 0) ||
+			bsearch(&key, known, before, sizeof *known, by_text))
 			continue;
 		if (mem_grow(&to->list, &cap, to->n + 1, LIMIT_DYNOS * 2, sizeof *to->list) < 0)
 			return -ENOMEM;
-		to->list[to->n] = strdup(v.name);
+		to->list[to->n] = strdup(name);
 		if (!to->list[to->n])
 			return -ENOMEM;
 		to->n++;
 	}
 	return 0;
-}
-
-/* Patterns that fit a dyno in common must not do it twice: then each dyno by its own name. */
-static bool overlap(struct control *c, const struct view_list *names)
-{
-	size_t n = names->n > 1 ? operate_dynos(c->s) : 0;
-
-	for (size_t i = 0; i < n; i++) {
-		struct dyno_view v;
-		unsigned fit = 0;
-
-		operate_dyno(c->s, i, &v);
-		for (size_t k = 0; k < names->n; k++)
-			fit += operate_matches(names->list[k], v.dyno);
-		if (fit > 1)
-			return true;
-	}
-	return false;
 }
 
 static void answer_done_to(struct answer *a, const struct view_list *dynos, uint64_t event)
@@ -86,11 +80,8 @@ static void do_to(struct control *c, const struct request *r, struct answer *a, 
 	if (!check_names(c, names->list, names->n, a))
 		return;
 	int k = add_fitting(c, names, &dynos);
-	/* A roll is of types. */
-	bool singly = what != OPERATE_ROLL && overlap(c, names);
-	const struct view_list *each = singly ? &dynos : names;
-	for (size_t i = 0; k == 0 && i < each->n; i++)
-		k = operate_do(c->s, what, each->list[i], signo, &r->asker, &n, &err);
+	if (k == 0)
+		k = operate_do(c->s, what, names->list, names->n, signo, &r->asker, &n, &err);
 	/* A start may have made some. */
 	if (k == 0)
 		k = add_fitting(c, names, &dynos);

@@ -152,15 +152,30 @@ void operate_dyno(struct supervisor *s, size_t index, struct dyno_view *ret)
 	usage_get(s, d->id, d->generation, &ret->memory, &ret->cpu);
 }
 
+const struct dyno *operate_dyno_at(struct supervisor *s, size_t index)
+{
+	return s->sorted[index];
+}
+
+/* A thousand names may be held against thousands of dynos. */
+static bool may_fit(const char *pattern, const struct dyno *d)
+{
+	return *pattern == *d->type || strchr("*?[\\", *pattern);
+}
+
 bool operate_matches(const char *pattern, const struct dyno *d)
 {
 	char name[LIMIT_NAME + 1];
 
-	if (strcmp(pattern, "*") == 0 || strcmp(pattern, "all") == 0 ||
-		strcmp(pattern, d->type) == 0)
+	if (strcmp(pattern, "*") == 0 || strcmp(pattern, "all") == 0)
+		return true;
+	if (!may_fit(pattern, d))
+		return false;
+	if (strcmp(pattern, d->type) == 0)
 		return true;
 	name_dyno(d, name);
-	return fnmatch(pattern, name, 0) == 0;
+	return strpbrk(pattern, "*?[\\") ? fnmatch(pattern, name, 0) == 0
+					 : strcmp(pattern, name) == 0;
 }
 
 /* ---- types ---- */

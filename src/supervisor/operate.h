@@ -75,6 +75,8 @@ struct release_view {
 void operate_app(struct supervisor *s, struct app_view *ret);
 size_t operate_dynos(struct supervisor *s); /* how many; by index below, of the formation's order */
 void operate_dyno(struct supervisor *s, size_t index, struct dyno_view *ret);
+const struct dyno *operate_dyno_at(
+	struct supervisor *s, size_t index); /* at a fraction of the cost */
 size_t operate_types(struct supervisor *s);
 void operate_type(struct supervisor *s, size_t index, struct type_view *ret);
 
@@ -105,7 +107,7 @@ struct operate_counts { /* since this supervisor began, for /metrics */
 };
 void operate_counts(struct supervisor *s, struct operate_counts *ret);
 
-/* ---- to do; the pattern must fit one dyno or type at least, else -ENOENT; *ret_n: how many ----
+/* ---- to do; each pattern must fit one dyno or type at least, else -ENOENT; *ret_n: how many ----
  */
 
 enum operation {
@@ -115,8 +117,9 @@ enum operation {
 	OPERATE_SIGNAL,	 /* .signo to every process of it */
 	OPERATE_ROLL,	 /* restart, in the way a release is rolled out */
 };
-int operate_do(struct supervisor *s, enum operation what, const char *pattern, int signo,
-	const struct asker *asker, size_t *ret_n, struct err *err) HSUP_MUST_CHECK;
+/* A dyno that several of the patterns fit is done to once. */
+int operate_do(struct supervisor *s, enum operation what, char *const *patterns, size_t n_patterns,
+	int signo, const struct asker *asker, size_t *ret_n, struct err *err) HSUP_MUST_CHECK;
 
 struct scale {
 	char type[LIMIT_TYPE_NAME + 1];

@@ -84,34 +84,107 @@ static bool concerns(enum operation what, const struct dyno *d)
 	return true;
 }
 
-/* Types that the pattern names as a whole. */
-static size_t do_types(struct supervisor *s, enum operation what, const char *pattern)
+/* Types that a pattern names as a whole. */
+static bool names_type(const char *pattern, const char *type)
 {
-	const struct formation *f = engine_formation(s->engine);
-	bool all = strcmp(pattern, "*") == 0 || strcmp(pattern, "all") == 0;
-	size_t n = 0;
+	size_t len = strlen(type);
 
-	for (unsigned i = 0; f && i < f->n_types; i++) {
-		const char *type = f->types[i].name;
-		char whole[LIMIT_NAME + 1];
-
-		(void)snprintf(whole, sizeof whole, "%s.*", type);
-		if (f->types[i].phase ||
-			(!all && strcmp(pattern, type) != 0 && strcmp(pattern, whole) != 0))
-			continue;
-		n++;
-		if (what == OPERATE_ROLL || (what == OPERATE_START && !all))
-			feed(s, &(struct engine_event){.type = what == OPERATE_ROLL
-								       ? ENGINE_ROLL_TYPE
-								       : ENGINE_START_TYPE,
-					.text = type});
-	}
-	return n;
+	return strcmp(pattern, type) == 0 || strcmp(pattern, "*") == 0 ||
+	       strcmp(pattern, "all") == 0 ||
+	       (strncmp(pattern, type, len) == 0 && strcmp(pattern + len, ".*") == 0);
 }
 
-int operate_do(struct supervisor *s, enum operation what, const char *pattern, int signo,
-	const struct asker *asker, size_t *ret_n, struct err *err)
+struct wish {
+	enum operation what;
+	char *const *patterns;
+	size_t n;
+	bool *found;				      /* for each pattern: it fits something */
+	char types[LIMIT_TYPES][LIMIT_TYPE_NAME + 1]; /* each event may change the formation */
+	size_t n_types;
+};
+
+static bool find_type(struct wish *w, const char *type)
 {
+	bool some = false;
+
+	for (size_t i = 0; i < w->n; i++) {
+		const char *pattern = w->patterns[i];
+		bool all = strcmp(pattern, "*") == 0 || strcmp(pattern, "all") == 0;
+
+		if (!names_type(pattern, type))
+			continue;
+		w->found[i] = true;
+		/* Who starts all does not start what does not start by itself. */
+		some = some || w->what == OPERATE_ROLL || (w->what == OPERATE_START && !all);
+	}
+	return some;
+}
+
+static void find_types(struct supervisor *s, struct wish *w)
+{
+	const struct formation *f = engine_formation(s->engine);
+
+	for (unsigned i = 0; f && i < f->n_types && w->n_types < LIMIT_TYPES; i++) {
+		const struct formation_type *t = &f->types[i];
+
+		if (!t->phase && find_type(w, t->name))
+			(void)snprintf(w->types[w->n_types++], sizeof w->types[0], "%s", t->name);
+	}
+}
+
+static bool find_dyno(struct wish *w, const struct dyno *d)
+{
+	bool some = false;
+
+	for (size_t i = 0; i < w->n; i++)
+		if (operate_matches(w->patterns[i], d))
+			w->found[i] = some = true;
+	return some;
+}
+
+static void order_all(
+	struct supervisor *s, const struct wish *w, const uint64_t *ids, size_t n, int signo)
+{
+	for (size_t i = 0; i < w->n_types; i++)
+		feed(s, &(struct engine_event){.type = w->what == OPERATE_ROLL ? ENGINE_ROLL_TYPE
+									       : ENGINE_START_TYPE,
+				.text = w->types[i]});
+	for (size_t i = 0; i < n; i++) {
+		const struct dyno *d = engine_find(s->engine, ids[i]);
+
+		if (d)
+			order(s, w->what, d, signo);
+	}
+}
+
+static bool is_of_type(const struct wish *w, const char *pattern)
+{
+	for (size_t i = 0; i < w->n_types; i++)
+		if (names_type(pattern, w->types[i]))
+			return true;
+	return false;
+}
+
+static int check_found(struct supervisor *s, const struct wish *w, struct err *err)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		const char *pattern = w->patterns[i];
+
+		if (!w->found[i])
+			return no_such_name(s, pattern, err);
+		if (w->what == OPERATE_ROLL && !is_of_type(w, pattern))
+			return err_set(err, -EINVAL,
+				"\"%.100s\": a type is restarted one dyno after the other, not a "
+				"dyno",
+				pattern);
+	}
+	return 0;
+}
+
+int operate_do(struct supervisor *s, enum operation what, char *const *patterns, size_t n_patterns,
+	int signo, const struct asker *asker, size_t *ret_n, struct err *err)
+{
+	struct wish w = {.what = what, .patterns = patterns, .n = n_patterns};
 	size_t n = 0, found = 0;
 	int r = may_change(s, err);
 
@@ -120,32 +193,27 @@ int operate_do(struct supervisor *s, enum operation what, const char *pattern, i
 	/* By id: each event may change the table. */
 	size_t all = operate_dynos(s);
 	_cleanup_free_ uint64_t *ids = calloc(all + 1, sizeof *ids);
-	if (!ids)
+	_cleanup_free_ bool *fits = calloc(n_patterns + 1, sizeof *fits);
+	w.found = fits;
+	if (!ids || !fits)
 		return err_errno(err, -ENOMEM, "dynos");
 	for (size_t i = 0; i < all; i++) {
-		if (!operate_matches(pattern, s->sorted[i]))
+		if (!find_dyno(&w, s->sorted[i]))
 			continue;
 		found++;
 		if (what != OPERATE_ROLL && concerns(what, s->sorted[i]))
 			ids[n++] = s->sorted[i]->id;
 	}
+	find_types(s, &w);
+	r = check_found(s, &w, err);
+	if (r < 0)
+		return r;
 	char text[60];
 	(void)snprintf(text, sizeof text, what == OPERATE_SIGNAL ? "got SIG%s" : "%s",
 		what == OPERATE_SIGNAL ? signal_name(signo) : done[what]);
-	size_t types = do_types(s, what, pattern);
-	if (!found && !types)
-		return no_such_name(s, pattern, err);
-	if (what == OPERATE_ROLL && !types)
-		return err_set(err, -EINVAL,
-			"\"%.100s\": a type is restarted one dyno after the other, not a dyno",
-			pattern);
-	note_operator(s, pattern, asker, text);
-	for (size_t i = 0; i < n; i++) {
-		const struct dyno *d = engine_find(s->engine, ids[i]);
-
-		if (d)
-			order(s, what, d, signo);
-	}
+	for (size_t i = 0; i < n_patterns; i++)
+		note_operator(s, patterns[i], asker, text);
+	order_all(s, &w, ids, n, signo);
 	*ret_n = what == OPERATE_ROLL ? found : n;
 	return 0;
 }

@@ -71,6 +71,11 @@ void operate_dyno(struct supervisor *s, size_t index, struct dyno_view *ret)
 	(void)snprintf(ret->why, sizeof ret->why, "a \"reason\"\x1b\xff");
 }
 
+const struct dyno *operate_dyno_at(struct supervisor *s, size_t index)
+{
+	return &s->dynos[index];
+}
+
 size_t operate_types(struct supervisor *s)
 {
 	(void)s;
@@ -145,11 +150,11 @@ static int wish(struct supervisor *s, struct err *err, const char *fmt, ...)
 	return 0;
 }
 
-int operate_do(struct supervisor *s, enum operation what, const char *pattern, int signo,
-	const struct asker *asker, size_t *ret_n, struct err *err)
+int operate_do(struct supervisor *s, enum operation what, char *const *patterns, size_t n_patterns,
+	int signo, const struct asker *asker, size_t *ret_n, struct err *err)
 {
-	*ret_n = 1;
-	return wish(s, err, "%d %.80s %d by %s", what, pattern, signo, asker->who);
+	*ret_n = n_patterns;
+	return wish(s, err, "%d %.80s %d by %s", what, patterns[0], signo, asker->who);
 }
 
 int operate_scale(struct supervisor *s, const struct scale *list, size_t n,
