@@ -82,11 +82,28 @@ static void arm(struct usage *u, uint64_t delay)
 	(void)sd_event_source_set_enabled(u->timer, SD_EVENT_ONESHOT);
 }
 
+/* Also one that has come since the round began, and was not looked at in it. */
+static bool any_limited(const struct supervisor *s)
+{
+	for (size_t i = 0; i < LIFE_BUCKETS; i++)
+		for (const struct life *l = s->lives[i]; l; l = l->next)
+			if (!l->ended && l->memory_limit)
+				return true;
+	return false;
+}
+
+static void arm_next(struct usage *u, uint64_t now)
+{
+	if (u->wanted_at && now < u->wanted_at + WANTED_FOR)
+		arm(u, OFTEN);
+	else if (any_limited(u->owner))
+		arm(u, SELDOM);
+}
+
 static void end_round(struct usage *u)
 {
 	struct supervisor *s = u->owner;
 	uint64_t now = clock_now();
-	bool limited = false;
 
 	u->proc = fd_close(u->proc);
 	u->round_at = now;
@@ -100,14 +117,10 @@ static void end_round(struct usage *u)
 		/* The time of a child is its parent's only once that has waited for it. */
 		if (l->cpu == UINT64_MAX || x->cpu > l->cpu)
 			l->cpu = x->cpu;
-		limited = limited || l->memory_limit;
 		if (l->memory_limit)
 			look_at_limit(s, l, now);
 	}
-	if (u->wanted_at && now < u->wanted_at + WANTED_FOR)
-		arm(u, OFTEN);
-	else if (limited)
-		arm(u, SELDOM);
+	arm_next(u, now);
 }
 
 static int collect(struct usage *u)
@@ -135,12 +148,13 @@ static void begin_round(struct usage *u)
 	if (u->proc >= 0)
 		return;
 	(void)sd_event_source_set_enabled(u->timer, SD_EVENT_OFF);
-	if (collect(u) < 0 || u->n == 0)
-		return;
 	u->at = u->end = 0;
-	u->proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (collect(u) == 0 && u->n > 0)
+		u->proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (u->proc >= 0)
 		(void)sd_event_source_set_enabled(u->slice, SD_EVENT_ON);
+	else if (any_limited(u->owner)) /* not started yet, or there is no room to look */
+		arm(u, SELDOM);
 }
 
 /* ---- a process ---- */
