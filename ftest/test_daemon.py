@@ -12,6 +12,7 @@ import sys
 
 import pytest
 
+from client import Client
 from daemon import SLEEP, Daemon, copy_programs
 from hsup import LINE, PATIENCE, children_of, command_line, marked_processes, wait_until
 
@@ -799,3 +800,33 @@ def test_the_apps_of_a_daemon_with_a_user_are_confined(reachable, make_daemon):
     assert re.search(r"^Uid:\s+65534\s+65534\s+65534\s+65534$", status, re.M)
     assert re.search(r"^CapEff:\s+0+$", status, re.M) and re.search(r"^Seccomp:\s+2$", status, re.M)
     assert daemon.hsup("down").returncode == 0
+
+
+def test_the_api_of_the_daemon(daemon):
+    """Its dynos are apps: they are started and stopped, and the rest is theirs."""
+    daemon.make_app("shop", 2)
+    daemon.make_app("billing", 1)
+    daemon.up()
+    assert daemon.hsup("wait", "shop", "billing").returncode == 0
+    sockets = {Client(path).get("/v1/app").json["mode"]: path for path in daemon.run.rglob("control.sock")}
+    client = Client(sockets["up"])
+    apps = {app["name"]: app for app in client.get("/v1/apps").json}
+    assert set(apps) == {"shop", "billing"}
+    assert Client(apps["shop"]["socket"]).get("/v1/app").json["name"] == "shop"
+    before = sorted(daemon.dynos())
+    for target, body in [("/v1/scale", {"shop": 2}), ("/v1/rollback", {}), ("/v1/releases", {"Processes": []}),
+                         ("/v1/dynos/roll", {"names": ["shop"]})]:
+        assert client.post(target, body).status == 422, target
+    assert sorted(daemon.dynos()) == before
+    assert client.post("/v1/dynos/stop", {"names": ["shop"]}).status == 200
+    wait_until(lambda: not daemon.dynos("shop"), "shop to be gone")
+    kill_and_wait(daemon.supervisor())
+
+    def states():
+        try:
+            return {app["name"]: app["state"] for app in Client(sockets["up"]).get("/v1/apps").json}
+        except OSError:
+            return None  # there is no other one yet
+    wait_until(lambda: states() == {"shop": "stopped", "billing": "up"}, "the same apps")
+    assert Client(sockets["up"]).post("/v1/dynos/start", {"names": ["shop"]}).status == 200
+    wait_until(lambda: len(daemon.dynos("shop")) == 2, "shop to be back")

@@ -188,6 +188,11 @@ int operate_do(struct supervisor *s, enum operation what, char *const *patterns,
 	size_t n = 0, found = 0;
 	int r = may_change(s, err);
 
+	/* A second one of an app would find the control directory taken. */
+	if (r == 0 && what == OPERATE_ROLL && s->options->mode == MODE_UP)
+		r = err_set(err, -EINVAL,
+			"an app is restarted as a whole; its types are, one dyno after the other, "
+			"by its own socket");
 	if (r < 0)
 		return r;
 	/* By id: each event may change the table. */
