@@ -190,6 +190,8 @@ FORBIDDEN = {
     "pidfd_getfd": [438, 0, 0, 0], "open_by_handle_at": [304, 0, 0, 0], "fsopen": [430, "tmpfs", 0],
     "clone into a user namespace": [56, 0x10000000 | 17, 0, 0, 0, 0], "prlimit of another": [302, "launcher", 7, 0, 0],
     "TIOCSTI": [16, 0, 0x5412, "x"], "TIOCLINUX": [16, 0, 0x541c, "x"], "packet socket": [41, 17, 3, 0],
+    "setpriority of another": [141, 0, "launcher", 5], "setpriority": [141, 0, 0, 5],
+    "sched_setscheduler": [144, 0, 0, "\0\0\0\0"], "ioprio_set": [251, 1, 0, 2 << 13 | 4],
     "chown": [92, "/tmp", 0, 0], "a call that does not exist": [1000],
 }
 

@@ -278,6 +278,22 @@ static void test_the_supervisor_may_not(void **state)
 		SECCOMP_RET_ERRNO | EPERM);
 	assert_int_equal(both(&(struct seccomp_data){SYS_ioctl, own_arch(), 0, {0, 0x10000541c}}),
 		SECCOMP_RET_ERRNO | EPERM);
+	/* To come last may be asked for, and nothing better. */
+	for (uint64_t nice = 0; nice < 40; nice++) {
+		struct seccomp_data ask = {
+			.nr = SYS_setpriority, .arch = own_arch(), .args = {0, 0, nice - 20}};
+
+		assert_int_equal(both(&ask),
+			nice - 20 == 19 ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EPERM);
+		ask.nr = SYS_ioprio_set;
+		ask.args[2] = nice << 13;
+		assert_int_equal(
+			both(&ask), nice == 3 ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EPERM);
+		ask.nr = SYS_sched_setscheduler;
+		ask.args[1] = nice;
+		assert_int_equal(
+			both(&ask), nice == 5 ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EPERM);
+	}
 	/* Another process's limits. */
 	assert_int_equal(both(&(struct seccomp_data){SYS_prlimit64, own_arch(), 0, {1, 7}}),
 		SECCOMP_RET_ERRNO | EPERM);

@@ -153,3 +153,14 @@ int file_remove_tree(int dir, const char *name)
 		r = -errno;
 	return r;
 }
+
+int file_give(int fd, uid_t uid, gid_t gid)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if ((uid == (uid_t)-1 || uid == st.st_uid) && (gid == (gid_t)-1 || gid == st.st_gid))
+		return 0;
+	return fchown(fd, uid, gid) < 0 ? -errno : 0;
+}

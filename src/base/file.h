@@ -25,3 +25,7 @@ int file_replace(
  * file system. 0, or the errno of the first thing that could not go (the rest is still tried);
  * a name that does not exist is success. */
 int file_remove_tree(int dir, const char *name);
+
+/* Makes a file somebody's; -1: of whom it is. Nothing is asked for that is so already: a supervisor
+ * with a user of its own may not even ask. */
+int file_give(int fd, uid_t uid, gid_t gid);

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "logs/dests.h"
@@ -186,6 +187,7 @@ static uint64_t birth(int fd)
 static int open_file(struct log_file *f)
 {
 	struct stat st;
+	int r;
 
 	/* A FIFO would be waited for, and a link may lead to what is not ours to write. */
 	_cleanup_close_ int fd = open(f->path,
@@ -195,8 +197,9 @@ static int open_file(struct log_file *f)
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
 	if (st.st_size == 0) {
-		if ((f->uid != (uid_t)-1 || f->gid != (gid_t)-1) && fchown(fd, f->uid, f->gid) < 0)
-			return -errno;
+		r = file_give(fd, f->uid, f->gid);
+		if (r < 0)
+			return r;
 		if (fchmod(fd, f->mode) < 0)
 			return -errno;
 	}

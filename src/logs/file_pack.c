@@ -1,6 +1,7 @@
 #include "logs/file_pack.h"
 
 #include "base/fd.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -94,8 +95,8 @@ int file_pack(int dir, const char *name, const atomic_bool *stop)
 	_cleanup_close_ int to = openat(dir, half, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (to < 0)
 		return -errno;
-	/* Who may not give files away keeps them. */
-	(void)!fchown(to, st.st_uid, st.st_gid);
+	/* Who may not give files away keeps them, see file_give(). */
+	(void)file_give(to, st.st_uid, st.st_gid);
 	int r = fchmod(to, st.st_mode & 07777) < 0 ? -errno : copy_packed(from, to, stop);
 	if (r == 0 && (fsync(to) < 0 || renameat(dir, half, dir, packed) < 0))
 		r = -errno;
