@@ -18,6 +18,7 @@ import threading
 
 import pytest
 
+from client import Client, Events
 from hsup import children_of, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -460,3 +461,84 @@ def test_the_launcher_itself_is_strict(build, folder):
                          user=DYNO_USER.pw_uid, group=DYNO_USER.pw_gid, extra_groups=[])
     assert ran.returncode == 1
     assert "only root can start its supervisor as another user" in ran.stderr
+
+
+# ---- the control API and the logs, the same ----
+
+SERVER = ("import http.server, os\nhttp.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), "
+          "http.server.SimpleHTTPRequestHandler).serve_forever()")
+NOTIFIER = ("import os, socket, time\ns = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
+            "s.sendto(b'READY=1', os.environ['NOTIFY_SOCKET'])\ntime.sleep(1000)")
+
+
+def refused_calls(trace, *others):
+    """Calls that the filter has refused; those of the processes `others` are no concern of it."""
+    found = set()
+    for line in trace.read_text(errors="replace").splitlines():
+        m = re.match(r"(\d+) +(\w+)\(.* = -1 (EPERM|ENOSYS) ", line)
+        if m and int(m.group(1)) not in others:
+            found.add((m.group(2), m.group(3)))
+    return found
+
+
+def test_what_operators_do_needs_no_call_that_is_forbidden(app, folder):
+    """Who asks over the sockets, checks, logs that are rotated, packed and opened again: strace sees
+    every call that the filter refuses, also those whose failure is only less polite."""
+    logs, tokens, trace = folder / "logs", folder / "tokens", folder / "trace"
+    logs.mkdir()
+    tokens.write_text(f"operate:{'o' * 30}\n")
+    tokens.chmod(0o600)
+    app.give(logs)
+    app.give(tokens)
+    app.start("-s", app.folder / "sock", "--log", logs / "app.log", "--log", "stdout", "--log-max-bytes", "100K",
+              "--log-keep", "2", "--log-compress", "--log-owner", SUPERVISOR, "--listen", "127.0.0.1:0",
+              "--token-file", tokens, wrap=["strace", "-D", "-f", "-qq", "-Z", "-o", str(trace)])
+    check = {"Interval": 0.1}
+    first = [
+        {"Type": "web", "Args": ["/usr/bin/python3", "-c", SERVER], "Quantity": 1, "Ready": {"HTTP": "/"},
+         "Healthy": {"HTTP": "/", **check}, "Limits": {"Memory": "500M"}},
+        {"Type": "told", "Args": ["/usr/bin/python3", "-c", NOTIFIER], "Quantity": 1, "Ready": {"Notify": True}},
+        {"Type": "asked", "Args": SLEEP, "Quantity": 1, "Ready": {"Command": ["true"]},
+         "Healthy": {"Command": ["true"], **check}},
+        ("talks", ["for i in $(seq 3000); do echo a line to fill the file with; done; exec sleep 1000"], 1)]
+    app.submit(app.release(*first))
+    app.wait_up("web.1", "told.1", "asked.1", "talks.1")
+    port = int(app.wait_line(r"control: listens at 127\.0\.0\.1:(\d+)").group(1))
+    supervisor = app.supervisor()
+    client, tcp = Client(app.folder / "sock"), Client(port=port, token="o" * 30)
+    events, follower = Events(client), client.open()
+    follower.request("GET", "/v1/logs?follow=1")
+    follower.getresponse().read(1000)
+    for target in ("/health", "/status", "/v1/app", "/v1/dynos", "/v1/releases", "/v1/config?secrets=1", "/v1/logs",
+                   "/v1/diag", "/metrics"):
+        assert client.get(target).status == tcp.get(target).status == 200, target
+    for target, body in (("/v1/scale", {"web": 2}), ("/v1/dynos/restart", {"names": ["told"]}),
+                         ("/v1/dynos/signal", {"names": ["web.1"], "signal": "CONT"}), ("/v1/logs/reopen", {})):
+        assert client.post(target, body).status in (200, 202), target
+    client.wait_state("up", "web.2", "told.1")
+    assert client.post("/v1/releases", app.release(*first[1:], Version=2)).status in (200, 202)
+    app.wait_line("release v2 is up")
+    assert client.post("/v1/rollback", {}).status in (200, 202)
+    app.wait_line("release v3 is up")
+    wait_until(lambda: list(logs.glob("*.zst")), "an old log file that is packed")
+    assert {path.stat().st_uid for path in logs.iterdir()} == {TEST_USER.pw_uid}
+    events.close()
+    follower.close()
+    client.close()
+    tcp.close()
+    launcher = app.launcher
+    assert app.stop() == 0
+    assert str(supervisor) in trace.read_text()
+    # Newer C libraries ask for clone3 first; a filter cannot see what it would do.
+    assert refused_calls(trace, launcher) <= {("clone3", "ENOSYS")}
+
+
+def test_a_log_of_somebody_else(app, folder):
+    """Who is not root cannot give files away; it says so and runs on."""
+    (folder / "logs").mkdir()
+    app.give(folder / "logs")
+    app.start("--log", folder / "logs" / "app.log", "--log", "stdout", "--log-owner", DYNO)
+    app.submit(app.release(("web", SLEEP, 1)))
+    app.wait_up("web.1")
+    app.wait_line(r"app\.log.*Operation not permitted")
+    assert app.stop() == 0
