@@ -43,7 +43,11 @@ static int on_event(void *userdata, const char *kind, const char *id, const char
 	if (!a->event || s->watch->code != AWAIT_GO_ON)
 		return 0;
 	_cleanup_json_ json_t *json = json_loads(data, 0, NULL);
+	/* It may come while another call is waited for that is to say nothing. */
+	bool quiet = a->reach->quiet;
+	a->reach->quiet = false;
 	s->watch->code = a->event(a->userdata, s->app, kind, json);
+	a->reach->quiet = quiet;
 	return 0;
 }
 
