@@ -281,11 +281,10 @@ def test_another_file_while_it_runs(app, folder):
 @pytest.mark.skipif("os.geteuid() != 0")
 def test_owner(app, folder):
     log = own(folder, app) / "app.log"
-    if app.user:
-        return
-    app.start("--log", log, "--log-owner", "nobody")
+    owner = app.user or "nobody"  # who is not root has only itself to give files to: test_privileges.py
+    app.start("--log", log, "--log-owner", owner)
     wait_until(log.exists, "the file")
-    assert log.stat().st_uid == pwd.getpwnam("nobody").pw_uid
+    wait_until(lambda: log.stat().st_uid == pwd.getpwnam(owner).pw_uid, f"it to be of {owner}")
     app.stop()
 
 
