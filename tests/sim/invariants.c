@@ -370,6 +370,9 @@ static void check_type(struct world *w, unsigned type, const struct census *c)
 	}
 	if (c->current >= quantity) /* a smaller quantity is carried out at once */
 		return;
+	/* A new engine ends what the old one was ending, and then goes back to another quantity. */
+	if (s->rolled_back && s->event.type == ENGINE_CAUGHT_UP)
+		return;
 	if (c->proven < least)
 		world_broken(w, doomed(w) ? "took-good-down" : "too-few",
 			"%u %s stopped, %u are left ready of %u", s->stopped[type],
