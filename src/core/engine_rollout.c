@@ -198,10 +198,16 @@ void rollout_check_failed(struct engine *e, uint64_t now)
 		plan_later(e, now);
 		return;
 	}
-	/* What gave up, and is not replaced by this. */
-	for (size_t i = 0; i < e->n; i++)
-		if (e->slots[i]->dyno.gave_up)
+	/* What gave up or did its job meanwhile, and is not replaced by this. */
+	for (size_t i = 0; i < e->n; i++) {
+		const struct dyno *d = &e->slots[i]->dyno;
+
+		bool done = d->desired == DESIRED_REST && !d->asked && !dyno_live(d) &&
+			    d->last_exit.kind != EXIT_NONE;
+
+		if (d->gave_up || done)
 			essential_watch(e, e->slots[i]);
+	}
 	e->counts.rollbacks++;
 	struct engine_action *a = action_add(e, ACTION_ROLL_BACK);
 	a->release = failed;
