@@ -179,13 +179,19 @@ static void put_rings(struct router *r, struct tap *t, const struct log_lines *l
 	}
 }
 
+static void start_tick(struct router *r);
+
 void dests_put(struct router *r, struct tap *t, const struct log_lines *lines)
 {
 	struct log_file *f;
 
 	TAILQ_FOREACH(f, &r->files, link)
-	if (gets(f, t))
+	if (gets(f, t)) {
 		put_file(r, f, lines);
+		r->stirred = true;
+	}
+	if (r->stirred && !r->ticking)
+		start_tick(r);
 	for (unsigned i = 0; i < r->n_extras; i++)
 		put_extra(&r->extras[i], lines);
 	if (!r->rings)
@@ -212,13 +218,18 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 
 	(void)source;
 	(void)usec;
+	bool again = r->stirred;
+
 	TAILQ_FOREACH(f, &r->files, link)
-	log_file_tick(f);
+	again |= log_file_tick(f);
 	char *trouble = r->keeper ? file_keeper_trouble(r->keeper) : NULL;
 	if (trouble)
 		say(r, trouble);
 	free(trouble);
-	if (!TAILQ_EMPTY(&r->files)) {
+	/* Of files that nobody writes to there is nothing to be found out, and nobody is woken. */
+	r->stirred = false;
+	r->ticking = again;
+	if (again) {
 		(void)sd_event_source_set_time_relative(r->tick, TICK / NSEC_PER_USEC);
 		(void)sd_event_source_set_enabled(r->tick, SD_EVENT_ONESHOT);
 	}
@@ -227,11 +238,16 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 
 static void start_tick(struct router *r)
 {
+	if (r->ticking)
+		return;
 	if (!r->tick)
 		(void)sd_event_add_time_relative(r->loop, &r->tick, CLOCK_MONOTONIC,
 			TICK / NSEC_PER_USEC, TICK / NSEC_PER_USEC / 4, on_tick, r);
-	else
+	else {
+		(void)sd_event_source_set_time_relative(r->tick, TICK / NSEC_PER_USEC);
 		(void)sd_event_source_set_enabled(r->tick, SD_EVENT_ONESHOT);
+	}
+	r->ticking = true;
 }
 
 static struct log_file *find_file(struct router *r, const char *path)

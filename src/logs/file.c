@@ -251,11 +251,12 @@ static bool is_old(const struct log_file *f)
 	       now - f->born >= f->max_age;
 }
 
-void log_file_tick(struct log_file *f)
+bool log_file_tick(struct log_file *f)
 {
 	look_for_it(f);
 	if (is_old(f))
 		(void)log_file_rotate(f);
+	return f->trouble || (f->max_age && f->size > 0);
 }
 
 /* ---- out ---- */

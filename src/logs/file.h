@@ -69,8 +69,9 @@ int log_file_open(struct log_file *f);
 /* Opens it anew at the next write. */
 void log_file_reopen(struct log_file *f);
 
-/* By its age, when its time has come. */
-void log_file_tick(struct log_file *f);
+/* Looks whether it is still where it was, and rotates it when its time has come. True: it is to be
+ * looked at again although nothing may be written to it. */
+bool log_file_tick(struct log_file *f);
 
 /* For carry_files_out(): whole lines. */
 void log_file_out(void *file, struct carry *c, const char *data, size_t len);

@@ -34,6 +34,8 @@ struct router {
 	struct rings *rings; /* the caller's; NULL = none */
 	const char *app;
 	sd_event_source *tick;
+	bool ticking;
+	bool stirred; /* a file got lines since the last tick */
 	uint64_t lines, bytes, dropped; /* so far; dropped: for files that are gone */
 	uint64_t lost, lost_since;	/* lines of types that drop, not told yet; wall clock */
 	bool held;			/* nothing comes from the taps yet */

@@ -211,6 +211,20 @@ const struct release *operate_release(struct supervisor *s)
 
 /* ---- releases ---- */
 
+/* Without what lets others fetch it: who watches need not know. */
+static void show_slug(const char *slug, char *ret, size_t size)
+{
+	const char *scheme = strstr(slug, "://"), *host = scheme ? scheme + 3 : slug;
+	const char *at = scheme ? memchr(host, '@', strcspn(host, "/?#")) : NULL;
+	size_t len = scheme ? strcspn(slug, "?#") : strlen(slug);
+
+	if (at)
+		(void)snprintf(ret, size, "%.*s%.*s", (int)(host - slug), slug,
+			(int)(slug + len - at - 1), at + 1);
+	else
+		(void)snprintf(ret, size, "%.*s", (int)len, slug);
+}
+
 static void add_slug(struct supervisor *s, struct release_view *v)
 {
 	HSUP_CLEANUP(release_unrefp) struct release *r = NULL;
@@ -221,7 +235,7 @@ static void add_slug(struct supervisor *s, struct release_view *v)
 
 	if (s->setup->source->read(s->source_state, v->version, &text, &len, &err) == 0 &&
 		release_parse(text, len, &r, &errors) == 0 && r->slug)
-		(void)snprintf(v->slug, sizeof v->slug, "%s", r->slug);
+		show_slug(r->slug, v->slug, sizeof v->slug);
 	release_errors_done(&errors);
 }
 
