@@ -32,7 +32,7 @@ static int open_probe(int *ret_family)
 	return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 }
 
-static bool bindable(unsigned port)
+static bool bindable(unsigned port, enum port_care care)
 {
 	struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 	struct sockaddr_in6 any6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
@@ -43,7 +43,8 @@ static bool bindable(unsigned port)
 		return true;
 	/* With SO_REUSEADDR only a listener is in the way, not the old connections in TIME_WAIT
 	 * that a dyno leaves behind when it is restarted. */
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (care == PORT_LISTENERS)
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
 	if (family == AF_INET6)
 		return bind(fd, (const struct sockaddr *)&any6, sizeof any6) == 0;
 	return bind(fd, (const struct sockaddr *)&any4, sizeof any4) == 0;
@@ -54,10 +55,10 @@ static bool is_taken(const struct port_pool *pool, unsigned port)
 	return pool->taken[port / 64] >> (port % 64) & 1;
 }
 
-unsigned port_take(struct port_pool *pool, unsigned wish)
+unsigned port_take(struct port_pool *pool, unsigned wish, enum port_care care)
 {
 	for (unsigned port = wish; port <= LAST_PORT; port++) {
-		if (is_taken(pool, port) || !bindable(port))
+		if (is_taken(pool, port) || !bindable(port, care))
 			continue;
 		port_mark(pool, port);
 		return port;

@@ -14,10 +14,15 @@ struct port_pool {
 /* The port a dyno would like: 5000 + 100 x type + instance (DESIGN 4). */
 unsigned port_wish(unsigned type_index, unsigned instance);
 
-/* The first port from `wish` on that is neither given out nor listened on by anyone on this
- * machine; marks it. 0 = none is free. The port may still be taken by a stranger before the dyno
- * listens: it then fails to bind and is started again on another. */
-unsigned port_take(struct port_pool *pool, unsigned wish);
+enum port_care {
+	PORT_LISTENERS, /* who listens there is in the way */
+	PORT_ANY_USE,	/* also connections that have ended a minute ago */
+};
+
+/* The first port from `wish` on that is neither given out nor in use by anyone on this machine;
+ * marks it. 0 = none is free. The port may still be taken by a stranger before the dyno listens: it
+ * then fails to bind and is started again on another. */
+unsigned port_take(struct port_pool *pool, unsigned wish, enum port_care care);
 
 /* Takes this very port without asking the machine. False when it was given out. */
 bool port_take_again(struct port_pool *pool, unsigned port);

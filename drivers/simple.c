@@ -226,7 +226,10 @@ static unsigned choose_port(struct simple *s, const struct driver_start *start)
 
 	if (last && last->ended && port_take_again(&s->lives.ports, last->port))
 		return last->port;
-	return port_take(&s->lives.ports, port_wish(start->type_index, start->instance));
+	/* Perhaps it binds without SO_REUSEADDR: then old connections are in its way, for a minute.
+	 */
+	return port_take(&s->lives.ports, port_wish(start->type_index, start->instance),
+		start->failures > 1 ? PORT_ANY_USE : PORT_LISTENERS);
 }
 
 static int simple_start(void *state, const struct driver_start *start, struct err *err)

@@ -61,6 +61,42 @@ static unsigned listen_anywhere(int *ret_fd)
 	return ntohs(a.sin_port);
 }
 
+/* A port with a connection that its server has closed: in TIME_WAIT, nobody listens any more. */
+static unsigned used_lately(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	char byte;
+	int fd, one = 1;
+	unsigned port = listen_anywhere(&fd);
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	a.sin_port = htons((uint16_t)port);
+	assert_true(client >= 0);
+	assert_int_equal(connect(client, (const struct sockaddr *)&a, sizeof a), 0);
+	int server = accept(fd, NULL, NULL);
+	assert_true(server >= 0);
+	/* As most servers have it: what is left of the connection is in nobody's way who asks so. */
+	assert_int_equal(setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one), 0);
+	(void)close(server);
+	assert_int_equal(read(client, &byte, 1), 0);
+	(void)close(client);
+	(void)close(fd);
+	return port;
+}
+
+static void a_port_used_lately_is_in_the_way_of_who_failed_there(void **state)
+{
+	struct port_pool *pool = calloc(1, sizeof *pool);
+	unsigned port = used_lately();
+
+	(void)state;
+	assert_non_null(pool);
+	assert_int_equal(port_take(pool, port, PORT_LISTENERS), port);
+	port_give_back(pool, port);
+	assert_true(port_take(pool, port, PORT_ANY_USE) > port);
+	free(pool);
+}
+
 static void busy_and_given_ports_are_skipped(void **state)
 {
 	struct port_pool *pool = calloc(1, sizeof *pool);
@@ -69,13 +105,13 @@ static void busy_and_given_ports_are_skipped(void **state)
 
 	(void)state;
 	assert_non_null(pool);
-	unsigned first = port_take(pool, busy);
+	unsigned first = port_take(pool, busy, PORT_LISTENERS);
 	assert_true(first > busy);
-	unsigned second = port_take(pool, first);
+	unsigned second = port_take(pool, first, PORT_LISTENERS);
 	assert_true(second > first);
 	port_give_back(pool, first);
-	assert_int_equal(port_take(pool, busy), first);
-	assert_int_equal(port_take(pool, 65536), 0);
+	assert_int_equal(port_take(pool, busy, PORT_LISTENERS), first);
+	assert_int_equal(port_take(pool, 65536, PORT_LISTENERS), 0);
 	assert_false(port_take_again(pool, first));
 	port_give_back(pool, first);
 	assert_true(port_take_again(pool, first));
@@ -350,6 +386,7 @@ int main(void)
 		cmocka_unit_test(the_table_finds_by_name_only),
 		cmocka_unit_test(every_life_wishes_a_port_of_its_own),
 		cmocka_unit_test(busy_and_given_ports_are_skipped),
+		cmocka_unit_test(a_port_used_lately_is_in_the_way_of_who_failed_there),
 		cmocka_unit_test(the_port_of_an_ended_life_is_not_its_own),
 		cmocka_unit_test(users_by_name_and_number),
 		cmocka_unit_test(a_dyno_knows_who_it_is),
