@@ -1,9 +1,9 @@
 #include "cli/http.h"
 
 #include "base/fd.h"
+#include "io/library.h"
 
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 
@@ -11,7 +11,7 @@
 #define USUAL_MS     30000
 
 static struct {
-	void *library;
+	bool loaded;
 	__typeof__(&curl_global_init) global_init;
 	__typeof__(&curl_easy_init) easy_init;
 	__typeof__(&curl_easy_setopt) setopt;
@@ -35,10 +35,7 @@ struct http {
 
 static int load(struct err *err)
 {
-	static const struct {
-		const char *name;
-		void *slot;
-	} wanted[] = {
+	static const struct library_symbol wanted[] = {
 		{"curl_global_init", &curl.global_init},
 		{"curl_easy_init", &curl.easy_init},
 		{"curl_easy_setopt", &curl.setopt},
@@ -55,23 +52,15 @@ static int load(struct err *err)
 		{"curl_multi_info_read", &curl.info_read},
 	};
 
-	if (curl.library)
+	if (curl.loaded)
 		return 0;
-	void *library = dlopen("libcurl.so.4", RTLD_LAZY | RTLD_LOCAL);
-	if (!library)
-		return err_set(err, -EOPNOTSUPP, "cannot ask hsup: %s", dlerror());
-	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
-		void *symbol = dlsym(library, wanted[i].name);
-
-		if (!symbol)
-			return err_set(err, -EOPNOTSUPP, "cannot ask hsup: libcurl has no %s",
-				wanted[i].name);
-		memcpy(wanted[i].slot, &symbol, sizeof symbol);
-	}
+	int r = library_open("libcurl.so.4", wanted, ARRAY_SIZE(wanted), err);
+	if (r < 0)
+		return err_wrap(err, "cannot ask hsup");
 	/* No TLS: its start is most of the cost. */
 	if (curl.global_init(CURL_GLOBAL_NOTHING) != CURLE_OK)
 		return err_set(err, -EOPNOTSUPP, "cannot ask hsup: libcurl does not start");
-	curl.library = library;
+	curl.loaded = true;
 	return 0;
 }
 

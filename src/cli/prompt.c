@@ -2,8 +2,8 @@
 
 #include "cli/private.h"
 #include "cli/split.h"
+#include "io/library.h"
 
-#include <dlfcn.h>
 #include <editline/readline.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,10 +30,7 @@ static struct {
 
 static bool load(void)
 {
-	static const struct {
-		const char *name;
-		void *slot;
-	} wanted[] = {
+	static const struct library_symbol wanted[] = {
 		{"readline", &edit.readline},
 		{"add_history", &edit.add_history},
 		{"read_history", &edit.read_history},
@@ -46,16 +43,9 @@ static bool load(void)
 		{"rl_line_buffer", &edit.line},
 		{"rl_point", &edit.end},
 	};
-	void *library = dlopen("libedit.so.2", RTLD_NOW | RTLD_LOCAL);
+	struct err err;
 
-	for (size_t i = 0; library && i < ARRAY_SIZE(wanted); i++) {
-		void *symbol = dlsym(library, wanted[i].name);
-
-		if (!symbol)
-			return false;
-		memcpy(wanted[i].slot, &symbol, sizeof symbol);
-	}
-	return library != NULL;
+	return library_open("libedit.so.2", wanted, ARRAY_SIZE(wanted), &err) == 0;
 }
 
 /* What `hsup __complete` offers for the line so far: the same as in bash. */

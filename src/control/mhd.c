@@ -1,16 +1,12 @@
 #include "control/mhd.h"
 
-#include <dlfcn.h>
-#include <errno.h>
+#include "io/library.h"
 
 struct mhd mhd;
 
 int mhd_load(struct err *err)
 {
-	static const struct {
-		const char *name;
-		void *slot;
-	} wanted[] = {
+	static const struct library_symbol wanted[] = {
 		{"MHD_stop_daemon", &mhd.stop_daemon},
 		{"MHD_run", &mhd.run},
 		{"MHD_get_timeout", &mhd.get_timeout},
@@ -33,18 +29,6 @@ int mhd_load(struct err *err)
 
 	if (mhd.start_daemon)
 		return 0;
-	void *library = dlopen("libmicrohttpd.so.12", RTLD_NOW | RTLD_LOCAL);
-	if (!library)
-		return err_set(err, -EOPNOTSUPP, "cannot serve: %s", dlerror());
-	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
-		void *symbol = dlsym(library, wanted[i].name);
-
-		if (!symbol) {
-			(void)dlclose(library);
-			return err_set(err, -EOPNOTSUPP, "cannot serve: libmicrohttpd has no %s",
-				wanted[i].name);
-		}
-		memcpy(wanted[i].slot, &symbol, sizeof symbol);
-	}
-	return 0;
+	int r = library_open("libmicrohttpd.so.12", wanted, ARRAY_SIZE(wanted), err);
+	return r < 0 ? err_wrap(err, "cannot serve") : 0;
 }
