@@ -16,7 +16,7 @@ static const char *const done[] = {
 	[OPERATE_ROLL] = "restarted one after the other",
 };
 
-static int may_change(const struct supervisor *s, struct err *err)
+int operate_may_change(const struct supervisor *s, struct err *err)
 {
 	if (s->stopping || s->leaving)
 		return err_set(err, -ESHUTDOWN, "hsup is stopping");
@@ -28,7 +28,7 @@ static int may_change(const struct supervisor *s, struct err *err)
 	return 0;
 }
 
-static void note_operator(
+void operate_note(
 	struct supervisor *s, const char *name, const struct asker *asker, const char *what)
 {
 	router_note(s->router, strcmp(name, "*") != 0 && strchr(name, '.') ? name : NULL,
@@ -36,7 +36,7 @@ static void note_operator(
 	record_text(s, RECORD_OPERATOR, name, 0, "%s by %s", what, asker->who);
 }
 
-static int no_such_name(struct supervisor *s, const char *pattern, struct err *err)
+int operate_no_such_name(struct supervisor *s, const char *pattern, struct err *err)
 {
 	const struct formation *f = engine_formation(s->engine);
 	const char *names[LIMIT_TYPES];
@@ -171,7 +171,7 @@ static int check_found(struct supervisor *s, const struct wish *w, struct err *e
 		const char *pattern = w->patterns[i];
 
 		if (!w->found[i])
-			return no_such_name(s, pattern, err);
+			return operate_no_such_name(s, pattern, err);
 		if (w->what == OPERATE_ROLL && !is_of_type(w, pattern))
 			return err_set(err, -EINVAL,
 				"\"%.100s\": a type is restarted one dyno after the other, not a "
@@ -186,7 +186,7 @@ int operate_do(struct supervisor *s, enum operation what, char *const *patterns,
 {
 	struct wish w = {.what = what, .patterns = patterns, .n = n_patterns};
 	size_t n = 0, found = 0;
-	int r = may_change(s, err);
+	int r = operate_may_change(s, err);
 
 	/* A second one of an app would find the control directory taken. */
 	if (r == 0 && what == OPERATE_ROLL && s->options->mode == MODE_UP)
@@ -217,183 +217,9 @@ int operate_do(struct supervisor *s, enum operation what, char *const *patterns,
 	(void)snprintf(text, sizeof text, what == OPERATE_SIGNAL ? "got SIG%s" : "%s",
 		what == OPERATE_SIGNAL ? signal_name(signo) : done[what]);
 	for (size_t i = 0; i < n_patterns; i++)
-		note_operator(s, patterns[i], asker, text);
+		operate_note(s, patterns[i], asker, text);
 	order_all(s, &w, ids, n, signo);
 	*ret_n = what == OPERATE_ROLL ? found : n;
-	return 0;
-}
-
-/* ---- quantities ---- */
-
-static int wanted(struct supervisor *s, const struct scale *wish, struct quantity_override *ret,
-	struct err *err)
-{
-	const struct formation *f = engine_formation(s->engine);
-	const struct formation_type *t = f ? formation_find(f, wish->type) : NULL;
-	int64_t now, quantity;
-
-	if (!t)
-		return no_such_name(s, wish->type, err);
-	if (t->phase)
-		return err_set(err, -EINVAL, "%s: it runs once for each release, and is not scaled",
-			wish->type);
-	now = engine_quantity(s->engine, t->name);
-	quantity = wish->relative ? now + wish->amount : wish->amount;
-	if (quantity < 0)
-		return err_set(err, -EINVAL, "%s: there are %lld; %lld cannot be", wish->type,
-			(long long)now, (long long)quantity);
-	if (quantity > LIMIT_QUANTITY)
-		return err_set(err, -E2BIG, "%s: %lld dynos are more than %d", wish->type,
-			(long long)quantity, LIMIT_QUANTITY);
-	*ret = (struct quantity_override){.quantity = (unsigned)quantity};
-	(void)snprintf(ret->type, sizeof ret->type, "%s", t->name);
-	return 0;
-}
-
-static int check_sum(
-	struct supervisor *s, const struct quantity_override *list, size_t n, struct err *err)
-{
-	const struct formation *f = engine_formation(s->engine);
-	size_t sum = 0;
-
-	for (unsigned i = 0; i < f->n_types; i++) {
-		size_t k = 0;
-
-		while (k < n && strcmp(list[k].type, f->types[i].name) != 0)
-			k++;
-		sum += k < n ? list[k].quantity : engine_quantity(s->engine, f->types[i].name);
-	}
-	return sum <= LIMIT_QUANTITY ? 0
-				     : err_set(err, -E2BIG, "%zu dynos in all are more than %d",
-					       sum, LIMIT_QUANTITY);
-}
-
-int operate_scale(struct supervisor *s, const struct scale *list, size_t n,
-	const struct asker *asker, struct err *err)
-{
-	struct quantity_override *overrides = s->wished;
-	int r = may_change(s, err);
-
-	if (r == 0 && s->options->mode == MODE_UP)
-		r = err_set(err, -EINVAL, "an app is started or stopped, not scaled");
-	if (r == 0 && n > LIMIT_TYPES)
-		r = err_set(err, -E2BIG, "more than %d types", LIMIT_TYPES);
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = wanted(s, &list[i], &overrides[i], err);
-	if (r == 0)
-		r = n ? check_sum(s, overrides, n, err) : err_set(err, -EINVAL, "no type is named");
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < n; i++) {
-		char text[60];
-
-		(void)snprintf(text, sizeof text, "%u -> %u",
-			engine_quantity(s->engine, overrides[i].type), overrides[i].quantity);
-		record_text(s, RECORD_SCALED, overrides[i].type, 0, "%s", text);
-		router_note(
-			s->router, NULL, "%s scaled %s by %s", overrides[i].type, text, asker->who);
-	}
-	feed(s, &(struct engine_event){
-			.type = ENGINE_SCALE, .overrides = overrides, .n_overrides = n});
-	return 0;
-}
-
-/* ---- releases ---- */
-
-int operate_submit(struct supervisor *s, const char *text, size_t len, const struct asker *asker,
-	int64_t *ret_version, struct release_errors *errors, struct err *err)
-{
-	int r = may_change(s, err);
-
-	if (r < 0)
-		return r;
-	if (!s->setup->source->submit)
-		return err_set(err, -EINVAL,
-			"a release is for an app: submit it there, or by hsup deploy -a APP");
-	router_note(s->router, NULL, "a release submitted by %s", asker->who);
-	return s->setup->source->submit(
-		s->source_state, text, len, false, NULL, ret_version, errors, err);
-}
-
-/* The newest before the one in force that had come up. */
-static int64_t version_before(struct supervisor *s)
-{
-	struct source_version found[LIMIT_HISTORY + 1];
-	size_t n = s->setup->source->history(s->source_state, found, ARRAY_SIZE(found)), i = 0;
-
-	while (i < n && !found[i].in_force)
-		i++;
-	for (i++; i < n; i++)
-		if (!found[i].failed)
-			return found[i].version;
-	return 0;
-}
-
-static int go_back(struct supervisor *s, int64_t version, const struct asker *asker,
-	int64_t *ret_version, struct err *err)
-{
-	struct release_errors errors = {0};
-	_cleanup_free_ char *text = NULL;
-	char note[100];
-	size_t len;
-
-	int r = s->setup->source->read(s->source_state, version, &text, &len, err);
-	if (r < 0)
-		return r;
-	(void)snprintf(note, sizeof note, "rollback to v%lld", (long long)version);
-	router_note(s->router, NULL, "%s by %s", note, asker->who);
-	record_text(s, RECORD_OPERATOR, "", version, "%s by %s", note, asker->who);
-	s->going_back = true;
-	r = s->setup->source->submit(
-		s->source_state, text, len, true, note, ret_version, &errors, err);
-	s->going_back = false;
-	if (r == -EINVAL && errors.n > 0)
-		r = err_set(err, r, "v%lld is not valid any more: %.200s", (long long)version,
-			errors.list[0].text);
-	release_errors_done(&errors);
-	return r;
-}
-
-int operate_rollback(struct supervisor *s, int64_t version, const struct asker *asker,
-	int64_t *ret_version, struct err *err)
-{
-	const struct release *r = operate_release(s);
-	int e = may_change(s, err);
-
-	if (e < 0)
-		return e;
-	if (!s->setup->source->history || !s->setup->source->submit)
-		return err_set(err, -EINVAL, "this is about an app: name one with -a APP");
-	if (version == 0 && engine_rolling(s->engine) && s->in_force &&
-		s->in_force != engine_release(s->engine)) {
-		const struct known_release *back = release_known(s, s->in_force);
-		int64_t to = back ? back->release->version : 0;
-
-		e = operate_abort(s, asker, err);
-		if (e == 0)
-			*ret_version = to;
-		return e;
-	}
-	if (version == 0)
-		version = version_before(s);
-	if (version == 0)
-		return err_set(err, -ENOENT, "there is no release before the one in force");
-	if (r && r->version == version)
-		return err_set(err, -EINVAL, "v%lld is in force already", (long long)version);
-	return go_back(s, version, asker, ret_version, err);
-}
-
-int operate_abort(struct supervisor *s, const struct asker *asker, struct err *err)
-{
-	int r = may_change(s, err);
-
-	if (r < 0)
-		return r;
-	if (!engine_abortable(s->engine))
-		return err_set(
-			err, -ENOENT, "no release is being rolled out that could be given up");
-	note_operator(s, "rollout", asker, "given up");
-	feed(s, &(struct engine_event){.type = ENGINE_ABORT});
 	return 0;
 }
 
@@ -424,7 +250,7 @@ int operate_stdin(
 			d = s->sorted[i];
 	}
 	if (!d)
-		return no_such_name(s, name, err);
+		return operate_no_such_name(s, name, err);
 	int r = driver->open_stdin ? driver->open_stdin(s->driver_state, d->id, d->generation)
 				   : -ENXIO;
 	if (r == -ENXIO)

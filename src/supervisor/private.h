@@ -157,6 +157,12 @@ void name_dyno(const struct dyno *d, char ret_name[LIMIT_NAME + 1]);
 /* One line on why it is as it is; "" = nothing to say. */
 void say_why(struct supervisor *s, const struct dyno *d, char *ret, size_t size);
 
+/* ---- operate_do.c: what all that an operator does begins with ---- */
+int operate_may_change(const struct supervisor *s, struct err *err) HSUP_MUST_CHECK;
+void operate_note(
+	struct supervisor *s, const char *name, const struct asker *asker, const char *what);
+int operate_no_such_name(struct supervisor *s, const char *pattern, struct err *err);
+
 /* ---- record.c ---- */
 void record_text(struct supervisor *s, enum record_kind kind, const char *name, int64_t version,
 	const char *fmt, ...) HSUP_PRINTF(5, 6);
