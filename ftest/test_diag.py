@@ -20,8 +20,8 @@ def test_usr1_tells_what_it_lately_did(app):
 
 def test_usr1_before_there_is_a_supervisor_ends_nobody(app):
     app.start()
-    # Before that it is not the launcher yet, and in no one's way.
-    hsup.wait_until(lambda: "hsup-launcher" in hsup.command_line(app.launcher).split("\0")[0], "the launcher")
+    # Before it had one it may not have come to look after its signals; this one has not said hello yet.
+    app.supervisor()
     for _ in range(50):
         os.kill(app.launcher, signal.SIGUSR1)
     app.submit(app.release(("web", ["sleep", "1000"], 1)))
