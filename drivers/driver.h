@@ -30,6 +30,8 @@ struct driver_start {
 	unsigned instance;
 	unsigned type_index; /* of the type in its release, for PORT */
 	unsigned failures;   /* starts and lives of it that failed in a row */
+	unsigned bad_starts; /* starts in a row that did not come up, when the last exited by itself
+			      */
 	bool only_one;	     /* the type has one instance: a PORT of the operator's may stand */
 	const struct process *process;
 	const struct release *release;

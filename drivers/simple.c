@@ -229,7 +229,7 @@ static unsigned choose_port(struct simple *s, const struct driver_start *start)
 	/* Perhaps it binds without SO_REUSEADDR: then old connections are in its way, for a minute.
 	 */
 	return port_take(&s->lives.ports, port_wish(start->type_index, start->instance),
-		start->failures > 1 ? PORT_ANY_USE : PORT_LISTENERS);
+		start->bad_starts > 1 ? PORT_ANY_USE : PORT_LISTENERS);
 }
 
 static int simple_start(void *state, const struct driver_start *start, struct err *err)

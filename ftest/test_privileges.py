@@ -472,9 +472,12 @@ NOTIFIER = ("import os, socket, time\ns = socket.socket(socket.AF_UNIX, socket.S
 
 
 def refused_calls(trace, *others):
-    """Calls that the filter has refused; those of the processes `others` are no concern of it."""
+    """Calls that the filter has refused; those of the processes `others` are no concern of it. (That a
+    user has no more room for larger pipes is the kernel's word.)"""
     found = set()
     for line in trace.read_text(errors="replace").splitlines():
+        if "F_SETPIPE_SZ" in line:
+            continue
         m = re.match(r"(\d+) +(\w+)\(.* = -1 (EPERM|ENOSYS) ", line)
         if m and int(m.group(1)) not in others:
             found.add((m.group(2), m.group(3)))

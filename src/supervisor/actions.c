@@ -63,6 +63,7 @@ static void start(struct supervisor *s, const struct engine_action *a)
 		.instance = s->options->mode == MODE_RUN ? 0 : d->instance,
 		.type_index = type_index(k->release, d->type),
 		.failures = d->failures,
+		.bad_starts = d->last_exit.kind == EXIT_CODE ? d->bad_starts : 0,
 		.only_one = t && t->quantity == 1,
 		.process = p,
 		.release = k->release,
