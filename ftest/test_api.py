@@ -803,11 +803,13 @@ def test_ten_thousand_requests_leave_nothing_behind(serve):
             if i % 500 == 0:
                 assert c.post("/v1/scale", "{").status == 400
                 Events(c).close()
+    # A leak is there in each of the rounds; what an allocator keeps for the next time is not.
     round_of(1000)
-    before = private_kib(served.supervisor())
-    round_of(10000)
-    after = private_kib(served.supervisor())
-    assert after - before < 256, f"{before} KiB before, {after} KiB after"
+    sizes = [private_kib(served.supervisor())]
+    for _ in range(4):
+        round_of(2500)
+        sizes.append(private_kib(served.supervisor()))
+    assert min(b - a for a, b in zip(sizes, sizes[1:])) < 64, f"KiB: {sizes}"
 
 
 def test_nobody_pays_for_the_library_until_somebody_asks(make_app):
