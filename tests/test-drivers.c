@@ -75,7 +75,8 @@ static unsigned used_lately(void)
 	assert_int_equal(connect(client, (const struct sockaddr *)&a, sizeof a), 0);
 	int server = accept(fd, NULL, NULL);
 	assert_true(server >= 0);
-	/* As most servers have it: what is left of the connection is in nobody's way who asks so. */
+	/* As most servers have it: what is left of the connection is in nobody's way who asks so.
+	 */
 	assert_int_equal(setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one), 0);
 	(void)close(server);
 	assert_int_equal(read(client, &byte, 1), 0);

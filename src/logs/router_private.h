@@ -35,7 +35,7 @@ struct router {
 	const char *app;
 	sd_event_source *tick;
 	bool ticking;
-	bool stirred; /* a file got lines since the last tick */
+	bool stirred;			/* a file got lines since the last tick */
 	uint64_t lines, bytes, dropped; /* so far; dropped: for files that are gone */
 	uint64_t lost, lost_since;	/* lines of types that drop, not told yet; wall clock */
 	bool held;			/* nothing comes from the taps yet */
