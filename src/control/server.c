@@ -73,7 +73,7 @@ static int on_kick(sd_event_source *source, void *userdata)
 	return 0;
 }
 
-static void log_from_library(void *userdata, const char *format, va_list ap)
+HSUP_PRINTF(2, 0) static void log_from_library(void *userdata, const char *format, va_list ap)
 {
 	char line[300];
 

@@ -16,7 +16,7 @@ static int open_pipe(void)
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
-	_cleanup_close_ int reading = fds[0];
+	_cleanup_close_ HSUP_UNUSED int reading = fds[0];
 	_cleanup_close_ int writing = fds[1];
 	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", writing);
 	int both = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);

@@ -136,7 +136,7 @@ void operate_counts(struct supervisor *s, struct operate_counts *ret)
 	*ret = (struct operate_counts){.starts = 3};
 }
 
-static int wish(struct supervisor *s, struct err *err, const char *fmt, ...)
+HSUP_PRINTF(3, 4) static int wish(struct supervisor *s, struct err *err, const char *fmt, ...)
 {
 	va_list ap;
 
