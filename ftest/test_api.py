@@ -478,6 +478,9 @@ def test_metrics_are_openmetrics(served):
     assert value[("hsup_engine_wrong_total", ())] == 0
     os.kill(served.client.dynos()["web.1"]["pid"], 9)
     wait_until(lambda: 'hsup_exits_total{reason="signal"} 1' in served.client.get("/metrics").text, "the exit")
+    assert "\nhsup_stops_total 0\n" in served.client.get("/metrics").text
+    assert served.client.post("/v1/dynos/stop", {"names": ["web.2"]}).status == 200
+    wait_until(lambda: "\nhsup_stops_total 1\n" in served.client.get("/metrics").text, "the stop")
 
 
 # -- the socket --

@@ -265,6 +265,7 @@ void act(struct supervisor *s, const struct engine_action *a)
 		retag(s, a);
 		break;
 	case ACTION_SIGNAL:
+		s->counts.stops++;
 		deliver_signal(s, a, a->signo);
 		break;
 	case ACTION_KILL:
