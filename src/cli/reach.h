@@ -61,8 +61,6 @@ int reach_ask(struct reach *r, const char *method, const char *path, bool named)
 
 /* The same for one. */
 int app_ask(struct reach *r, struct app *app, const char *method, const char *path, bool named);
-/* Takes its answer, which is the caller's then. */
-json_t *app_take(struct app *app);
 
 /* Says what has failed of the last reach_ask(): the exit code. */
 int reach_failures(struct reach *r);

@@ -29,11 +29,6 @@ char *app_query(const struct app *app, const char *path, const char *more)
 	return b.data;
 }
 
-json_t *app_take(struct app *app)
-{
-	return TAKE_PTR(app->answer);
-}
-
 static void forget(struct app *app)
 {
 	free(TAKE_PTR(app->path));

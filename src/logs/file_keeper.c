@@ -36,7 +36,7 @@ struct file_keeper {
 	bool begun;
 	atomic_bool stop;
 	pthread_mutex_t lock;
-	pthread_cond_t news, idle;
+	pthread_cond_t news;
 	STAILQ_HEAD(, order) orders; /* the first is being done */
 	char *trouble;
 };
@@ -155,7 +155,6 @@ static void *work(void *userdata)
 		struct order *o = STAILQ_FIRST(&k->orders);
 
 		if (!o) {
-			(void)pthread_cond_broadcast(&k->idle);
 			(void)pthread_cond_wait(&k->news, &k->lock);
 			continue;
 		}
@@ -184,7 +183,6 @@ struct file_keeper *file_keeper_new(void)
 		return NULL;
 	(void)pthread_mutex_init(&k->lock, NULL);
 	(void)pthread_cond_init(&k->news, NULL);
-	(void)pthread_cond_init(&k->idle, NULL);
 	STAILQ_INIT(&k->orders);
 	return k;
 }
@@ -205,7 +203,6 @@ struct file_keeper *file_keeper_free(struct file_keeper *k)
 	}
 	(void)pthread_mutex_destroy(&k->lock);
 	(void)pthread_cond_destroy(&k->news);
-	(void)pthread_cond_destroy(&k->idle);
 	free(k->trouble);
 	free(k);
 	return NULL;
@@ -255,12 +252,4 @@ char *file_keeper_trouble(struct file_keeper *k)
 	char *trouble = TAKE_PTR(k->trouble);
 	(void)pthread_mutex_unlock(&k->lock);
 	return trouble;
-}
-
-void file_keeper_wait(struct file_keeper *k)
-{
-	(void)pthread_mutex_lock(&k->lock);
-	while (k->begun && STAILQ_FIRST(&k->orders))
-		(void)pthread_cond_wait(&k->idle, &k->lock);
-	(void)pthread_mutex_unlock(&k->lock);
 }

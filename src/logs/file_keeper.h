@@ -24,9 +24,6 @@ void file_keeper_order(struct file_keeper *k, const char *path, unsigned keep, b
  */
 char *file_keeper_trouble(struct file_keeper *k);
 
-/* Waits until nothing is left to do. For tests. */
-void file_keeper_wait(struct file_keeper *k);
-
 /* "20261121T080000.123456Z": of a file's name behind its path and a dot. */
 #define FILE_STAMP_LEN 23
 void file_stamp(unsigned long long micros, char ret_stamp[FILE_STAMP_LEN + 1]);

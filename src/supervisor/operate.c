@@ -281,7 +281,13 @@ struct rings *operate_rings(struct supervisor *s)
 
 void operate_counts(struct supervisor *s, struct operate_counts *ret)
 {
+	struct router_counts logs;
+
 	*ret = s->counts;
+	router_counts(s->router, &logs);
+	ret->log_bytes = logs.bytes;
+	ret->log_lines = logs.lines;
+	ret->log_dropped = logs.dropped;
 	if (!s->engine)
 		return;
 	const struct engine_counts *c = engine_counts(s->engine);
@@ -295,9 +301,4 @@ void operate_counts(struct supervisor *s, struct operate_counts *ret)
 	ret->rollbacks = c->rollbacks;
 	ret->wrong = engine_wrong(s->engine);
 	ret->stale = engine_stale(s->engine);
-	struct router_counts logs;
-	router_counts(s->router, &logs);
-	ret->log_bytes = logs.bytes;
-	ret->log_lines = logs.lines;
-	ret->log_dropped = logs.dropped;
 }

@@ -24,8 +24,7 @@
 	X(ROLLED_BACK, "release.rolled-back", true) /* .release: that failed; .text: why */        \
 	X(SCALED, "formation.scaled", true)	    /* .name: the type, .text: "1 -> 3" */         \
 	X(OPERATOR, "operator", true)		    /* .name: of what, .text: who did what */      \
-	X(LOG, "log", true)		   /* .text: of drops, sinks that stall or break */        \
-	X(SUPERVISOR, "supervisor", true)  /* .text: started, stopping ... */                      \
+	X(SUPERVISOR, "supervisor", true)	    /* .text: started, stopping ... */             \
 	X(SIGNALLED, "dyno.signal", false) /* .name .text: which signal it was sent, or why not */ \
 	X(LAUNCHER, "launcher", false)	   /* .text: what it said */
 
