@@ -12,15 +12,16 @@
 #include "model/exit.h"
 #include "model/release.h"
 
+#include <netinet/in.h>
 #include <systemd/sd-event.h>
 
 enum driver_caps {
 	DRIVER_NEEDS_SLUG = 1 << 0, /* a slug that cannot be had fails the release; without it a
 				     * local slug that does not exist is only warned of */
-	DRIVER_SHARES_NETWORK =
-		1 << 1,		    /* dynos share the host's ports: PORT is one of its own each */
 	DRIVER_DRY = 1 << 2,	    /* runs nothing: nothing is written either */
 	DRIVER_LIMITS_CPU = 1 << 3, /* honours Limits.CPU */
+	DRIVER_ENGINE = 1 << 4,	    /* what has ended lies with somebody else, who would keep it:
+				     * every life is released, at the end of all, too */
 };
 
 struct driver_start {
@@ -57,6 +58,15 @@ struct driver_exit {
 	struct dyno_exit exit;
 	uint64_t at; /* CLOCK_MONOTONIC ns; 0 = not known: it is told at once, or failed to start */
 	uint64_t user_usec, system_usec, max_rss_kb;
+	bool out_of_memory;  /* killed for the limit of its memory */
+	bool output_follows; /* not all it wrote is in its pipes yet: `output_over` says when */
+};
+
+/* Where a life can be reached. */
+struct driver_address {
+	char host[INET6_ADDRSTRLEN]; /* as seen from here; "" = this machine, 127.0.0.1 */
+	unsigned port;		     /* there; 0 = none */
+	unsigned published;	     /* a port of the machine's that leads there; 0 = none */
 };
 
 struct driver_entry { /* what is there after a supervisor restart: alive, or not released yet */
@@ -74,27 +84,47 @@ struct driver_entry { /* what is there after a supervisor restart: alive, or not
 struct driver_events {
 	/* r: 0, or negative errno, and then err says why. */
 	void (*prepared)(void *userdata, uint64_t release, int r, const struct err *err);
-	/* pid 0 = none to show; port 0 = none. out/err are owned by the callback, -1 = none. */
+	/* A line for who waits for `prepared`: "pulling heroku/heroku:24: 45 %". */
+	void (*progress)(void *userdata, uint64_t release, const char *text);
+	/* pid 0 = none to show. out/err are owned by the callback, -1 = none. */
 	void (*started)(
 		void *userdata, uint64_t id, uint32_t generation, int pid, int out, int err);
+	/* What was not known when it started: its pid, its address. */
+	void (*known)(void *userdata, uint64_t id, uint32_t generation, int pid);
 	void (*left)(void *userdata, uint64_t id, uint32_t generation);
 	void (*exited)(void *userdata, uint64_t id, uint32_t generation,
 		const struct driver_exit *exit); /* also EXIT_STAGE: could not start */
+	void (*output_over)(void *userdata, uint64_t id, uint32_t generation);
+	/* Answer of usage: bytes, CPU time in ns; UINT64_MAX = not known. */
+	void (*used)(void *userdata, uint64_t id, uint32_t generation, uint64_t memory,
+		uint64_t cpu);
 	void (*adopted)(void *userdata, struct driver_entry *entry);
 	void (*adopt_done)(void *userdata, int r);
 	/* Once for every exec that was ordered: its command has ended, with all that it started in
 	 * its group, or could not start (EXIT_STAGE). */
 	void (*exec_done)(void *userdata, uint64_t id, const struct dyno_exit *exit);
+	/* All that had ended is gone from where it lay. */
+	void (*finished)(void *userdata);
+	/* A line for the log, about no dyno: "docker is gone: ..."; or about the one of this name. */
+	void (*note)(void *userdata, const char *name, const char *text);
 };
 
 struct driver_context {
 	sd_event *loop;
 	struct launch *launch; /* the supervisor's; a driver that starts processes listens to it */
 	const char *shell;     /* "/bin/bash" */
+	const char *slug_helper; /* path of hsup-slug */
 	const char *dyno_user; /* of process types without User; NULL = the launcher's */
 	const struct id_grant *dyno_ids; /* what a root launcher grants; NULL = it is not root */
 	const char *stdin_dir; /* of this supervisor alone, and its successors; made when it is
 				* needed, removed when it is empty; NULL = no dyno has a stdin */
+	const char *control_dir;	 /* absolute: what people know the app by; NULL = none */
+	const char *owner;     /* of this app on this machine, the same for every supervisor of it:
+				* hex digits; "" in a dry run */
+	const char *state_dir; /* absolute, of this app, kept over restarts; NULL = none */
+	const char *app_dir;   /* absolute, of this app, until the machine stops; NULL = none */
+	bool lasts;	       /* false: `run` or `build`, beside a supervisor that may have dynos of
+				* this owner: they are not ours */
 	const struct driver_events *events;
 	void *userdata;
 };
@@ -113,6 +143,13 @@ struct driver {
 	 * do. */
 	int (*prepare)(
 		void *state, uint64_t handle, const struct release *release, struct err *err);
+
+	/* Nobody waits for it any more: no `prepared` follows. NULL: it is not listened to. */
+	void (*prepare_stop)(void *state, uint64_t handle);
+
+	/* This release is in force now: of what was prepared, what it and the one before it need is
+	 * kept, the rest may go when nothing runs of it. NULL: nothing is kept. */
+	void (*keep)(void *state, const struct release *current);
 
 	/* Orders one life of a dyno: answers `started`, then `exited`; or `exited` with EXIT_STAGE
 	 * alone. A negative errno: it could not even be ordered, no event follows. */
@@ -133,8 +170,13 @@ struct driver {
 	 * does. */
 	int (*adopt)(void *state);
 
-	/* Where this life can be reached: its port, 0 = none. NULL: no dyno has one. */
-	unsigned (*port)(void *state, uint64_t id, uint32_t generation);
+	/* Where this life can be reached. False: nowhere, or not yet. NULL: no dyno can. */
+	bool (*address)(
+		void *state, uint64_t id, uint32_t generation, struct driver_address *ret_address);
+
+	/* Asks what it uses; answers by `used`, when it can. NULL: it is looked for in the processes
+	 * below its pid. */
+	void (*usage)(void *state, uint64_t id, uint32_t generation);
 
 	/* For writing, and without waiting, what this life reads as its standard input: the
 	 * caller's. It was started with Stdin: then it sees no end of file, whoever comes and
@@ -149,6 +191,10 @@ struct driver {
 	/* KILL to the whole of it; `exec_done` follows. Nothing when it has ended meanwhile. */
 	int (*exec_kill)(void *state, uint64_t id);
 
+	/* Every life has been released: tells by `finished` when nothing is left of them, soon in
+	 * any case. NULL: nothing is left. */
+	void (*finish)(void *state);
+
 	void (*close)(void *state);
 };
 
@@ -160,4 +206,4 @@ const struct driver *driver_at(size_t index); /* NULL behind the last */
 bool driver_lacks(
 	const struct driver *driver, const struct release *release, char *ret_text, size_t size);
 
-extern const struct driver driver_simple, driver_null;
+extern const struct driver driver_simple, driver_null, driver_docker;

@@ -289,12 +289,14 @@ static int simple_adopt(void *state)
 	return launch_list(s->launch);
 }
 
-static unsigned simple_port(void *state, uint64_t id, uint32_t generation)
+static bool simple_address(
+	void *state, uint64_t id, uint32_t generation, struct driver_address *ret_address)
 {
 	const struct simple *s = state;
 	const struct port_life *l = port_life_find(&s->lives, id, generation);
 
-	return l ? l->port : 0;
+	*ret_address = (struct driver_address){.port = l ? l->port : 0};
+	return ret_address->port != 0;
 }
 
 static void simple_close(void *state)
@@ -313,14 +315,13 @@ static void simple_close(void *state)
 const struct driver driver_simple = {
 	.name = "simple",
 	.summary = "plain processes with the app's environment; no root needed",
-	.caps = DRIVER_SHARES_NETWORK,
 	.open = simple_open,
 	.start = simple_start,
 	.signal = simple_signal,
 	.retag = simple_retag,
 	.release = simple_release,
 	.adopt = simple_adopt,
-	.port = simple_port,
+	.address = simple_address,
 	.open_stdin = simple_open_stdin,
 	.exec = simple_exec,
 	.exec_kill = simple_exec_kill,

@@ -255,7 +255,7 @@ static void test_listen_waits_for_a_listener(void **state)
 	(void)fd_close(fd);
 	struct check ready = check_of(CHECK_LISTEN, 0);
 	make(&ready, &no_check);
-	checker_set_port(room.checker, port);
+	checker_set_address(room.checker, &(struct check_address){.port = port});
 	checker_begin(room.checker, 0);
 	TURN_UNTIL(checker_reason(room.checker)[0]);
 	(void)snprintf(expected, sizeof expected, "connection refused on port %u", port);

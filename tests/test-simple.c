@@ -248,7 +248,10 @@ static void scenario_exec(void)
 	read_until("DYNO=web.1\n");
 	read_until("NOTIFY_SOCKET=/nowhere/notify\n");
 	char port[40];
-	(void)snprintf(port, sizeof port, "PORT=%u\n", driver_simple.port(simple, DYNO, 1));
+	struct driver_address where;
+	assert_true(driver_simple.address(simple, DYNO, 1, &where));
+	assert_string_equal(where.host, "");
+	(void)snprintf(port, sizeof port, "PORT=%u\n", where.port);
 	read_until(port);
 
 	char line[400];

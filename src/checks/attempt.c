@@ -3,6 +3,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -36,9 +37,9 @@ const char *attempt_waits(const struct attempt *a)
 static const char *say_connect(const struct attempt *a, int r, char text[TEXT_SIZE])
 {
 	if (r == -ECONNREFUSED)
-		(void)snprintf(text, TEXT_SIZE, "connection refused on port %u", a->port);
+		(void)snprintf(text, TEXT_SIZE, "connection refused on port %u", a->where.port);
 	else
-		(void)snprintf(text, TEXT_SIZE, "port %u: %s", a->port, err_name(r));
+		(void)snprintf(text, TEXT_SIZE, "port %u: %s", a->where.port, err_name(r));
 	return text;
 }
 
@@ -98,12 +99,14 @@ static bool read_piece(struct attempt *a)
 
 static int send_request(struct attempt *a)
 {
-	char text[2200];
+	char text[2300];
+	const char *host = a->where.host[0] ? a->where.host : "127.0.0.1";
+	bool is_v6 = strchr(host, ':') != NULL;
 
 	int n = snprintf(text, sizeof text,
-		"GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUser-Agent: hsup\r\nAccept: */*\r\n"
+		"GET %s HTTP/1.1\r\nHost: %s%s%s:%u\r\nUser-Agent: hsup\r\nAccept: */*\r\n"
 		"Connection: close\r\n\r\n",
-		a->check->path, a->port);
+		a->check->path, is_v6 ? "[" : "", host, is_v6 ? "]" : "", a->where.port);
 	if (n < 0 || (size_t)n >= sizeof text)
 		return -E2BIG;
 	ssize_t sent = send(a->fd, text, (size_t)n, MSG_NOSIGNAL);
@@ -115,21 +118,39 @@ static int send_request(struct attempt *a)
 
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata);
 
+/* Where it is, for the first or second time of asking. */
+static socklen_t address_of(const struct attempt *a, struct sockaddr_storage *ret)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
+	const char *host = a->where.host;
+
+	*ret = (struct sockaddr_storage){0};
+	v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (!a->second && (!*host || inet_pton(AF_INET, host, &v4->sin_addr) == 1)) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons((uint16_t)a->where.port);
+		return sizeof *v4;
+	}
+	*v6 = (struct sockaddr_in6){
+		.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)a->where.port)};
+	v6->sin6_addr = in6addr_loopback;
+	return *host && inet_pton(AF_INET6, host, &v6->sin6_addr) != 1 ? 0 : sizeof *v6;
+}
+
 /* 0 = under way, 1 = connected. */
 static int open_connection(struct attempt *a)
 {
-	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)a->port)};
-	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)a->port)};
-	int family = a->second ? AF_INET6 : AF_INET;
+	struct sockaddr_storage to;
+	socklen_t len = address_of(a, &to);
 
-	v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	v6.sin6_addr = in6addr_loopback;
 	attempt_end(a);
-	a->fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (len == 0)
+		return -EADDRNOTAVAIL;
+	a->fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (a->fd < 0)
 		return -errno;
-	int r = a->second ? connect(a->fd, (const struct sockaddr *)&v6, sizeof v6)
-			  : connect(a->fd, (const struct sockaddr *)&v4, sizeof v4);
+	int r = connect(a->fd, (const struct sockaddr *)&to, len);
 	if (r < 0 && errno != EINPROGRESS)
 		return -errno;
 	int watched = sd_event_add_io(a->loop, &a->io, a->fd, EPOLLOUT, on_io, a);
@@ -142,7 +163,7 @@ static int connect_anywhere(struct attempt *a, int refused)
 {
 	int r = refused ? refused : open_connection(a);
 
-	if (r != -ECONNREFUSED || a->second)
+	if (r != -ECONNREFUSED || a->second || a->where.host[0])
 		return r;
 	a->second = true;
 	int again = open_connection(a);
@@ -155,8 +176,8 @@ static bool is_own_echo(const struct attempt *a)
 	struct sockaddr_in6 own = {0}; /* the port of an IPv4 address is at the same place */
 	socklen_t len = sizeof own;
 
-	return getsockname(a->fd, (struct sockaddr *)&own, &len) == 0 &&
-	       ntohs(own.sin6_port) == a->port;
+	return !a->where.host[0] && getsockname(a->fd, (struct sockaddr *)&own, &len) == 0 &&
+	       ntohs(own.sin6_port) == a->where.port;
 }
 
 /* 0 = to be waited for, 1 = good, or negative errno. */
@@ -207,8 +228,8 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 	return 0;
 }
 
-int attempt_begin(struct attempt *a, sd_event *loop, const struct check *check, unsigned port,
-	struct err *err)
+int attempt_begin(struct attempt *a, sd_event *loop, const struct check *check,
+	const struct check_address *where, struct err *err)
 {
 	char text[TEXT_SIZE];
 
@@ -216,10 +237,10 @@ int attempt_begin(struct attempt *a, sd_event *loop, const struct check *check, 
 	*a = (struct attempt){.fd = -1,
 		.loop = loop,
 		.check = check,
-		.port = port,
+		.where = *where,
 		.done = a->done,
 		.userdata = a->userdata};
-	if (port == 0)
+	if (where->port == 0)
 		return err_set(err, -EDESTADDRREQ, "it has no port");
 	int r = connect_anywhere(a, 0);
 	if (r > 0)

@@ -1,8 +1,9 @@
-/* One try of a Listen or HTTP check: a connection to this machine, never waited for. */
+/* One try of a Listen or HTTP check: a connection to the dyno, never waited for. */
 #pragma once
 
 #include "base/err.h"
 #include "checks/answer.h"
+#include "checks/checks.h"
 #include "model/release.h"
 
 #include <systemd/sd-event.h>
@@ -13,7 +14,7 @@ struct attempt {
 	sd_event *loop;
 	sd_event_source *io;
 	const struct check *check;
-	unsigned port;
+	struct check_address where;
 	bool second;	/* at ::1, for those who listen only there */
 	bool connected; /* and the request is out */
 	bool judged;	/* done was called: what else comes is read and thrown away */
@@ -26,8 +27,8 @@ struct attempt {
 
 /* Begins: 0, and `done` follows unless the caller ends it before (the time-out is his). > 0: good
  * already. Negative errno: failed already, and err says why. check must outlive it. */
-int attempt_begin(struct attempt *a, sd_event *loop, const struct check *check, unsigned port,
-	struct err *err) HSUP_MUST_CHECK;
+int attempt_begin(struct attempt *a, sd_event *loop, const struct check *check,
+	const struct check_address *where, struct err *err) HSUP_MUST_CHECK;
 
 /* What it waits for: "no answer", "not accepted". */
 const char *attempt_waits(const struct attempt *a);

@@ -102,7 +102,7 @@ static void timed_out(struct checker *c)
 		(void)snprintf(text, sizeof text, "GET %.90s: %s within %.3g s", check->path,
 			attempt_waits(&c->attempt), seconds);
 	else
-		(void)snprintf(text, sizeof text, "port %u: %s within %.3g s", c->attempt.port,
+		(void)snprintf(text, sizeof text, "port %u: %s within %.3g s", c->attempt.where.port,
 			attempt_waits(&c->attempt), seconds);
 	checker_stop_try(c);
 	checker_judge(c, false, text);
@@ -231,9 +231,9 @@ struct checker *checker_free(struct checker *c, bool kept)
 	return NULL;
 }
 
-void checker_set_port(struct checker *c, unsigned port)
+void checker_set_address(struct checker *c, const struct check_address *address)
 {
-	c->port = port;
+	c->address = *address;
 }
 
 void checker_begin(struct checker *c, int session)

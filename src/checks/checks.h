@@ -13,6 +13,7 @@
 #include "model/release.h"
 
 #include <stdint.h>
+#include <netinet/in.h>
 #include <systemd/sd-event.h>
 
 #define CHECKER_TEXT 160
@@ -60,8 +61,12 @@ struct checker *checker_free(struct checker *c, bool kept);
 int checker_open_notify(
 	struct checker *c, int dir, const char *name, struct err *err) HSUP_MUST_CHECK;
 
-/* Where Listen and HTTP look when the check names no port; 0 = it has none. */
-void checker_set_port(struct checker *c, unsigned port);
+/* Where Listen and HTTP look. */
+struct check_address {
+	char host[INET6_ADDRSTRLEN]; /* a number; "" = this machine, at 127.0.0.1 or ::1 */
+	unsigned port;		     /* when the check names none; 0 = it has none */
+};
+void checker_set_address(struct checker *c, const struct check_address *address);
 
 /* It has a process, whose session is `session` (0 = not known: nobody is heard). Ready begins. */
 void checker_begin(struct checker *c, int session);

@@ -40,7 +40,7 @@ struct checker {
 	uint64_t random;
 	uint64_t pause;	 /* ns to the next try of Ready */
 	unsigned failed; /* tries of Healthy in a row */
-	unsigned port;
+	struct check_address address;
 	bool was_ready;
 	bool rests;
 	bool pinged;   /* WATCHDOG=1 since the last look */

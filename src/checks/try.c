@@ -67,8 +67,9 @@ static int begin(struct checker *c, const struct check *check, struct err *err)
 	}
 	c->attempt.done = on_attempt;
 	c->attempt.userdata = c;
-	return attempt_begin(
-		&c->attempt, c->all->loop, check, check->port ? check->port : c->port, err);
+	struct check_address where = c->address;
+	where.port = check->port ? check->port : where.port;
+	return attempt_begin(&c->attempt, c->all->loop, check, &where, err);
 }
 
 /* What is our own want, and no fault of the dyno's. */

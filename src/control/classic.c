@@ -38,7 +38,7 @@ static void view_classic_type(struct control *c, struct strbuf *b, const char *t
 	view_text(b, type);
 	view_raw(b, ":{");
 	view_member_text(b, "Status", found ? classic_status(best.dyno) : "Stopped");
-	view_member_text(b, "IPAddress", found && best.port ? "127.0.0.1" : "");
+	view_member_text(b, "IPAddress", found ? best.host : "");
 	view_member_u64(b, "Port", found ? best.port : 0);
 	view_end(b, '}');
 }

@@ -24,7 +24,7 @@ const char *health_text(enum health h)
 static void view_life(struct strbuf *b, const struct dyno_view *v, uint64_t now)
 {
 	view_member_known(b, "pid", (uint64_t)v->pid, 0);
-	view_member_text(b, "address", v->port ? "127.0.0.1" : NULL);
+	view_member_text(b, "address", v->host[0] ? v->host : NULL);
 	view_member_known(b, "port", v->port, 0);
 	view_member_known(b, "version", (uint64_t)v->version, 0);
 	if (v->started)

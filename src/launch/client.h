@@ -75,6 +75,8 @@ struct launch_ops {
 	void (*listen)(void *state, const struct launch_child_events *events, void *userdata);
 	int (*spawn)(void *state, struct launch_child c, const char *name, const void *tag,
 		size_t tag_len, int spec_fd, const struct launch_stdio *stdio);
+	int (*keep)(void *state, struct launch_child c, const char *name, const void *tag,
+		size_t tag_len, int out, int err);
 	int (*signal)(void *state, struct launch_child c, int signo);
 	int (*ack)(void *state, struct launch_child c);
 	int (*tag)(void *state, struct launch_child c, const void *tag, size_t tag_len);
@@ -93,6 +95,13 @@ unsigned launch_can(struct launch *l);
  * then `failed` or `exited`. 0, -ENOBUFS (queue full), or another negative errno. */
 int launch_spawn(struct launch *l, struct launch_child c, const char *name, const void *tag,
 	size_t tag_len, int spec_fd, const struct launch_stdio *stdio) HSUP_MUST_CHECK;
+
+/* Has the launcher keep a child that is none of its own: a name, a tag and the read ends of two
+ * pipes (err -1 = none), which stay the caller's. It lists it (state WIRE_ENTRY_KEPT, pid 0), lets
+ * its tag be changed, counts it among the dynos that run, and forgets it when it is acknowledged;
+ * it sends it no signal and knows nothing of its end. WIRE_CAN_KEEP. No answer. */
+int launch_keep(struct launch *l, struct launch_child c, const char *name, const void *tag,
+	size_t tag_len, int out, int err) HSUP_MUST_CHECK;
 
 /* To every process of the child's group; silently nothing when it has ended meanwhile. */
 int launch_signal(struct launch *l, struct launch_child c, int signo) HSUP_MUST_CHECK;

@@ -137,6 +137,7 @@ static int take(const struct incoming *in, struct packet *p)
 	case WIRE_LEAVE:
 	case WIRE_UPGRADE:
 	case WIRE_TAG:
+	case WIRE_KEEP:
 	case WIRE_TYPE_MAX:
 		break;
 	}

@@ -215,6 +215,7 @@ static bool dispatch(struct launcher *l, struct packet *p, const struct wire_req
 		 */
 		upgrade_begin(l);
 		return true;
+	case WIRE_KEEP:
 	case WIRE_SPAWNED:
 	case WIRE_FAILED:
 	case WIRE_LEFT:

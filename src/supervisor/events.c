@@ -20,7 +20,8 @@ static int on_acknowledge(sd_event_source *source, uint64_t usec, void *userdata
 	(void)source;
 	(void)usec;
 	/* At the end of all there is nobody to whom what the launcher keeps could be of use. */
-	for (size_t i = 0; i < s->n_over && !s->stopping; i++) {
+	bool all = !s->stopping || (s->setup->driver->caps & DRIVER_ENGINE);
+	for (size_t i = 0; i < s->n_over && all; i++) {
 		const struct launch_child *c = &s->over[i];
 		int r = s->setup->driver->release(s->driver_state, c->id, c->generation);
 
@@ -47,6 +48,20 @@ void life_release(struct supervisor *s, struct life *l)
 		s->over[s->n_over++] = (struct launch_child){l->id, l->generation};
 	}
 	life_drop(s, l);
+}
+
+void lives_let_go(struct supervisor *s)
+{
+	for (size_t i = 0; i < LIFE_BUCKETS; i++)
+		for (struct life *l = s->lives[i], *next; l; l = next) {
+			next = l->next;
+			if (!l->ended || l->superseded)
+				continue;
+			l->superseded = true;
+			if (l->drained)
+				life_release(s, l);
+		}
+	(void)on_acknowledge(NULL, 0, s);
 }
 
 static void drained(struct supervisor *s, struct life *l)
@@ -87,6 +102,14 @@ static void drain_output(struct supervisor *s, struct life *l)
 	tap_done(l);
 }
 
+/* It is known to have ended; its output may still be on its way to its pipes. */
+static void let_out(struct supervisor *s, struct life *l)
+{
+	l->told_over = true;
+	if (!l->output_follows)
+		drain_output(s, l);
+}
+
 static void say_end(struct supervisor *s, const struct life *l, const char *when)
 {
 	char text[200];
@@ -110,7 +133,7 @@ void life_found_over(struct supervisor *s, struct life *l)
 			(double)(now - l->ended_at) / (double)NSEC_PER_SEC);
 	if (!l->superseded || s->options->mode == MODE_RUN)
 		say_end(s, l, when);
-	drain_output(s, l);
+	let_out(s, l);
 }
 
 void life_over(struct supervisor *s, struct life *l)
@@ -125,7 +148,7 @@ void life_over(struct supervisor *s, struct life *l)
 			.exit = l->exit,
 			.at = l->ended_at,
 		});
-	drain_output(s, l);
+	let_out(s, l);
 }
 
 static void follow(struct supervisor *s, struct life *l, int out, int err)
@@ -170,6 +193,16 @@ static void on_started(void *userdata, uint64_t id, uint32_t generation, int pid
 	checks_begin(l);
 }
 
+static void on_known(void *userdata, uint64_t id, uint32_t generation, int pid)
+{
+	struct life *l = life_find(userdata, id, generation);
+
+	if (!l || l->ended)
+		return;
+	l->pid = pid;
+	checks_known(l);
+}
+
 static void on_left(void *userdata, uint64_t id, uint32_t generation)
 {
 	struct supervisor *s = userdata;
@@ -190,6 +223,7 @@ static void on_exited(
 
 	if (!l)
 		return;
+	l->output_follows = exit->output_follows;
 	l->exit = exit->exit;
 	l->ended_at = exit->at;
 	l->ended = true;
@@ -201,6 +235,19 @@ static void on_exited(
 	/* Before that the engine does not know the dyno: it hears of it when it does. */
 	if (s->caught_up || l->superseded)
 		life_over(s, l);
+}
+
+static void on_output_over(void *userdata, uint64_t id, uint32_t generation)
+{
+	struct supervisor *s = userdata;
+	struct life *l = life_find(s, id, generation);
+
+	if (!l || !l->output_follows)
+		return;
+	l->output_follows = false;
+	/* Else what is told of it later lets it out. */
+	if (l->told_over)
+		drain_output(s, l);
 }
 
 static void on_adopted(void *userdata, struct driver_entry *entry)
@@ -276,6 +323,27 @@ static void on_adopt_done(void *userdata, int r)
 	supervisor_adopted(userdata, r);
 }
 
+static void on_progress(void *userdata, uint64_t release, const char *text)
+{
+	struct supervisor *s = userdata;
+	const struct known_release *k = release_known(s, release);
+
+	if (k && (s->options->mode != MODE_RUN || s->options->verbose))
+		router_note(s->router, NULL, "%s", text);
+}
+
+static void on_note(void *userdata, const char *name, const char *text)
+{
+	struct supervisor *s = userdata;
+
+	router_note(s->router, name, "%s", text);
+}
+
+static void on_finished(void *userdata)
+{
+	supervisor_finished(userdata);
+}
+
 static void on_exec_done(void *userdata, uint64_t id, const struct dyno_exit *exit)
 {
 	checks_command_done(userdata, id, exit);
@@ -289,6 +357,12 @@ const struct driver_events supervisor_driver_events = {
 	.adopted = on_adopted,
 	.adopt_done = on_adopt_done,
 	.exec_done = on_exec_done,
+	.progress = on_progress,
+	.known = on_known,
+	.output_over = on_output_over,
+	.used = usage_told,
+	.finished = on_finished,
+	.note = on_note,
 };
 
 const struct launch_events supervisor_launch_events = {

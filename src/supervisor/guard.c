@@ -107,19 +107,24 @@ int checks_prepare(
 }
 
 /* Where it listens: what the driver gave it, or what the operator said. */
-static unsigned port_of(const struct guard *g)
+static struct check_address address_of(const struct guard *g)
 {
 	const struct supervisor *s = g->owner;
 	const struct driver *driver = s->setup->driver;
 	const char *text = env_get(&g->order.process->env, "PORT");
-	unsigned port =
-		driver->port ? driver->port(s->driver_state, g->life->id, g->life->generation) : 0;
+	struct driver_address found = {0};
+	struct check_address where;
 
-	if (port)
-		return port;
+	if (driver->address)
+		(void)driver->address(
+			s->driver_state, g->life->id, g->life->generation, &found);
+	memcpy(where.host, found.host, sizeof where.host);
+	where.port = found.port;
 	if (!text)
 		text = env_get(&g->release->env, "PORT");
-	return text && parse_uint(text, UINT16_MAX, &port) == 0 ? port : 0;
+	if (where.port == 0 && text && parse_uint(text, UINT16_MAX, &where.port) < 0)
+		where.port = 0;
+	return where;
 }
 
 void checks_begin(struct life *l)
@@ -134,8 +139,19 @@ void checks_begin(struct life *l)
 			guard_ready(g);
 		return;
 	}
-	checker_set_port(g->checker, port_of(g));
+	struct check_address where = address_of(g);
+	checker_set_address(g->checker, &where);
 	checker_begin(g->checker, l->pid);
+}
+
+void checks_known(struct life *l)
+{
+	struct guard *g = l->guard;
+
+	if (!g || (g->owner->setup->driver->caps & DRIVER_DRY))
+		return;
+	struct check_address where = address_of(g);
+	checker_set_address(g->checker, &where);
 }
 
 void checks_changed(struct supervisor *s, const struct engine_action *a)

@@ -19,14 +19,32 @@ void supervisor_exit(struct supervisor *s, int exit_code)
 
 static void leave_now(struct supervisor *s)
 {
+	const struct driver *driver = s->setup->driver;
+
 	/* Once: flushing may end the last life, which asks again. */
 	s->leaving = false;
 	router_flush(s->router, DRAIN_AT_END);
+	if (driver->finish && !s->finished) {
+		if (!s->finishing) {
+			s->finishing = true;
+			lives_let_go(s);
+			driver->finish(s->driver_state);
+		}
+		return;
+	}
 	int r = launch_leave(s->launch, s->leave_code);
 	if (r < 0)
 		router_note(s->router, NULL, "the launcher could not be told the exit code %d: %s",
 			s->leave_code, err_name(r));
 	supervisor_exit(s, SUPERVISOR_EXIT_DONE);
+}
+
+void supervisor_finished(struct supervisor *s)
+{
+	if (!s->finishing || s->finished)
+		return;
+	s->finished = true;
+	leave_now(s);
 }
 
 void supervisor_maybe_leave(struct supervisor *s)

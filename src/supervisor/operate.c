@@ -126,19 +126,28 @@ static void see_checks(struct supervisor *s, const struct dyno *d, struct dyno_v
 		(void)snprintf(v->why, sizeof v->why, "%s", text);
 }
 
+static void say_address(struct supervisor *s, const struct dyno *d, struct dyno_view *v)
+{
+	const struct driver *driver = s->setup->driver;
+	struct driver_address a;
+
+	if (!driver->address || !driver->address(s->driver_state, d->id, d->generation, &a))
+		return;
+	bool here = a.published || !a.host[0];
+	(void)snprintf(v->host, sizeof v->host, "%s", here ? "127.0.0.1" : a.host);
+	v->port = a.published ? a.published : a.port;
+}
+
 void operate_dyno(struct supervisor *s, size_t index, struct dyno_view *ret)
 {
 	const struct dyno *d = s->sorted[index];
 	const struct life *l = life_find(s, d->id, d->generation);
 	const struct known_release *k = release_known(s, engine_dyno_release(s->engine, d));
-	const struct driver *driver = s->setup->driver;
 	bool live = dyno_live(d);
 
 	*ret = (struct dyno_view){
 		.dyno = d,
 		.pid = l && !l->ended ? l->pid : 0,
-		.port = live && driver->port ? driver->port(s->driver_state, d->id, d->generation)
-					     : 0,
 		.version = k ? k->release->version : 0,
 		.started = l && live ? l->started_at : 0,
 		.since = d->since,
@@ -146,6 +155,8 @@ void operate_dyno(struct supervisor *s, size_t index, struct dyno_view *ret)
 		.ended_at = l && l->ended ? l->ended_at : 0,
 		.stopped_by_operator = d->state == DYNO_STOPPED && dyno_stopped_by_operator(d),
 	};
+	if (live)
+		say_address(s, d, ret);
 	name_dyno(d, ret->name);
 	say_why(s, d, ret->why, sizeof ret->why);
 	see_checks(s, d, ret);

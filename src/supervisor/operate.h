@@ -11,6 +11,8 @@
 #include "model/options.h"
 #include "supervisor/recorder.h"
 
+#include <netinet/in.h>
+
 struct supervisor;
 
 /* Who asks: is logged, and in the events. */
@@ -31,7 +33,8 @@ struct dyno_view {
 	char name[LIMIT_NAME + 1]; /* "web.1" */
 	char why[200];		   /* one line on its state; "" = nothing to say */
 	int pid;		   /* 0 = none */
-	unsigned port;		   /* 0 = none */
+	char host[INET6_ADDRSTRLEN]; /* where who is on this machine reaches it; "" = nowhere */
+	unsigned port;		     /* 0 = none */
 	int64_t version;	   /* of the release it was made of, 0 = not known */
 	uint64_t started;	   /* CLOCK_MONOTONIC ns of its life's begin, 0 = no process */
 	uint64_t since, retry_at;  /* CLOCK_MONOTONIC ns; retry_at 0 = no back-off */

@@ -315,4 +315,6 @@ void release_prepare_stop(struct supervisor *s, uint64_t handle)
 	s->preparing = 0;
 	if (k)
 		release_fetch_stop(k);
+	if (s->setup->driver->prepare_stop)
+		s->setup->driver->prepare_stop(s->driver_state, handle);
 }

@@ -36,6 +36,8 @@ struct life {
 	bool started;	   /* the launcher has an entry of it, and keeps it until it is released */
 	bool notifies;	   /* was given a notify socket */
 	bool drained;	   /* ended, and its output is out */
+	bool output_follows; /* not all of it is in its pipes yet */
+	bool told_over;	     /* its end is known to all; its output need not be out */
 	bool superseded;   /* a later life has started, or its dyno is forgotten: nobody will ask */
 	unsigned draining; /* taps that still empty their pipes */
 	struct tap *out, *err;
@@ -67,6 +69,7 @@ struct queued {
 
 #define LIFE_BUCKETS 1024
 #define OVER_MAX     64
+#define OWNER_SIZE   33 /* hex, terminated */
 
 struct supervisor {
 	const struct supervisor_setup *setup;
@@ -78,6 +81,7 @@ struct supervisor {
 	struct launch *launch;
 	struct driver_context driver_context;
 	char *stdin_dir; /* of the driver; NULL = none */
+	char owner[OWNER_SIZE]; /* of what the driver makes */
 	void *driver_state;
 	void *source_state; /* NULL until what runs is known */
 	bool holds_source;
@@ -136,7 +140,7 @@ struct supervisor {
 
 	unsigned stopping; /* urgency, 0 = no */
 	uint64_t stop_begun;
-	bool leaving;
+	bool leaving, finishing, finished; /* the last two: the driver lets go of all */
 	int leave_code;
 	int run_code;  /* of `run`: the command's own, also when it was told to end */
 	int exit_code; /* SUPERVISOR_EXIT_* */
@@ -183,6 +187,11 @@ void wishes_resting(struct supervisor *s, const struct engine_action *a);
 size_t wishes_recall_scaled(struct supervisor *s, struct quantity_override ret[LIMIT_TYPES]);
 size_t wishes_recall_resting(struct supervisor *s, struct engine_rest **ret); /* the caller's */
 
+/* ---- owner.c ---- */
+
+/* The mark of this app on what a driver makes elsewhere: the same for every supervisor of it. */
+int owner_find(const char *control_dir, char ret_owner[OWNER_SIZE], struct err *err) HSUP_MUST_CHECK;
+
 /* ---- logs.c ---- */
 int logs_open(struct supervisor *s, struct err *err) HSUP_MUST_CHECK;
 void logs_open_rings(struct supervisor *s);
@@ -212,12 +221,14 @@ int events_begin(struct supervisor *s) HSUP_MUST_CHECK;
 void life_over(struct supervisor *s, struct life *l); /* tells the engine, drains */
 void life_found_over(struct supervisor *s, struct life *l);
 void life_release(struct supervisor *s, struct life *l); /* it is freed */
+void lives_let_go(struct supervisor *s); /* at the end of all: what has ended is released */
 
 /* ---- checks.c, guard.c, guard_found.c: Ready and Healthy ---- */
 /* For a life that is about to be ordered: adds to the order what the dyno must be told. */
 int checks_prepare(struct supervisor *s, struct life *l, struct driver_start *order,
 	struct err *err) HSUP_MUST_CHECK;
 void checks_begin(struct life *l); /* it has a process */
+void checks_known(struct life *l); /* and its pid, its address are known now */
 void checks_changed(struct supervisor *s, const struct engine_action *a);
 void checks_end(struct life *l); /* it has ended, or we go */
 void checks_adopt(struct supervisor *s, struct life *l, const struct engine_adopted *a);
@@ -242,6 +253,8 @@ void usage_limit(struct supervisor *s, struct life *l, uint64_t limit); /* bytes
 /* UINT64_MAX = not known. */
 void usage_get(struct supervisor *s, uint64_t id, uint32_t generation, uint64_t *ret_memory,
 	uint64_t *ret_cpu);
+/* What the driver says it uses. */
+void usage_told(void *userdata, uint64_t id, uint32_t generation, uint64_t memory, uint64_t cpu);
 void usage_free(struct supervisor *s);
 
 /* ---- tag.c: what a later supervisor must know of a dyno ---- */
@@ -292,6 +305,7 @@ void tell_changed(struct supervisor *s); /* a dyno has */
 /* ---- leave.c ---- */
 void supervisor_leave(struct supervisor *s, int code); /* when the last output is out */
 void supervisor_maybe_leave(struct supervisor *s);
+void supervisor_finished(struct supervisor *s); /* the driver has let go of all */
 void supervisor_shutdown(struct supervisor *s, unsigned urgency);
 void supervisor_exit(struct supervisor *s, int exit_code);
 const char *supervisor_app(const struct supervisor *s, const struct release *r);

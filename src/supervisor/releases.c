@@ -163,6 +163,8 @@ static void keep_slugs(struct supervisor *s)
 {
 	struct known_release *k = release_known(s, s->in_force);
 
+	if (k && s->setup->driver->keep)
+		s->setup->driver->keep(s->driver_state, k->release);
 	if (!s->slugs)
 		return;
 	slugs_keep(s->slugs, k ? k->release->slug_digest : NULL, s->previous_digest);

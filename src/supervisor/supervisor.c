@@ -190,6 +190,11 @@ static int begin(struct supervisor *s, struct err *err)
 	if (s->options->app_dir && run_mode_lasts(s->options->mode) &&
 		asprintf(&s->stdin_dir, "%s/stdin", s->options->app_dir) < 0)
 		return err_errno(err, -ENOMEM, "runtime directory");
+	if (!(s->setup->driver->caps & DRIVER_DRY) && s->options->mode != MODE_UP) {
+		r = owner_find(s->options->control_dir, s->owner, err);
+		if (r < 0)
+			return r;
+	}
 	s->driver_context = (struct driver_context){
 		.loop = s->loop,
 		.launch = s->launch,
@@ -199,6 +204,12 @@ static int begin(struct supervisor *s, struct err *err)
 		.dyno_ids = s->options->supervisor_user || geteuid() == 0 ? &s->options->dyno_ids
 									  : NULL,
 		.stdin_dir = s->stdin_dir,
+		.slug_helper = s->setup->slug_helper,
+		.control_dir = s->options->control_dir,
+		.owner = s->owner,
+		.state_dir = s->options->state_dir,
+		.app_dir = s->options->app_dir,
+		.lasts = run_mode_lasts(s->options->mode),
 		.events = &supervisor_driver_events,
 		.userdata = s,
 	};

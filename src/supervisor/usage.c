@@ -100,6 +100,39 @@ static void arm_next(struct usage *u, uint64_t now)
 		arm(u, SELDOM);
 }
 
+/* The time of a child is its parent's only once that has waited for it: it does not go back. */
+static void take_figures(struct supervisor *s, struct life *l, uint64_t memory, uint64_t cpu)
+{
+	l->memory = memory;
+	if (l->cpu == UINT64_MAX || (cpu != UINT64_MAX && cpu > l->cpu))
+		l->cpu = cpu;
+	if (l->memory_limit && memory != UINT64_MAX)
+		look_at_limit(s, l, clock_now());
+}
+
+void usage_told(void *userdata, uint64_t id, uint32_t generation, uint64_t memory, uint64_t cpu)
+{
+	struct supervisor *s = userdata;
+	struct life *l = life_find(s, id, generation);
+
+	if (l && !l->ended)
+		take_figures(s, l, memory, cpu);
+}
+
+/* The driver knows, and tells one by one. */
+static void ask_driver(struct usage *u)
+{
+	struct supervisor *s = u->owner;
+	uint64_t now = clock_now();
+
+	for (size_t i = 0; i < LIFE_BUCKETS; i++)
+		for (const struct life *l = s->lives[i]; l; l = l->next)
+			if (l->started && !l->ended)
+				s->setup->driver->usage(s->driver_state, l->id, l->generation);
+	u->round_at = now;
+	arm_next(u, now);
+}
+
 static void end_round(struct usage *u)
 {
 	struct supervisor *s = u->owner;
@@ -113,12 +146,7 @@ static void end_round(struct usage *u)
 
 		if (!l || l->ended)
 			continue;
-		l->memory = x->memory;
-		/* The time of a child is its parent's only once that has waited for it. */
-		if (l->cpu == UINT64_MAX || x->cpu > l->cpu)
-			l->cpu = x->cpu;
-		if (l->memory_limit)
-			look_at_limit(s, l, now);
+		take_figures(s, l, x->memory, x->cpu);
 	}
 	arm_next(u, now);
 }
@@ -148,6 +176,10 @@ static void begin_round(struct usage *u)
 	if (u->proc >= 0)
 		return;
 	(void)sd_event_source_set_enabled(u->timer, SD_EVENT_OFF);
+	if (u->owner->setup->driver->usage) {
+		ask_driver(u);
+		return;
+	}
 	u->at = u->end = 0;
 	if (collect(u) == 0 && u->n > 0)
 		u->proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

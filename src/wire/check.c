@@ -75,6 +75,7 @@ static bool fixed_sound(const struct packet *p, struct wire_request *r)
 		r->body = packet_body(p, 0, false);
 		return r->body;
 	case WIRE_SPAWN:
+	case WIRE_KEEP:
 	case WIRE_SPAWNED:
 	case WIRE_FAILED:
 	case WIRE_LEFT:

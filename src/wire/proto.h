@@ -53,6 +53,9 @@ enum wire_type {
 	WIRE_UPGRADE = 16,  /* S->L header only: replace yourself in place; no answer */
 	WIRE_RESTART = 17,  /* L->S header only: exit with SUPERVISOR_EXIT_RESTART, dynos run on */
 	WIRE_TAG = 18,	    /* S->L struct wire_tag: the child's tag is another from now on */
+	WIRE_KEEP = 19,	    /* S->L struct wire_spawn (output PIPES, or MERGED: one descriptor); fds:
+			     * stdout [, stderr] read ends. A child that somebody else runs: kept
+			     * and listed until it is acknowledged; no answer */
 	WIRE_TYPE_MAX,
 };
 
@@ -68,6 +71,7 @@ struct wire_header {
  * nothing else, so that either may be the older one. */
 #define WIRE_CAN_STDIO 1u /* WIRE_OUTPUT_MERGED; a standard input for a child with pipes */
 #define WIRE_CAN_NPROC 2u /* the spec's limit of processes */
+#define WIRE_CAN_KEEP  4u /* WIRE_KEEP, WIRE_ENTRY_KEPT */
 
 struct wire_hello {
 	uint32_t wire_version; /* WIRE_VERSION of the sender */
@@ -153,6 +157,7 @@ enum wire_entry_state {
 	WIRE_ENTRY_RUNNING = 1,
 	WIRE_ENTRY_LEFT = 2,   /* as WIRE_LEFT */
 	WIRE_ENTRY_EXITED = 3, /* a WIRE_EXITED or WIRE_FAILED follows this entry at once */
+	WIRE_ENTRY_KEPT = 4,   /* of WIRE_KEEP: no pid, and nothing of its end is known */
 };
 
 struct wire_entry {

@@ -58,6 +58,7 @@ void operate_dyno(struct supervisor *s, size_t index, struct dyno_view *ret)
 
 	*ret = (struct dyno_view){.dyno = d,
 		.pid = 4711,
+		.host = "127.0.0.1",
 		.port = 5000,
 		.version = 7,
 		.started = 1,
