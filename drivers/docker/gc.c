@@ -1,0 +1,275 @@
+/* `hsup gc -d docker`: goes over all that bears our labels, whosoever's it is. */
+#include "drivers/docker/gc.h"
+
+#include "base/clock.h"
+#include "drivers/docker/engine.h"
+#include "drivers/docker/keeper.h"
+#include "drivers/docker/labels.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define PATIENCE (30 * NSEC_PER_SEC)
+
+struct gc {
+	const struct gc_order *order;
+	sd_event *loop;
+	struct engine *engine;
+	bool up;
+	unsigned step;	 /* of lists */
+	unsigned asked;	 /* answers that are to come */
+	unsigned failed; /* things that could not be removed */
+	unsigned gone;
+	struct err err; /* why it was given up */
+};
+
+/* One thing that is being removed. */
+struct removal {
+	struct gc *gc;
+	char name[200];
+};
+
+static void next_step(struct gc *g);
+
+static void end(struct gc *g, int r)
+{
+	if (r < 0)
+		g->err.code = r;
+	(void)sd_event_exit(g->loop, 0);
+}
+
+static void say(const struct gc *g, const char *what, const char *name, const char *why)
+{
+	char line[500];
+
+	(void)snprintf(line, sizeof line, "%s %s%s%s", what, name, *why ? ": " : "", why);
+	g->order->say(line);
+}
+
+/* ---- removing ---- */
+
+static void on_removed(
+	void *userdata, int r, unsigned status, json_t *answer, const struct err *err)
+{
+	struct removal *x = userdata;
+	struct gc *g = x->gc;
+
+	(void)status;
+	(void)answer;
+	if (r < 0 && r != -ENOENT) {
+		say(g, "cannot remove", x->name, err->text);
+		g->failed++;
+	} else {
+		say(g, "removed", x->name, "");
+		g->gone++;
+	}
+	free(x);
+	if (--g->asked == 0)
+		next_step(g);
+}
+
+static void remove_it(struct gc *g, const char *kind, const char *id, const char *name)
+{
+	char path[300];
+	bool container = strcmp(kind, "containers") == 0;
+	struct engine_call *call;
+	struct err err;
+
+	if (g->order->dry) {
+		say(g, "would remove", name, "");
+		return;
+	}
+	struct removal *x = calloc(1, sizeof *x);
+	if (!x)
+		return;
+	x->gc = g;
+	(void)snprintf(x->name, sizeof x->name, "%s", name);
+	(void)snprintf(path, sizeof path, "/%s/%.128s%s", kind, id,
+		container ? "?force=1&v=1" : "");
+	const struct engine_request request = {.method = "DELETE", .path = path};
+	if (engine_ask(g->engine, &request, on_removed, x, &call, &err) < 0) {
+		say(g, "cannot remove", name, err.text);
+		g->failed++;
+		free(x);
+		return;
+	}
+	g->asked++;
+}
+
+/* ---- deciding ---- */
+
+/* Whether somebody answers for it, or may. *ret_why: for what stays though nobody holds it now. */
+static bool is_owned(const struct gc *g, const json_t *labels, const char **ret_why)
+{
+	const char *control = json_text_of(labels, LABEL_CONTROL);
+	bool local = engine_is_local(g->engine);
+
+	*ret_why = "";
+	if (strcmp(json_text_of(labels, LABEL_KIND), KIND_RUN) == 0) {
+		if (!local)
+			*ret_why = "of a run, perhaps on another machine";
+		return !local || keeper_alive(json_text_of(labels, KEEPER_LABEL));
+	}
+	switch (g->order->owner(control)) {
+	case GC_HELD:
+		return true;
+	case GC_FREE:
+		return false;
+	case GC_GONE:
+		break;
+	}
+	if (!local)
+		*ret_why = "its control directory is not on this machine";
+	return !local;
+}
+
+static void look_at_container(struct gc *g, const json_t *c)
+{
+	const json_t *labels = json_object_get(c, "Labels");
+	const char *state = json_text_of(c, "State");
+	const char *name = json_string_value(json_array_get(json_object_get(c, "Names"), 0));
+	char shown[200];
+	const char *why;
+
+	(void)snprintf(shown, sizeof shown, "container %s (%s)",
+		name ? name + (*name == '/') : json_text_of(c, "Id"), state);
+	if (is_owned(g, labels, &why)) {
+		if (*why)
+			say(g, "left", shown, why);
+	} else if (!g->order->kill &&
+		   (strcmp(state, "running") == 0 || strcmp(state, "paused") == 0)) {
+		say(g, "left", shown,
+			"it runs, and 'hsup start' would take it over; --kill removes it");
+	} else {
+		remove_it(g, "containers", json_text_of(c, "Id"), shown);
+	}
+}
+
+/* What a control directory that is there may want again is kept by its own supervisors. */
+static void look_at_image(struct gc *g, const json_t *i)
+{
+	const json_t *labels = json_object_get(i, "Labels");
+	const char *tag = json_string_value(json_array_get(json_object_get(i, "RepoTags"), 0));
+	char shown[200];
+
+	if (!engine_is_local(g->engine) ||
+		g->order->owner(json_text_of(labels, LABEL_CONTROL)) != GC_GONE)
+		return;
+	(void)snprintf(
+		shown, sizeof shown, "image %s", tag ? tag : json_text_of(i, "Id"));
+	remove_it(g, "images", json_text_of(i, "Id"), shown);
+}
+
+/* ---- the lists, one after the other ---- */
+
+struct list {
+	const char *path;
+	void (*look)(struct gc *g, const json_t *member);
+};
+
+/* Filters: {"label":["hsup.owner"]} and {"label":["hsup.build"]}, escaped. */
+#define FILTER(label) "filters=%7B%22label%22%3A%5B%22" label "%22%5D%7D"
+
+static const struct list lists[] = {
+	{"/containers/json?all=1&" FILTER("hsup.owner"), look_at_container},
+	{"/containers/json?all=1&" FILTER("hsup.build"), look_at_container},
+	{"/images/json?" FILTER("hsup.owner"), look_at_image},
+};
+
+static void on_list(void *userdata, int r, unsigned status, json_t *answer, const struct err *err)
+{
+	struct gc *g = userdata;
+	json_t *member;
+	size_t i;
+
+	(void)status;
+	if (r < 0) {
+		g->err = *err;
+		end(g, r);
+		return;
+	}
+	const struct list *list = &lists[g->step++];
+	g->asked = 1;
+	json_array_foreach(answer, i, member)
+		list->look(g, member);
+	if (--g->asked == 0)
+		next_step(g);
+}
+
+static void next_step(struct gc *g)
+{
+	struct engine_call *call;
+
+	if (g->step == ARRAY_SIZE(lists)) {
+		end(g, 0);
+		return;
+	}
+	const struct engine_request request = {.method = "GET", .path = lists[g->step].path};
+	int r = engine_ask(g->engine, &request, on_list, g, &call, &g->err);
+	if (r < 0)
+		end(g, r);
+}
+
+static void on_changed(void *userdata, bool up, const struct err *why)
+{
+	struct gc *g = userdata;
+
+	if (!up) {
+		g->err = *why;
+		end(g, why->code);
+	} else if (!g->up) {
+		g->up = true;
+		next_step(g);
+	}
+}
+
+static int on_patience(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct gc *g = userdata;
+
+	(void)source;
+	(void)usec;
+	(void)err_set(&g->err, -ETIMEDOUT, "%s: no answer within %llu s", engine_name(g->engine),
+		(unsigned long long)(PATIENCE / NSEC_PER_SEC));
+	end(g, -ETIMEDOUT);
+	return 0;
+}
+
+static int collect(struct gc *g, struct err *err)
+{
+	struct engine_setup setup;
+
+	engine_setup_from_environment(&setup);
+	setup.loop = g->loop;
+	setup.changed = on_changed;
+	setup.userdata = g;
+	int r = engine_open(&setup, &g->engine, err);
+	if (r < 0)
+		return r;
+	r = sd_event_add_time_relative(g->loop, NULL, CLOCK_MONOTONIC, PATIENCE / NSEC_PER_USEC,
+		10000, on_patience, g);
+	if (r >= 0)
+		r = sd_event_loop(g->loop);
+	if (r < 0)
+		return err_errno(err, r, "event loop");
+	if (g->err.code < 0) {
+		*err = g->err;
+		return g->err.code;
+	}
+	return g->failed ? err_set(err, -EIO, "%u could not be removed", g->failed) : 0;
+}
+
+int docker_gc(const struct gc_order *order, struct err *err)
+{
+	struct gc g = {.order = order};
+
+	int r = sd_event_new(&g.loop);
+	if (r < 0)
+		return err_errno(err, r, "event loop");
+	r = collect(&g, err);
+	engine_close(g.engine);
+	sd_event_unref(g.loop);
+	if (r == 0 && g.gone == 0 && !order->dry)
+		order->say("nothing to remove");
+	return r;
+}
