@@ -23,22 +23,22 @@ struct engine_setup {
 	 * TLS; NULL = none. tls_verify: as DOCKER_TLS_VERIFY. */
 	const char *host, *cert_path;
 	bool tls_verify;
-	/* The engine is there (up; also the first time), or was found gone: why. While it is gone it is
-	 * asked again, with pauses from 0.1 s to 5 s, and this is called when it answers. */
+	/* The engine is there (up; also the first time), or was found gone: why. While it is gone
+	 * it is asked again, with pauses from 0.1 s to 5 s, and this is called when it answers. */
 	void (*changed)(void *userdata, bool up, const struct err *why);
 	void *userdata;
 };
 
 /* Checks host and cert_path (-EINVAL, -ENOENT, -EACCES with err: what and where); asks the engine
  * for its version, and tells by `changed`. setup is copied. */
-int engine_open(
-	const struct engine_setup *setup, struct engine **ret_engine, struct err *err) HSUP_MUST_CHECK;
+int engine_open(const struct engine_setup *setup, struct engine **ret_engine,
+	struct err *err) HSUP_MUST_CHECK;
 struct engine *engine_close(struct engine *e); /* no callback follows; NULL allowed */
 
 bool engine_is_up(const struct engine *e);
 unsigned engine_api(const struct engine *e); /* the version both speak; 0 = not asked yet */
 bool engine_is_podman(const struct engine *e);
-bool engine_is_local(const struct engine *e); /* by a Unix socket: its paths may be ours */
+bool engine_is_local(const struct engine *e);	 /* by a Unix socket: its paths may be ours */
 const char *engine_name(const struct engine *e); /* for messages: "docker at unix:///..." */
 
 /* r: 0 (2xx, and 304: it is so already); -ENOENT (404), -EEXIST (409), -EINVAL (400), -EACCES (401,
@@ -50,10 +50,10 @@ typedef void engine_answer_fn(
 
 struct engine_request {
 	const char *method;
-	const char *path;    /* behind the version: "/containers/json?all=1" */
-	json_t *body;	     /* taken, on failure too; NULL = none */
-	uint64_t timeout;    /* ns; 0 = 30 s */
-	bool waits;	     /* no time-out at all: for /wait */
+	const char *path; /* behind the version: "/containers/json?all=1" */
+	json_t *body;	  /* taken, on failure too; NULL = none */
+	uint64_t timeout; /* ns; 0 = 30 s */
+	bool waits;	  /* no time-out at all: for /wait */
 };
 
 /* Answers later, once, also when the engine is known to be gone (then with -ECONNREFUSED or what it
@@ -85,6 +85,6 @@ void engine_escape(struct strbuf *b, const char *text);
 
 /* ---- JSON, for whom an absent member and one of another type are the same ---- */
 
-const char *json_text_of(const json_t *o, const char *name);		 /* "" */
+const char *json_text_of(const json_t *o, const char *name); /* "" */
 int64_t json_number_of(const json_t *o, const char *name, int64_t other);
 bool json_true_of(const json_t *o, const char *name);

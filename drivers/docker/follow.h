@@ -15,13 +15,13 @@ struct follow;
 struct follow_setup {
 	struct engine *engine;
 	sd_event *loop;
-	struct place *place;	   /* outlives it */
-	const char *container;	   /* id; copied */
-	int out, err;		   /* write ends, non-blocking, the follow's, on failure too; err -1 = both
-				    * go to out (RedirectStderr) */
-	bool recovers;		   /* an earlier supervisor followed it: the pipes may hold something */
-	/* Its stream broke off: r < 0, or 0 = the engine says that was all, so the container has ended
-	 * or is about to be found to have. It is not followed any more until follow_go(). */
+	struct place *place;   /* outlives it */
+	const char *container; /* id; copied */
+	int out, err;  /* write ends, non-blocking, the follow's, on failure too; err -1 = both
+			* go to out (RedirectStderr) */
+	bool recovers; /* an earlier supervisor followed it: the pipes may hold something */
+	/* Its stream broke off: r < 0, or 0 = the engine says that was all, so the container has
+	 * ended or is about to be found to have. It is not followed any more until follow_go(). */
 	void (*broke)(void *userdata, int r, const struct err *err);
 	/* After follow_finish(): all there is is in the pipes. lost: the engine could not be asked
 	 * for the rest. The follow is still the owner's. */

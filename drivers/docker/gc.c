@@ -5,6 +5,7 @@
 #include "drivers/docker/engine.h"
 #include "drivers/docker/keeper.h"
 #include "drivers/docker/labels.h"
+#include "drivers/docker/settings.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -84,8 +85,8 @@ static void remove_it(struct gc *g, const char *kind, const char *id, const char
 		return;
 	x->gc = g;
 	(void)snprintf(x->name, sizeof x->name, "%s", name);
-	(void)snprintf(path, sizeof path, "/%s/%.128s%s", kind, id,
-		container ? "?force=1&v=1" : "");
+	(void)snprintf(
+		path, sizeof path, "/%s/%.128s%s", kind, id, container ? "?force=1&v=1" : "");
 	const struct engine_request request = {.method = "DELETE", .path = path};
 	if (engine_ask(g->engine, &request, on_removed, x, &call, &err) < 0) {
 		say(g, "cannot remove", name, err.text);
@@ -155,8 +156,7 @@ static void look_at_image(struct gc *g, const json_t *i)
 	if (!engine_is_local(g->engine) ||
 		g->order->owner(json_text_of(labels, LABEL_CONTROL)) != GC_GONE)
 		return;
-	(void)snprintf(
-		shown, sizeof shown, "image %s", tag ? tag : json_text_of(i, "Id"));
+	(void)snprintf(shown, sizeof shown, "image %s", tag ? tag : json_text_of(i, "Id"));
 	remove_it(g, "images", json_text_of(i, "Id"), shown);
 }
 
@@ -190,8 +190,7 @@ static void on_list(void *userdata, int r, unsigned status, json_t *answer, cons
 	}
 	const struct list *list = &lists[g->step++];
 	g->asked = 1;
-	json_array_foreach(answer, i, member)
-		list->look(g, member);
+	json_array_foreach(answer, i, member) list->look(g, member);
 	if (--g->asked == 0)
 		next_step(g);
 }
@@ -237,17 +236,24 @@ static int on_patience(sd_event_source *source, uint64_t usec, void *userdata)
 
 static int collect(struct gc *g, struct err *err)
 {
-	struct engine_setup setup;
+	struct docker_settings settings;
 
-	engine_setup_from_environment(&setup);
-	setup.loop = g->loop;
-	setup.changed = on_changed;
-	setup.userdata = g;
-	int r = engine_open(&setup, &g->engine, err);
+	int r = docker_settings_read(&settings, err);
 	if (r < 0)
 		return r;
-	r = sd_event_add_time_relative(g->loop, NULL, CLOCK_MONOTONIC, PATIENCE / NSEC_PER_USEC,
-		10000, on_patience, g);
+	const struct engine_setup setup = {
+		.loop = g->loop,
+		.host = settings.host,
+		.cert_path = settings.cert_path,
+		.tls_verify = settings.tls_verify,
+		.changed = on_changed,
+		.userdata = g,
+	};
+	r = engine_open(&setup, &g->engine, err);
+	if (r < 0)
+		return r;
+	r = sd_event_add_time_relative(
+		g->loop, NULL, CLOCK_MONOTONIC, PATIENCE / NSEC_PER_USEC, 10000, on_patience, g);
 	if (r >= 0)
 		r = sd_event_loop(g->loop);
 	if (r < 0)

@@ -19,9 +19,9 @@
 #define IMAGE_LABEL_LAYOUT "hsup.layout" /* of ours */
 
 struct image {
-	char *id;    /* "sha256:..." */
-	char *tag;   /* "hsup/app:0123456789ab" */
-	char *shell; /* absolute, within it */
+	char *id;	   /* "sha256:..." */
+	char *tag;	   /* "hsup/app:0123456789ab" */
+	char *shell;	   /* absolute, within it */
 	uint32_t uid, gid; /* dyno */
 };
 
@@ -45,8 +45,8 @@ struct images *images_close(struct images *i); /* what is on its way is given up
 
 /* app: for the name of the image. One at a time by handle; `prepared` follows. Waits for an engine
  * that is gone no longer than 30 s. */
-int images_prepare(struct images *i, uint64_t handle, const char *app, const struct release *release,
-	struct err *err) HSUP_MUST_CHECK;
+int images_prepare(struct images *i, uint64_t handle, const char *app,
+	const struct release *release, struct err *err) HSUP_MUST_CHECK;
 void images_prepare_stop(struct images *i, uint64_t handle);
 
 /* What was prepared for a release of this content; NULL = nothing was. Valid until the next
@@ -64,4 +64,5 @@ void images_sweep(struct images *i);
 
 /* "cedar-14" -> "heroku/cedar:14", "heroku-24" -> "heroku/heroku:24"; else as it is. -EINVAL when
  * that can be no reference of an image. */
-int image_of_stack(const char *stack, char *ret_reference, size_t size, struct err *err) HSUP_MUST_CHECK;
+int image_of_stack(
+	const char *stack, char *ret_reference, size_t size, struct err *err) HSUP_MUST_CHECK;

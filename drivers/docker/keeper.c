@@ -59,8 +59,8 @@ void keeper_name(char ret_name[KEEPER_SIZE])
 
 	ret_name[0] = '\0';
 	if (read_boot(k.boot) && read_space(&k.space) && read_ticks(k.pid, &k.ticks))
-		(void)snprintf(ret_name, KEEPER_SIZE, "%s %llu %d %llu", k.boot, k.space, k.pid,
-			k.ticks);
+		(void)snprintf(
+			ret_name, KEEPER_SIZE, "%s %llu %d %llu", k.boot, k.space, k.pid, k.ticks);
 }
 
 bool keeper_alive(const char *name)

@@ -4,8 +4,8 @@
  * The bytes of one stream (standard output or error) are counted from the container's start. Those
  * up to `written` are in the pipe or beyond it: the launcher keeps the pipe (launch_keep), so they
  * are safe. A write to the pipe and the store that says it cannot be one step: before it the slot
- * says what the pipe holds and what is about to come (`held`, `len`), and nobody takes from the pipe
- * in between; so a successor reads from the pipe itself how much of it came.
+ * says what the pipe holds and what is about to come (`held`, `len`), and nobody takes from the
+ * pipe in between; so a successor reads from the pipe itself how much of it came.
  *
  * The engine's log cannot be read from a byte on, only from a time on: `mark` says that the message
  * which bears the stamp `since`, the first that does, begins at the byte `at`. Two marks: the older
@@ -30,7 +30,8 @@ struct place_stream {
 };
 
 struct place {
-	uint64_t id; /* 0 = the slot is free; stored last when it is taken, first when it is freed */
+	uint64_t
+		id; /* 0 = the slot is free; stored last when it is taken, first when it is freed */
 	uint32_t generation;
 	uint32_t reserved;
 	struct place_stream streams[2]; /* out, err */

@@ -39,6 +39,6 @@ ssize_t stream_next(struct stream_parser *p, const char *data, size_t len,
 	struct stream_piece *ret_piece) HSUP_MUST_CHECK;
 
 /* "2026-11-22T00:03:31.017633024Z " in front of a message of logs?timestamps=1, with any offset and
- * up to nine digits: nanoseconds since 1970. The stamp's length with its blank, or 0 = that is none;
- * -EAGAIN = len is too short to tell. */
+ * up to nine digits: nanoseconds since 1970. The stamp's length with its blank, or 0 = that is
+ * none; -EAGAIN = len is too short to tell. */
 ssize_t stream_stamp(const char *data, size_t len, uint64_t *ret_ns) HSUP_MUST_CHECK;

@@ -44,8 +44,10 @@ static int run(struct options *o, int n, char **operands)
 	if (n > 0)
 		return usage_error(&command_gc, "takes no operands");
 	if (!d || !d->gc)
-		return usage_error(&command_gc, "what driver %s runs leaves nothing behind; say "
-						"-d docker", o->driver);
+		return usage_error(&command_gc,
+			"what driver %s runs leaves nothing behind; say "
+			"-d docker",
+			o->driver);
 	if (d->gc(&order, &err) < 0) {
 		log_error("%s", err.text);
 		return EXIT_REFUSED;

@@ -1,5 +1,5 @@
-/* What `hsup gc` asks of a driver: to remove what dead supervisors left with its engine. Plain data:
- * the command line knows who is alive here, the driver what lies there. */
+/* What `hsup gc` asks of a driver: to remove what dead supervisors left with its engine. Plain
+ * data: the command line knows who is alive here, the driver what lies there. */
 #pragma once
 
 #include <stdbool.h>
