@@ -10,6 +10,7 @@
 #include "base/ids.h"
 #include "launch/client.h"
 #include "model/exit.h"
+#include "model/gc.h"
 #include "model/release.h"
 
 #include <netinet/in.h>
@@ -196,6 +197,10 @@ struct driver {
 	void (*finish)(void *state);
 
 	void (*close)(void *state);
+
+	/* `hsup gc`: removes what dead supervisors of any app left; no state, and it waits. NULL:
+	 * nothing is ever left. */
+	int (*gc)(const struct gc_order *order, struct err *err);
 };
 
 /* The table; by name or alias, NULL when there is none. */

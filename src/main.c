@@ -208,7 +208,7 @@ static void tell_drivers(void)
 	size_t n = 0;
 
 	for (const struct driver *d; n < ARRAY_SIZE(names) && (d = driver_at(n)); n++)
-		names[n] = (struct cli_driver_name){d->name, d->alias, d->summary};
+		names[n] = (struct cli_driver_name){d->name, d->alias, d->summary, d->gc};
 	cli_set_drivers(names, n);
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "model/gc.h"
 #include "model/options.h"
 
 enum {
@@ -64,6 +65,7 @@ enum option_id {
 	OPT_FOREGROUND,
 	OPT_FORCE,
 	OPT_KILL,
+	OPT_DRY_RUN,
 	OPT_NO_START,
 	OPT_TIMEOUT,
 	OPT_USER_UNIT,
@@ -141,7 +143,8 @@ int cli_make_app_dir(
 /* What main.c tells the command line, so that it reaches into no other room. Not copied; the first
  * driver is the default. */
 struct cli_driver_name {
-	const char *name, *alias, *summary; /* alias may be NULL */
+	const char *name, *alias, *summary;			  /* alias may be NULL */
+	int (*gc)(const struct gc_order *order, struct err *err); /* NULL = it leaves nothing */
 };
 void cli_set_drivers(const struct cli_driver_name *drivers, size_t n);
 

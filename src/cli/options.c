@@ -197,6 +197,7 @@ static int apply_flag(struct options *o, enum option_id id)
 		[OPT_FOREGROUND] = &o->foreground,
 		[OPT_FORCE] = &o->force,
 		[OPT_KILL] = &o->kill,
+		[OPT_DRY_RUN] = &o->dry_run,
 		[OPT_NO_START] = &o->no_start,
 		[OPT_USER_UNIT] = &o->user,
 		[OPT_FOLLOW] = &o->ask.follow,
@@ -291,6 +292,7 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 	case OPT_FOREGROUND:
 	case OPT_FORCE:
 	case OPT_KILL:
+	case OPT_DRY_RUN:
 	case OPT_NO_START:
 	case OPT_USER_UNIT:
 	case OPT_FOLLOW:

@@ -90,7 +90,8 @@ struct options {
 	bool verbose;
 	bool foreground;	  /* of `up` */
 	bool force;		  /* of `up` */
-	bool kill;		  /* of `down` */
+	bool kill;		  /* of `down` and `gc` */
+	bool dry_run;		  /* of `gc` */
 	bool no_start;		  /* of `deploy` */
 	bool user;		  /* of `boot` */
 	const char *root;	  /* of `boot`: where / is; NULL = / */
