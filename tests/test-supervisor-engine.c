@@ -1,0 +1,215 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "house.h"
+
+#include <signal.h>
+
+/* A driver whose dynos are somebody else's: it tells late, and leaves something behind. */
+
+static struct engine_room {
+	bool follows; /* what a dyno wrote comes after its end */
+	bool finishes_late;
+	unsigned finish_turn; /* when it was asked to finish */
+	uint64_t ended_id;
+	uint32_t ended_generation;
+	bool ended;
+	int killed;
+	uint64_t memory;
+} room;
+
+static int room_signal(void *state, uint64_t id, uint32_t generation, int signo)
+{
+	struct driver_exit exit = {.exit = {.kind = EXIT_SIGNAL, .value = signo},
+		.output_follows = room.follows,
+		.at = clock_now()};
+
+	(void)state;
+	room.killed = signo;
+	room.ended_id = id;
+	room.ended_generation = generation;
+	room.ended = true;
+	note("ended");
+	house.context->events->exited(house.context->userdata, id, generation, &exit);
+	return 0;
+}
+
+static void room_finish(void *state)
+{
+	(void)state;
+	note("finish");
+	room.finish_turn = house.turns;
+	if (!room.finishes_late)
+		house.context->events->finished(house.context->userdata);
+}
+
+static void room_keep(void *state, const struct release *current)
+{
+	char text[40];
+
+	(void)state;
+	(void)snprintf(text, sizeof text, "keep v%lld", (long long)current->version);
+	note(text);
+}
+
+static void room_prepare_stop(void *state, uint64_t handle)
+{
+	(void)state;
+	(void)handle;
+	note("prepare stop");
+}
+
+static void room_usage(void *state, uint64_t id, uint32_t generation)
+{
+	(void)state;
+	note("usage");
+	house.context->events->used(
+		house.context->userdata, id, generation, room.memory, 5 * NSEC_PER_SEC);
+}
+
+static int set_up_engine(void **state)
+{
+	(void)set_up(state);
+	room = (struct engine_room){0};
+	house.driver.caps |= DRIVER_ENGINE;
+	house.driver.signal = room_signal;
+	house.driver.finish = room_finish;
+	house.driver.keep = room_keep;
+	house.driver.prepare_stop = room_prepare_stop;
+	house.in_force = release_of(1);
+	return 0;
+}
+
+static void stop_at_five(unsigned turn)
+{
+	if (turn == 5)
+		stop();
+	if (turn == 20 && room.follows)
+		note("output over"), house.context->events->output_over(house.context->userdata,
+					     room.ended_id, room.ended_generation);
+	if (room.finishes_late && room.finish_turn && turn == room.finish_turn + 10)
+		note("finished"), house.context->events->finished(house.context->userdata);
+}
+
+static void test_what_has_ended_is_released_at_the_end_of_all(void **state)
+{
+	(void)state;
+	run(stop_at_five);
+	assert_string_equal(
+		house.log, "prepare v1;start v1;source;keep v1;ended;release 1;finish;");
+}
+
+static void test_it_is_waited_for_until_all_is_gone(void **state)
+{
+	(void)state;
+	room.finishes_late = true;
+	run(stop_at_five);
+	assert_string_equal(
+		house.log, "prepare v1;start v1;source;keep v1;ended;release 1;finish;finished;");
+}
+
+static void test_output_may_come_after_the_end(void **state)
+{
+	(void)state;
+	room.follows = true;
+	run(stop_at_five);
+	assert_string_equal(house.log, "prepare v1;start v1;source;keep v1;ended;output over;"
+				       "release 1;finish;");
+}
+
+static void learns_late(unsigned turn)
+{
+	struct supervisor *s = house.context->userdata;
+	const struct life *l = house.id ? life_find(s, house.id, 1) : NULL;
+
+	if (turn == 5) {
+		assert_int_equal(l->pid, 0);
+		house.context->events->known(s, house.id, 1, 4711);
+		assert_int_equal(l->pid, 4711);
+		house.context->events->known(s, house.id, 2, 1); /* of a life that is not */
+		assert_int_equal(l->pid, 4711);
+		stop();
+	}
+}
+
+static void test_its_pid_is_known_late(void **state)
+{
+	(void)state;
+	run(learns_late);
+	assert_string_equal(
+		house.log, "prepare v1;start v1;source;keep v1;ended;release 1;finish;");
+}
+
+static void overtake_once(unsigned turn)
+{
+	if (turn == 5)
+		submit();
+	if (turn == 6)
+		submit();
+	if (turn == 20)
+		stop();
+}
+
+static void test_what_nobody_waits_for_is_given_up(void **state)
+{
+	(void)state;
+	release_unref(TAKE_PTR(house.in_force));
+	house.silent = true;
+	run(overtake_once);
+	assert_string_equal(house.log, "source;prepare v2;prepare stop;drop;prepare v3;"
+				       "prepare stop;finish;");
+}
+
+static void uses_memory(unsigned turn)
+{
+	struct supervisor *s = house.context->userdata;
+	uint64_t memory, cpu;
+
+	if (turn == 5) {
+		house.driver.usage = room_usage;
+		usage_limit(s, life_find(s, house.id, 1), 100 << 20);
+		usage_want(s);
+		usage_get(s, house.id, 1, &memory, &cpu);
+		assert_int_equal(memory, room.ended ? UINT64_MAX : room.memory);
+		assert_int_equal(cpu, room.ended ? UINT64_MAX : 5 * NSEC_PER_SEC);
+	}
+	if (turn == 10)
+		stop();
+}
+
+static void test_a_little_over_its_quota_it_lives(void **state)
+{
+	(void)state;
+	room.memory = 150 << 20;
+	run(uses_memory);
+	assert_int_equal(room.killed, SIGTERM); /* by the stop */
+	assert_null(strstr(house.log, "ended;start"));
+}
+
+static void test_far_over_its_quota_it_is_killed(void **state)
+{
+	(void)state;
+	room.memory = 201 << 20;
+	run(uses_memory);
+	assert_non_null(strstr(house.log, "usage;ended;retag 1;start v1;"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(
+			test_what_has_ended_is_released_at_the_end_of_all, set_up_engine),
+		cmocka_unit_test_setup(test_it_is_waited_for_until_all_is_gone, set_up_engine),
+		cmocka_unit_test_setup(test_output_may_come_after_the_end, set_up_engine),
+		cmocka_unit_test_setup(test_its_pid_is_known_late, set_up_engine),
+		cmocka_unit_test_setup(test_what_nobody_waits_for_is_given_up, set_up_engine),
+		cmocka_unit_test_setup(test_a_little_over_its_quota_it_lives, set_up_engine),
+		cmocka_unit_test_setup(test_far_over_its_quota_it_is_killed, set_up_engine),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
