@@ -33,6 +33,7 @@ static struct house {
 	uint64_t id;  /* of the last start */
 	uint32_t generation;
 	struct engine_adopted kept[2]; /* what the launcher has, id 0 = nothing */
+	char control_dir[100];
 } house;
 
 static inline void note(const char *text)
@@ -301,7 +302,7 @@ static inline void driver_close(void *state)
 static inline int set_up(void **state)
 {
 	(void)state;
-	house = (struct house){.driver = driver_null};
+	house = (struct house){.driver = driver_null, .control_dir = "/nonexistent/app"};
 	house.driver.open = driver_open;
 	house.driver.prepare = driver_prepare;
 	house.driver.start = driver_start;
@@ -315,8 +316,8 @@ static inline int set_up(void **state)
 /* Its log goes where standard output goes, which is the test's report. */
 static inline void run(step_fn *steps)
 {
-	char control_dir[] = "/nonexistent/app";
-	struct options options = {.driver = "null", .start_number = 1, .control_dir = control_dir};
+	struct options options = {
+		.driver = "null", .start_number = 1, .control_dir = house.control_dir};
 	struct supervisor_setup setup = {
 		.options = &options,
 		.driver = &house.driver,

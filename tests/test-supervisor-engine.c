@@ -5,9 +5,14 @@
 
 #include <cmocka.h>
 
+#include "base/file.h"
 #include "house.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 
 /* A driver whose dynos are somebody else's: it tells late, and leaves something behind. */
 
@@ -71,11 +76,27 @@ static void room_usage(void *state, uint64_t id, uint32_t generation)
 		house.context->userdata, id, generation, room.memory, 5 * NSEC_PER_SEC);
 }
 
+static void make_dir(char ret_path[100])
+{
+	const char *tmp = getenv("TMPDIR");
+
+	(void)snprintf(ret_path, 100, "%.60s/hsup-test-XXXXXX", tmp ? tmp : "/tmp");
+	assert_non_null(mkdtemp(ret_path));
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	assert_int_equal(file_remove_tree(AT_FDCWD, house.control_dir), 0);
+	return 0;
+}
+
 static int set_up_engine(void **state)
 {
 	(void)set_up(state);
 	room = (struct engine_room){0};
 	house.driver.caps |= DRIVER_ENGINE;
+	make_dir(house.control_dir);
 	house.driver.signal = room_signal;
 	house.driver.finish = room_finish;
 	house.driver.keep = room_keep;
@@ -198,17 +219,76 @@ static void test_far_over_its_quota_it_is_killed(void **state)
 	assert_non_null(strstr(house.log, "usage;ended;retag 1;start v1;"));
 }
 
+/* ---- whose a container is ---- */
+
+static void test_an_owner_is_the_same_every_time(void **state)
+{
+	char first[OWNER_SIZE], second[OWNER_SIZE];
+	struct err err;
+
+	(void)state;
+	assert_int_equal(owner_find(house.control_dir, first, &err), 0);
+	assert_int_equal(owner_find(house.control_dir, second, &err), 0);
+	assert_int_equal(strlen(first), OWNER_SIZE - 1);
+	assert_string_equal(first, second);
+}
+
+static void test_a_copy_of_a_directory_is_another_owner(void **state)
+{
+	char first[OWNER_SIZE], second[OWNER_SIZE], copy[100], from[200], to[200];
+	struct err err;
+
+	(void)state;
+	assert_int_equal(owner_find(house.control_dir, first, &err), 0);
+	make_dir(copy);
+	(void)snprintf(to, sizeof to, "%s/.hsup", copy);
+	assert_int_equal(mkdir(to, 0700), 0);
+	(void)snprintf(from, sizeof from, "%s/.hsup/owner", house.control_dir);
+	(void)snprintf(to, sizeof to, "%s/.hsup/owner", copy);
+	assert_int_equal(link(from, to), 0);
+	assert_int_equal(owner_find(copy, second, &err), 0);
+	assert_memory_equal(first, second, 16);
+	assert_string_not_equal(first, second);
+	assert_int_equal(file_remove_tree(AT_FDCWD, copy), 0);
+}
+
+static void test_a_damaged_number_is_not_replaced(void **state)
+{
+	char owner[OWNER_SIZE], path[200], expected[300];
+	struct err err;
+
+	(void)state;
+	assert_int_equal(owner_find(house.control_dir, owner, &err), 0);
+	(void)snprintf(path, sizeof path, "%s/.hsup/owner", house.control_dir);
+	assert_int_equal(file_replace(AT_FDCWD, path, "me\n", 3, 0600), 0);
+	assert_int_equal(owner_find(house.control_dir, owner, &err), -EBADMSG);
+	(void)snprintf(expected, sizeof expected, "%s: holds no number: remove it", path);
+	assert_string_equal(err.text, expected);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(
-			test_what_has_ended_is_released_at_the_end_of_all, set_up_engine),
-		cmocka_unit_test_setup(test_it_is_waited_for_until_all_is_gone, set_up_engine),
-		cmocka_unit_test_setup(test_output_may_come_after_the_end, set_up_engine),
-		cmocka_unit_test_setup(test_its_pid_is_known_late, set_up_engine),
-		cmocka_unit_test_setup(test_what_nobody_waits_for_is_given_up, set_up_engine),
-		cmocka_unit_test_setup(test_a_little_over_its_quota_it_lives, set_up_engine),
-		cmocka_unit_test_setup(test_far_over_its_quota_it_is_killed, set_up_engine),
+		cmocka_unit_test_setup_teardown(test_what_has_ended_is_released_at_the_end_of_all,
+			set_up_engine, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_it_is_waited_for_until_all_is_gone, set_up_engine, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_output_may_come_after_the_end, set_up_engine, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_its_pid_is_known_late, set_up_engine, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_what_nobody_waits_for_is_given_up, set_up_engine, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_a_little_over_its_quota_it_lives, set_up_engine, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_far_over_its_quota_it_is_killed, set_up_engine, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_an_owner_is_the_same_every_time, set_up_engine, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_a_copy_of_a_directory_is_another_owner, set_up_engine, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_a_damaged_number_is_not_replaced, set_up_engine, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

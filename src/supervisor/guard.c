@@ -116,8 +116,7 @@ static struct check_address address_of(const struct guard *g)
 	struct check_address where;
 
 	if (driver->address)
-		(void)driver->address(
-			s->driver_state, g->life->id, g->life->generation, &found);
+		(void)driver->address(s->driver_state, g->life->id, g->life->generation, &found);
 	memcpy(where.host, found.host, sizeof where.host);
 	where.port = found.port;
 	if (!text)

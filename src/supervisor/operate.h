@@ -30,15 +30,15 @@ enum health {
 
 struct dyno_view {
 	const struct dyno *dyno;
-	char name[LIMIT_NAME + 1]; /* "web.1" */
-	char why[200];		   /* one line on its state; "" = nothing to say */
-	int pid;		   /* 0 = none */
+	char name[LIMIT_NAME + 1];   /* "web.1" */
+	char why[200];		     /* one line on its state; "" = nothing to say */
+	int pid;		     /* 0 = none */
 	char host[INET6_ADDRSTRLEN]; /* where who is on this machine reaches it; "" = nowhere */
 	unsigned port;		     /* 0 = none */
-	int64_t version;	   /* of the release it was made of, 0 = not known */
-	uint64_t started;	   /* CLOCK_MONOTONIC ns of its life's begin, 0 = no process */
-	uint64_t since, retry_at;  /* CLOCK_MONOTONIC ns; retry_at 0 = no back-off */
-	uint64_t ended_at;	   /* of the last life; 0 = none, or not known */
+	int64_t version;	     /* of the release it was made of, 0 = not known */
+	uint64_t started;	     /* CLOCK_MONOTONIC ns of its life's begin, 0 = no process */
+	uint64_t since, retry_at;    /* CLOCK_MONOTONIC ns; retry_at 0 = no back-off */
+	uint64_t ended_at;	     /* of the last life; 0 = none, or not known */
 	bool stopped_by_operator;
 	enum health health;
 	uint64_t memory; /* bytes; UINT64_MAX = not known */

@@ -33,9 +33,9 @@ struct life {
 	int pid;
 	unsigned color;
 	bool left, ended;
-	bool started;	   /* the launcher has an entry of it, and keeps it until it is released */
-	bool notifies;	   /* was given a notify socket */
-	bool drained;	   /* ended, and its output is out */
+	bool started;  /* the launcher has an entry of it, and keeps it until it is released */
+	bool notifies; /* was given a notify socket */
+	bool drained;  /* ended, and its output is out */
 	bool output_follows; /* not all of it is in its pipes yet */
 	bool told_over;	     /* its end is known to all; its output need not be out */
 	bool superseded;   /* a later life has started, or its dyno is forgotten: nobody will ask */
@@ -80,7 +80,7 @@ struct supervisor {
 	struct slugs *slugs;
 	struct launch *launch;
 	struct driver_context driver_context;
-	char *stdin_dir; /* of the driver; NULL = none */
+	char *stdin_dir;	/* of the driver; NULL = none */
 	char owner[OWNER_SIZE]; /* of what the driver makes */
 	void *driver_state;
 	void *source_state; /* NULL until what runs is known */
@@ -190,7 +190,8 @@ size_t wishes_recall_resting(struct supervisor *s, struct engine_rest **ret); /*
 /* ---- owner.c ---- */
 
 /* The mark of this app on what a driver makes elsewhere: the same for every supervisor of it. */
-int owner_find(const char *control_dir, char ret_owner[OWNER_SIZE], struct err *err) HSUP_MUST_CHECK;
+int owner_find(
+	const char *control_dir, char ret_owner[OWNER_SIZE], struct err *err) HSUP_MUST_CHECK;
 
 /* ---- logs.c ---- */
 int logs_open(struct supervisor *s, struct err *err) HSUP_MUST_CHECK;

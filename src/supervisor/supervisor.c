@@ -159,6 +159,14 @@ void supervisor_adopted(struct supervisor *s, int r)
 		supervisor_restored(s, NULL);
 }
 
+/* What is wrong is said by the settings or the control directory: the next supervisor would find it
+ * so, too. */
+static int not_for_another_try(struct supervisor *s, int r)
+{
+	s->exit_code = SUPERVISOR_EXIT_FATAL;
+	return r;
+}
+
 static int begin(struct supervisor *s, struct err *err)
 {
 	int r = sd_event_new(&s->loop);
@@ -190,10 +198,10 @@ static int begin(struct supervisor *s, struct err *err)
 	if (s->options->app_dir && run_mode_lasts(s->options->mode) &&
 		asprintf(&s->stdin_dir, "%s/stdin", s->options->app_dir) < 0)
 		return err_errno(err, -ENOMEM, "runtime directory");
-	if (!(s->setup->driver->caps & DRIVER_DRY) && s->options->mode != MODE_UP) {
+	if (s->setup->driver->caps & DRIVER_ENGINE) {
 		r = owner_find(s->options->control_dir, s->owner, err);
 		if (r < 0)
-			return r;
+			return not_for_another_try(s, r);
 	}
 	s->driver_context = (struct driver_context){
 		.loop = s->loop,
@@ -215,7 +223,7 @@ static int begin(struct supervisor *s, struct err *err)
 	};
 	r = s->setup->driver->open(&s->driver_context, &s->driver_state, err);
 	if (r < 0)
-		return r;
+		return not_for_another_try(s, r);
 	if (!s->setup->driver->adopt) {
 		supervisor_adopted(s, 0);
 		return 0;
