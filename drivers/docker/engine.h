@@ -20,11 +20,14 @@ struct engine_setup {
 	sd_event *loop;
 	/* As DOCKER_HOST: "unix:///run/docker.sock", "tcp://host:2376"; NULL = unix:///var/run/
 	 * docker.sock. As DOCKER_CERT_PATH: a folder with ca.pem, cert.pem, key.pem: then tcp:// is
-	 * TLS; NULL = none. tls_verify: as DOCKER_TLS_VERIFY. */
+	 * TLS; NULL = none. tls_verify: as DOCKER_TLS_VERIFY: without it the engine's certificate
+	 * is not checked against ca.pem, as Docker's own clients do it. */
 	const char *host, *cert_path;
 	bool tls_verify;
 	/* The engine is there (up; also the first time), or was found gone: why. While it is gone
-	 * it is asked again, with pauses from 0.1 s to 5 s, and this is called when it answers. */
+	 * it is asked again, with pauses from 0.1 s to 5 s, and this is called when it answers.
+	 * From the loop; calls that break with the engine may be answered before. May call all of
+	 * this header. */
 	void (*changed)(void *userdata, bool up, const struct err *why);
 	void *userdata;
 };
@@ -43,8 +46,9 @@ const char *engine_name(const struct engine *e); /* for messages: "docker at uni
 
 /* r: 0 (2xx, and 304: it is so already); -ENOENT (404), -EEXIST (409), -EINVAL (400), -EACCES (401,
  * 403), -EIO (any other status: err has the engine's own message); or as in io/web.h when the
- * engine is gone or hangs, -EBADMSG when it answered no JSON where that was wanted. answer: NULL
- * when there is none; borrowed. err: "docker: No such image: x", filled when r < 0. */
+ * engine is gone or hangs (no such socket: -ECONNREFUSED), -EBADMSG when it answered no JSON where
+ * that was wanted. answer: NULL when there is none; borrowed. err: "docker: No such image: x",
+ * filled when r < 0. */
 typedef void engine_answer_fn(
 	void *userdata, int r, unsigned status, json_t *answer, const struct err *err);
 
@@ -79,6 +83,10 @@ void engine_resume(struct engine_call *c);
 /* For attach: as web_pipe_open(), path behind the version. */
 int engine_pipe(struct engine *e, const char *path, const struct web_pipe_events *events,
 	void *userdata, struct web_pipe **ret_pipe, struct err *err) HSUP_MUST_CHECK;
+
+/* What `closed` was told, as answers are: r, and err when r < 0. */
+int engine_pipe_result(
+	const struct engine *e, const struct web_result *result, struct err *err) HSUP_MUST_CHECK;
 
 /* For paths: text as one component of a query or path. */
 void engine_escape(struct strbuf *b, const char *text);

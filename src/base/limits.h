@@ -64,6 +64,9 @@
 #define LIMIT_HELPER_TRIES 3	/* of one that ends without an answer */
 #define LIMIT_JOB_SECONDS  3600 /* one job, all attempts: -ETIMEDOUT */
 
+/* One answer of a container engine (streams have none): -E2BIG. */
+#define LIMIT_ENGINE_ANSWER ((size_t)64 << 20)
+
 /* History in releases/. */
 #define LIMIT_HISTORY 20
 

@@ -1,76 +1,26 @@
 #include "cli/http.h"
 
 #include "base/fd.h"
-#include "io/library.h"
+#include "io/curl.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
 
 #define ANSWER_BYTES ((size_t)64 << 20)
 #define USUAL_MS     30000
 
-static struct {
-	bool loaded;
-	__typeof__(&curl_global_init) global_init;
-	__typeof__(&curl_easy_init) easy_init;
-	__typeof__(&curl_easy_setopt) setopt;
-	__typeof__(&curl_easy_getinfo) getinfo;
-	__typeof__(&curl_easy_cleanup) cleanup;
-	__typeof__(&curl_slist_append) slist_append;
-	__typeof__(&curl_slist_free_all) slist_free_all;
-	__typeof__(&curl_multi_init) multi_init;
-	__typeof__(&curl_multi_cleanup) multi_cleanup;
-	__typeof__(&curl_multi_add_handle) add;
-	__typeof__(&curl_multi_remove_handle) remove;
-	__typeof__(&curl_multi_perform) perform;
-	__typeof__(&curl_multi_poll) poll;
-	__typeof__(&curl_multi_info_read) info_read;
-} curl;
-
 struct http {
 	CURLM *multi;
 	struct http_call *calls;
 };
 
-static int load(struct err *err)
-{
-	static const struct library_symbol wanted[] = {
-		{"curl_global_init", &curl.global_init},
-		{"curl_easy_init", &curl.easy_init},
-		{"curl_easy_setopt", &curl.setopt},
-		{"curl_easy_getinfo", &curl.getinfo},
-		{"curl_easy_cleanup", &curl.cleanup},
-		{"curl_slist_append", &curl.slist_append},
-		{"curl_slist_free_all", &curl.slist_free_all},
-		{"curl_multi_init", &curl.multi_init},
-		{"curl_multi_cleanup", &curl.multi_cleanup},
-		{"curl_multi_add_handle", &curl.add},
-		{"curl_multi_remove_handle", &curl.remove},
-		{"curl_multi_perform", &curl.perform},
-		{"curl_multi_poll", &curl.poll},
-		{"curl_multi_info_read", &curl.info_read},
-	};
-
-	if (curl.loaded)
-		return 0;
-	int r = library_open("libcurl.so.4", wanted, ARRAY_SIZE(wanted), err);
-	if (r < 0)
-		return err_wrap(err, "cannot ask hsup");
-	/* No TLS: its start is most of the cost. */
-	if (curl.global_init(CURL_GLOBAL_NOTHING) != CURLE_OK)
-		return err_set(err, -EOPNOTSUPP, "cannot ask hsup: libcurl does not start");
-	curl.loaded = true;
-	return 0;
-}
-
 int http_open(struct http **ret_http, struct err *err)
 {
-	int r = load(err);
+	int r = curl_load(err);
 	if (r < 0)
-		return r;
+		return err_wrap(err, "cannot ask hsup");
 	struct http *h = calloc(1, sizeof *h);
-	CURLM *multi = h ? curl.multi_init() : NULL;
+	CURLM *multi = h ? curl->multi_init() : NULL;
 	if (!multi) {
 		free(h);
 		return err_errno(err, -ENOMEM, "cannot ask hsup");
@@ -83,7 +33,7 @@ int http_open(struct http **ret_http, struct err *err)
 struct http *http_free(struct http *h)
 {
 	if (h) {
-		(void)curl.multi_cleanup(h->multi);
+		(void)curl->multi_cleanup(h->multi);
 		free(h);
 	}
 	return NULL;
@@ -95,7 +45,7 @@ static size_t on_data(char *data, size_t size, size_t n, void *userdata)
 	size_t len = size * n;
 	int r;
 
-	(void)curl.getinfo(c->easy, CURLINFO_RESPONSE_CODE, &c->status);
+	(void)curl->getinfo(c->easy, CURLINFO_RESPONSE_CODE, &c->status);
 	if (c->data && c->status >= 200 && c->status < 300)
 		r = c->data(c->userdata, data, len);
 	else
@@ -120,27 +70,27 @@ static int set_up(struct http_call *c)
 
 	if ((size_t)snprintf(url, sizeof url, "http://hsup%s", c->path) >= sizeof url)
 		return -E2BIG;
-	CURLcode r = curl.setopt(c->easy, CURLOPT_URL, url);
-	r |= curl.setopt(c->easy, CURLOPT_UNIX_SOCKET_PATH, c->socket);
-	r |= curl.setopt(c->easy, CURLOPT_CUSTOMREQUEST, c->method);
-	r |= curl.setopt(c->easy, CURLOPT_NOSIGNAL, 1L);
-	r |= curl.setopt(c->easy, CURLOPT_PROXY, "");
-	r |= curl.setopt(c->easy, CURLOPT_TIMEOUT_MS, ms);
-	r |= curl.setopt(c->easy, CURLOPT_WRITEFUNCTION, on_data);
-	r |= curl.setopt(c->easy, CURLOPT_WRITEDATA, c);
-	r |= curl.setopt(c->easy, CURLOPT_HEADERFUNCTION, on_header);
-	r |= curl.setopt(c->easy, CURLOPT_HEADERDATA, c);
-	r |= curl.setopt(c->easy, CURLOPT_PRIVATE, c);
+	CURLcode r = curl->setopt(c->easy, CURLOPT_URL, url);
+	r |= curl->setopt(c->easy, CURLOPT_UNIX_SOCKET_PATH, c->socket);
+	r |= curl->setopt(c->easy, CURLOPT_CUSTOMREQUEST, c->method);
+	r |= curl->setopt(c->easy, CURLOPT_NOSIGNAL, 1L);
+	r |= curl->setopt(c->easy, CURLOPT_PROXY, "");
+	r |= curl->setopt(c->easy, CURLOPT_TIMEOUT_MS, ms);
+	r |= curl->setopt(c->easy, CURLOPT_WRITEFUNCTION, on_data);
+	r |= curl->setopt(c->easy, CURLOPT_WRITEDATA, c);
+	r |= curl->setopt(c->easy, CURLOPT_HEADERFUNCTION, on_header);
+	r |= curl->setopt(c->easy, CURLOPT_HEADERDATA, c);
+	r |= curl->setopt(c->easy, CURLOPT_PRIVATE, c);
 	if (c->body) {
-		struct curl_slist *list = curl.slist_append(NULL, "Content-Type: application/json");
+		struct curl_slist *list = curl->slist_append(NULL, "Content-Type: application/json");
 
 		c->headers = list;
 		/* It would wait a second for a "continue" before a large body. */
-		if (!list || !curl.slist_append(list, "Expect:"))
+		if (!list || !curl->slist_append(list, "Expect:"))
 			return -ENOMEM;
-		r |= curl.setopt(c->easy, CURLOPT_HTTPHEADER, list);
-		r |= curl.setopt(c->easy, CURLOPT_POSTFIELDS, c->body);
-		r |= curl.setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body_len);
+		r |= curl->setopt(c->easy, CURLOPT_HTTPHEADER, list);
+		r |= curl->setopt(c->easy, CURLOPT_POSTFIELDS, c->body);
+		r |= curl->setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body_len);
 	}
 	return r == CURLE_OK ? 0 : -ENOMEM;
 }
@@ -148,9 +98,9 @@ static int set_up(struct http_call *c)
 static void drop(struct http_call *c)
 {
 	if (c->easy)
-		curl.cleanup(c->easy);
+		curl->cleanup(c->easy);
 	if (c->headers)
-		curl.slist_free_all(c->headers);
+		curl->slist_free_all(c->headers);
 	c->easy = c->headers = NULL;
 }
 
@@ -161,9 +111,9 @@ int http_begin(struct http *h, struct http_call *c, struct err *err)
 	c->status = 0;
 	c->code = CURLE_OK;
 	c->headers = NULL;
-	c->easy = curl.easy_init();
+	c->easy = curl->easy_init();
 	int r = c->easy ? set_up(c) : -ENOMEM;
-	if (r == 0 && curl.add(h->multi, c->easy) != CURLM_OK)
+	if (r == 0 && curl->add(h->multi, c->easy) != CURLM_OK)
 		r = -ENOMEM;
 	if (r < 0) {
 		drop(c);
@@ -187,9 +137,9 @@ static void finish(struct http *h, CURL *easy, CURLcode code)
 {
 	struct http_call *c = NULL;
 
-	(void)curl.getinfo(easy, CURLINFO_PRIVATE, (char **)&c);
-	(void)curl.getinfo(easy, CURLINFO_RESPONSE_CODE, &c->status);
-	(void)curl.remove(h->multi, easy);
+	(void)curl->getinfo(easy, CURLINFO_PRIVATE, (char **)&c);
+	(void)curl->getinfo(easy, CURLINFO_RESPONSE_CODE, &c->status);
+	(void)curl->remove(h->multi, easy);
 	unlink_call(h, c);
 	drop(c);
 	c->code = (int)code;
@@ -202,19 +152,19 @@ int http_step(struct http *h, int fd, int timeout_ms)
 	struct CURLMsg *message;
 	int running, left, ready;
 
-	(void)curl.perform(h->multi, &running);
+	(void)curl->perform(h->multi, &running);
 	/* What ended at once is told at once. */
 	bool ended = false;
 	for (int pass = 0; pass < 2; pass++) {
-		while ((message = curl.info_read(h->multi, &left)))
+		while ((message = curl->info_read(h->multi, &left)))
 			if (message->msg == CURLMSG_DONE) {
 				finish(h, message->easy_handle, message->data.result);
 				ended = true;
 			}
 		if (pass == 1 || ended)
 			break;
-		(void)curl.poll(h->multi, &extra, fd >= 0 ? 1 : 0, timeout_ms, &ready);
-		(void)curl.perform(h->multi, &running);
+		(void)curl->poll(h->multi, &extra, fd >= 0 ? 1 : 0, timeout_ms, &ready);
+		(void)curl->perform(h->multi, &running);
 	}
 	return fd >= 0 && extra.revents != 0;
 }
@@ -222,7 +172,7 @@ int http_step(struct http *h, int fd, int timeout_ms)
 void http_end(struct http *h, struct http_call *c)
 {
 	if (c->easy) {
-		(void)curl.remove(h->multi, c->easy);
+		(void)curl->remove(h->multi, c->easy);
 		unlink_call(h, c);
 	}
 	drop(c);
