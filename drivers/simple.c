@@ -107,6 +107,12 @@ static void on_entry(void *userdata, struct launch_entry *entry)
 	};
 	struct simple_tag tag = {0};
 
+	/* Another driver's, which may come back for it. */
+	if (entry->state == WIRE_ENTRY_KEPT) {
+		(void)fd_close(entry->out);
+		(void)fd_close(entry->err);
+		return;
+	}
 	if (simple_is_exec(entry->child.id)) {
 		simple_exec_found(s, entry);
 		return;

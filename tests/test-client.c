@@ -38,14 +38,16 @@ static void note(struct fixture *f, const char *fmt, ...)
 	va_end(ap);
 }
 
+static const char *ends(int out, int err)
+{
+	return out >= 0 && err >= 0 ? "pipes" : out >= 0 ? "merged" : "given";
+}
+
 static void on_spawned(void *u, struct launch_child c, int pid, int out, int err)
 {
 	struct fixture *f = u;
 
-	note(f, "spawned %u.%u %d %s;", (unsigned)c.id, c.generation, pid,
-		out >= 0 && err >= 0 ? "pipes"
-		: out >= 0	     ? "merged"
-				     : "given");
+	note(f, "spawned %u.%u %d %s;", (unsigned)c.id, c.generation, pid, ends(out, err));
 	f->last_out = out;
 	(void)fd_close(err);
 	if (f->close_in_callback)
@@ -69,8 +71,11 @@ static void on_exited(void *u, const struct wire_exited *x)
 
 static void on_entry(void *u, struct launch_entry *e)
 {
-	note(u, "entry %u %u %.*s %.*s %d;", (unsigned)e->child.id, e->state, (int)e->name_len,
-		e->name, (int)e->tag_len, (const char *)e->tag, e->out);
+	note(u, "entry %u %u %d %.*s %.*s %s;", (unsigned)e->child.id, e->state, e->pid,
+		(int)e->name_len, e->name, (int)e->tag_len, (const char *)e->tag,
+		ends(e->out, e->err));
+	(void)fd_close(e->out);
+	(void)fd_close(e->err);
 }
 
 static void on_list_end(void *u)
@@ -135,7 +140,8 @@ static const struct wire_request *request(struct fixture *f, struct packet *p)
 static int setup(void **state)
 {
 	static struct fixture f;
-	struct wire_hello hello = {.wire_version = WIRE_VERSION, .pid = 1, .can = WIRE_CAN_STDIO};
+	struct wire_hello hello = {
+		.wire_version = WIRE_VERSION, .pid = 1, .can = WIRE_CAN_STDIO | WIRE_CAN_KEEP};
 	struct packet p = {.n_fds = 0};
 	struct err err;
 	int fds[2];
@@ -196,7 +202,7 @@ static void test_requests(void **state)
 		assert_int_equal(p.n_fds, in < 0 ? 1 : 2);
 		packet_done(&p);
 	}
-	assert_int_equal(launch_can(f->launch), WIRE_CAN_STDIO);
+	assert_int_equal(launch_can(f->launch), WIRE_CAN_STDIO | WIRE_CAN_KEEP);
 	assert_int_equal(launch_tag(f->launch, one, "other", 5), 0);
 	r = request(f, &p);
 	assert_int_equal(r->type, WIRE_TAG);
@@ -210,6 +216,88 @@ static void test_requests(void **state)
 	assert_int_equal(request(f, &p)->leave->code, 130);
 	assert_int_equal(launch_spawn(f->launch, one, "", NULL, 0, null, NULL), -EINVAL);
 	assert_string_equal(f->log, "");
+	(void)fd_close(null);
+}
+
+static void test_keep(void **state)
+{
+	struct fixture *f = *state;
+	const struct wire_request *r;
+	char name[LIMIT_NAME + 2];
+	struct packet p;
+	int fds[2];
+
+	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	for (int err = -1; err < 1; err++) {
+		assert_int_equal(launch_keep(f->launch, one, "web.1", "tag", 3, fds[0],
+					 err < 0 ? -1 : fds[1]),
+			0);
+		r = request(f, &p);
+		assert_int_equal(r->type, WIRE_KEEP);
+		assert_int_equal(
+			r->spawn->output, err < 0 ? WIRE_OUTPUT_MERGED : WIRE_OUTPUT_PIPES);
+		assert_int_equal(p.n_fds, err < 0 ? 1 : 2);
+		assert_memory_equal(r->name, "web.1", 5);
+		assert_memory_equal(r->tag, "tag", 3);
+		assert_int_equal(r->child->id, 1);
+		assert_int_equal(r->child->generation, 3);
+		packet_done(&p);
+	}
+	/* They stay the caller's. */
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	memset(name, 'x', sizeof name);
+	name[LIMIT_NAME + 1] = '\0';
+	assert_int_equal(launch_keep(f->launch, one, name, "", 0, fds[0], -1), -EINVAL);
+	assert_int_equal(launch_keep(f->launch, one, "", "", 0, fds[0], -1), -EINVAL);
+	assert_int_equal(
+		launch_keep(f->launch, one, "web.1", "", LIMIT_TAG + 1, fds[0], -1), -EINVAL);
+	assert_int_equal(launch_keep(f->launch, one, "web.1", "", 0, -1, -1), -EBADF);
+	assert_int_equal(packet_receive(f->other, &p), -EAGAIN);
+	(void)fd_close(fds[0]);
+	(void)fd_close(fds[1]);
+}
+
+/* It would take it for broken, and close the connection. */
+static void test_an_older_launcher_is_not_asked_to_keep(void **state)
+{
+	struct fixture *f = *state;
+	struct wire_hello hello = {.wire_version = WIRE_VERSION, .pid = 1, .can = WIRE_CAN_NPROC};
+	struct launch *launch = NULL;
+	struct packet p;
+	struct err err;
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(packet_send(fds[1], WIRE_HELLO, 1,
+				 &(struct packet_part){&hello, sizeof hello}, 1, NULL, 0),
+		0);
+	assert_int_equal(launch_open(f->loop, fds[0], &events, f, &launch, &err), 0);
+	assert_int_equal(packet_receive(fds[1], &p), 1);
+	assert_int_equal(launch_keep(launch, one, "web.1", "", 0, fds[1], -1), -EOPNOTSUPP);
+	assert_int_equal(packet_receive(fds[1], &p), -EAGAIN);
+	assert_null(launch_close(launch));
+	(void)fd_close(fds[1]);
+}
+
+static void test_kept_entries(void **state)
+{
+	struct fixture *f = *state;
+	struct wire_entry entry = {.child = {.id = 1, .generation = 3},
+		.state = WIRE_ENTRY_KEPT,
+		.output = WIRE_OUTPUT_PIPES,
+		.name_length = 5,
+		.tag_length = 3};
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	answer(f, WIRE_ENTRY, &entry, sizeof entry, "web.1tag", 8, (int[]){null, null}, 2);
+	entry.output = WIRE_OUTPUT_MERGED;
+	answer(f, WIRE_ENTRY, &entry, sizeof entry, "web.1tag", 8, (int[]){null, null}, 2);
+	run(f);
+	assert_string_equal(f->log, "entry 1 4 0 web.1 tag pipes;entry 1 4 0 web.1 tag merged;");
+	entry.state = WIRE_ENTRY_KEPT + 1;
+	answer(f, WIRE_ENTRY, &entry, sizeof entry, "web.1tag", 8, NULL, 0);
+	run(f);
+	assert_non_null(strstr(f->log, "lost -74;"));
 	(void)fd_close(null);
 }
 
@@ -296,9 +384,10 @@ static void test_answers(void **state)
 	answer(f, WIRE_PING, NULL, 0, NULL, 0, NULL, 0);
 	assert_string_equal(f->log, ""); /* only from the loop */
 	run(f);
-	assert_string_equal(f->log, "spawned 1.3 77 pipes;spawned 1.3 77 given;spawned 1.3 77 "
-				    "merged;failed 1 12 2;left 1;exited 1 9;"
-				    "exited 2 0;entry 1 2 web.1 tag -1;end;shutdown 2 15;restart;");
+	assert_string_equal(f->log,
+		"spawned 1.3 77 pipes;spawned 1.3 77 given;spawned 1.3 77 "
+		"merged;failed 1 12 2;left 1;exited 1 9;"
+		"exited 2 0;entry 1 2 0 web.1 tag given;end;shutdown 2 15;restart;");
 	assert_int_equal(request(f, &p)->type, WIRE_PONG);
 	(void)fd_close(null);
 }
@@ -340,8 +429,10 @@ static void test_the_queue_is_bounded(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < QUEUE_MAX_SPAWNS; i++)
-		assert_int_equal(queue_append(&q, WIRE_SPAWN, &part, 1, NULL, 0), 0);
+		assert_int_equal(
+			queue_append(&q, i % 2 ? WIRE_SPAWN : WIRE_KEEP, &part, 1, NULL, 0), 0);
 	assert_int_equal(queue_append(&q, WIRE_SPAWN, &part, 1, NULL, 0), -ENOBUFS);
+	assert_int_equal(queue_append(&q, WIRE_KEEP, &part, 1, NULL, 0), -ENOBUFS);
 	queue_drop_first(&q);
 	assert_int_equal(queue_append(&q, WIRE_SPAWN, &part, 1, NULL, 0), 0);
 	for (unsigned i = QUEUE_MAX_SPAWNS; i < QUEUE_MAX; i++)
@@ -426,6 +517,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_requests, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_keep, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_an_older_launcher_is_not_asked_to_keep, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kept_entries, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_records_go_together, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_records_are_not_lost_by_closing, setup, teardown),

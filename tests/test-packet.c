@@ -268,6 +268,48 @@ static void test_spawn_requests(void **state)
 	}
 }
 
+static void test_keep_requests(void **state)
+{
+	struct wire_spawn s = {
+		.child = {.id = 1, .generation = 2}, .name_length = 5, .tag_length = 3};
+	struct wire_request r = {0};
+
+	(void)state;
+	for (unsigned output = 0; output <= WIRE_OUTPUT_MAX; output++)
+		for (unsigned n = 0; n <= LIMIT_PACKET_FDS; n++) {
+			bool sound = (output == WIRE_OUTPUT_PIPES && n == 2) ||
+				     (output == WIRE_OUTPUT_MERGED && n == 1);
+
+			s.output = (uint16_t)output;
+			assert_int_equal(
+				wire_check_request(
+					request(WIRE_KEEP, &s, sizeof s, "web.1tag", n), &r),
+				sound ? 0 : -EBADMSG);
+		}
+	assert_int_equal(r.type, WIRE_KEEP);
+	assert_memory_equal(r.name, "web.1", 5);
+	assert_memory_equal(r.tag, "tag", 3);
+	assert_int_equal(r.child->id, 1);
+	s.output = WIRE_OUTPUT_PIPES;
+	static const char *const texts[] = {"", "web.1ta", "web.1tags", "web/1tag", "web\n1tag"};
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		assert_int_equal(
+			wire_check_request(request(WIRE_KEEP, &s, sizeof s, texts[i], 2), &r),
+			-EBADMSG);
+	for (size_t size = 0; size < sizeof s; size++)
+		assert_int_equal(
+			wire_check_request(request(WIRE_KEEP, &s, size, "", 2), &r), -EBADMSG);
+	s.child.id = 0;
+	assert_int_equal(
+		wire_check_request(request(WIRE_KEEP, &s, sizeof s, "web.1tag", 2), &r), -EBADMSG);
+	s.child = (struct wire_child){.id = 1, .generation = 0};
+	assert_int_equal(
+		wire_check_request(request(WIRE_KEEP, &s, sizeof s, "web.1tag", 2), &r), -EBADMSG);
+	s.child = (struct wire_child){.id = 1, .generation = 1, .reserved = 1};
+	assert_int_equal(
+		wire_check_request(request(WIRE_KEEP, &s, sizeof s, "web.1tag", 2), &r), -EBADMSG);
+}
+
 static void test_name_and_tag_limits(void **state)
 {
 	struct wire_spawn s = {.child = {.id = 1, .generation = 1}};
@@ -392,6 +434,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_too_many_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wrong_headers, setup, teardown),
 		cmocka_unit_test(test_spawn_requests),
+		cmocka_unit_test(test_keep_requests),
 		cmocka_unit_test(test_name_and_tag_limits),
 		cmocka_unit_test(test_fixed_requests),
 		cmocka_unit_test(test_records),

@@ -152,7 +152,7 @@ static void wake_up(void)
 		.shell = "/bin/sh", .stdin_dir = stdin_dir, .events = &driver_events};
 	MUST(sd_event_new(&context.loop) >= 0);
 	MUST(launch_open(context.loop, atoi(fd), &launch_events, NULL, &context.launch, &err) == 0);
-	MUST(launch_can(context.launch) == (WIRE_CAN_STDIO | WIRE_CAN_NPROC));
+	MUST(launch_can(context.launch) == (WIRE_CAN_STDIO | WIRE_CAN_NPROC | WIRE_CAN_KEEP));
 	MUST(driver_simple.open(&context, &simple, &err) == 0);
 	MUST(driver_simple.adopt(simple) == 0);
 	UNTIL(seen.listed);
@@ -358,6 +358,58 @@ static void scenario_exec_left(void)
 	exit(SUPERVISOR_EXIT_DONE);
 }
 
+static int kept_out = -1;
+
+static void on_kept_entry(void *u, struct launch_entry *e)
+{
+	(void)u;
+	MUST(e->child.id == 77 && e->child.generation == 2);
+	MUST(e->state == WIRE_ENTRY_KEPT && e->pid == 0 && e->err == -1);
+	MUST(e->tag_len == 3 && memcmp(e->tag, "tag", 3) == 0);
+	MUST(kept_out < 0);
+	kept_out = e->out;
+}
+
+static const struct launch_child_events kept_events = {
+	.entry = on_kept_entry,
+	.list_end = on_raw_end,
+};
+
+/* What another driver has had kept is none of this one's dynos, and stays where it is. */
+static void scenario_kept(void)
+{
+	const struct launch_child child = {.id = 77, .generation = 2};
+	struct stat st;
+	char text[8];
+
+	wake_up();
+	MUST(seen.adopted == 0);
+	if (stat("kept", &st) < 0) {
+		int fds[2];
+
+		MUST(mkdir("kept", 0700) == 0);
+		MUST(pipe2(fds, O_CLOEXEC | O_NONBLOCK) == 0);
+		MUST(write(fds[1], "bytes", 5) == 5);
+		MUST(launch_keep(context.launch, child, "web.1", "tag", 3, fds[0], -1) == 0);
+		leave(SUPERVISOR_EXIT_RESTART);
+	}
+	driver_simple.close(simple);
+	launch_listen(context.launch, &kept_events, NULL);
+	seen.listed = false;
+	MUST(launch_list(context.launch) == 0);
+	UNTIL(seen.listed);
+	MUST(kept_out >= 0 && read(kept_out, text, sizeof text) == 5);
+	MUST(memcmp(text, "bytes", 5) == 0);
+	(void)close(kept_out);
+	MUST(launch_ack(context.launch, child) == 0);
+	launch_listen(context.launch, &raw_events, NULL);
+	seen.listed = false;
+	MUST(launch_list(context.launch) == 0);
+	UNTIL(seen.listed);
+	MUST(launch_leave(context.launch, 0) == 0);
+	exit(SUPERVISOR_EXIT_DONE);
+}
+
 static void say(const char *text)
 {
 	_cleanup_close_ int fd = driver_simple.open_stdin(simple, DYNO, 1);
@@ -456,6 +508,7 @@ static const struct {
 } scenarios[] = {
 	{"exec", scenario_exec},
 	{"exec-left", scenario_exec_left},
+	{"kept", scenario_kept},
 	{"stdin", scenario_stdin},
 	{"stdin-of-none", scenario_stdin_of_none},
 	{"merged", scenario_merged},
@@ -504,6 +557,7 @@ static void succeeds(const char *scenario)
 
 SCENARIO(commands_run_beside_a_dyno, "exec")
 SCENARIO(commands_are_not_adopted, "exec-left")
+SCENARIO(what_is_kept_for_others_is_left_alone, "kept")
 SCENARIO(a_standard_input_stays_open, "stdin")
 SCENARIO(a_standard_input_of_who_never_was, "stdin-of-none")
 SCENARIO(both_outputs_in_one, "merged")
@@ -513,6 +567,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(commands_run_beside_a_dyno),
 		cmocka_unit_test(commands_are_not_adopted),
+		cmocka_unit_test(what_is_kept_for_others_is_left_alone),
 		cmocka_unit_test(a_standard_input_stays_open),
 		cmocka_unit_test(a_standard_input_of_who_never_was),
 		cmocka_unit_test(both_outputs_in_one),

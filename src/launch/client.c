@@ -30,33 +30,60 @@ static struct wire_child wire_name(struct launch_child c)
 	return (struct wire_child){.id = c.id, .generation = c.generation};
 }
 
+struct label {
+	const char *name;
+	const void *tag;
+	size_t tag_len;
+};
+
+/* A spawn or a keep. */
+static int send_child(struct client *c, enum wire_type type, struct launch_child child,
+	enum wire_output output, const struct label *label, const int *fds, unsigned n_fds)
+{
+	size_t name_len = strlen(label->name);
+	struct wire_spawn body = {
+		.child = wire_name(child),
+		.output = (uint16_t)output,
+		.name_length = (uint16_t)name_len,
+		.tag_length = (uint32_t)label->tag_len,
+	};
+	const struct packet_part parts[] = {
+		{&body, sizeof body}, {label->name, name_len}, {label->tag, label->tag_len}};
+
+	if (name_len < 1 || name_len > LIMIT_NAME || label->tag_len > LIMIT_TAG)
+		return -EINVAL;
+	return outbox_send(&c->out, type, parts, 3, fds, n_fds);
+}
+
 static int client_spawn(void *state, struct launch_child child, const char *name, const void *tag,
 	size_t tag_len, int spec_fd, const struct launch_stdio *stdio)
 {
 	static const struct launch_stdio pipes = {.in = -1};
-	struct client *c = state;
-	size_t name_len = strlen(name);
 
 	if (!stdio)
 		stdio = &pipes;
-
-	struct wire_spawn body = {
-		.child = wire_name(child),
-		.output = stdio->given	  ? WIRE_OUTPUT_GIVEN
-			  : stdio->merged ? WIRE_OUTPUT_MERGED
-					  : WIRE_OUTPUT_PIPES,
-		.name_length = (uint16_t)name_len,
-		.tag_length = (uint32_t)tag_len,
-	};
-	const struct packet_part parts[] = {{&body, sizeof body}, {name, name_len}, {tag, tag_len}};
+	enum wire_output output = stdio->given	  ? WIRE_OUTPUT_GIVEN
+				  : stdio->merged ? WIRE_OUTPUT_MERGED
+						  : WIRE_OUTPUT_PIPES;
 	int fds[4] = {spec_fd, stdio->in, -1, -1};
 	unsigned n_fds = stdio->given ? 4 : stdio->in >= 0 ? 2 : 1;
 
-	if (name_len < 1 || name_len > LIMIT_NAME || tag_len > LIMIT_TAG)
-		return -EINVAL;
 	if (stdio->given)
 		memcpy(&fds[1], stdio->given, 3 * sizeof fds[0]);
-	return outbox_send(&c->out, WIRE_SPAWN, parts, 3, fds, n_fds);
+	return send_child(
+		state, WIRE_SPAWN, child, output, &(struct label){name, tag, tag_len}, fds, n_fds);
+}
+
+static int client_keep(void *state, struct launch_child child, const char *name, const void *tag,
+	size_t tag_len, int out, int err)
+{
+	struct client *c = state;
+
+	/* An older one would close the connection. */
+	if (!(c->can & WIRE_CAN_KEEP))
+		return -EOPNOTSUPP;
+	return send_child(c, WIRE_KEEP, child, err < 0 ? WIRE_OUTPUT_MERGED : WIRE_OUTPUT_PIPES,
+		&(struct label){name, tag, tag_len}, (int[]){out, err}, err < 0 ? 1 : 2);
 }
 
 static int client_signal(void *state, struct launch_child child, int signo)
@@ -230,6 +257,7 @@ static int shake_hands(struct client *c, struct err *err)
 static const struct launch_ops client_ops = {
 	.listen = client_listen,
 	.spawn = client_spawn,
+	.keep = client_keep,
 	.signal = client_signal,
 	.ack = client_ack,
 	.tag = client_tag,

@@ -98,8 +98,10 @@ int launch_spawn(struct launch *l, struct launch_child c, const char *name, cons
 
 /* Has the launcher keep a child that is none of its own: a name, a tag and the read ends of two
  * pipes (err -1 = none), which stay the caller's. It lists it (state WIRE_ENTRY_KEPT, pid 0), lets
- * its tag be changed, counts it among the dynos that run, and forgets it when it is acknowledged;
- * it sends it no signal and knows nothing of its end. WIRE_CAN_KEEP. No answer. */
+ * its tag be changed, counts it in its hello, and forgets it when it is acknowledged; it sends it
+ * no signal and knows nothing of its end. A launcher that is killed loses it. No answer; what is no
+ * pipe, and an id that it has already, it refuses in its log. 0, -EOPNOTSUPP (no WIRE_CAN_KEEP),
+ * -ENOBUFS (queue full), or another negative errno. */
 int launch_keep(struct launch *l, struct launch_child c, const char *name, const void *tag,
 	size_t tag_len, int out, int err) HSUP_MUST_CHECK;
 

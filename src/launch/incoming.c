@@ -36,7 +36,7 @@ static int take_entry(const struct incoming *in, struct packet *p)
 	const struct wire_entry *body = packet_body(p, sizeof *body, true);
 	struct launch_entry entry;
 
-	if (!body || body->state < WIRE_ENTRY_RUNNING || body->state > WIRE_ENTRY_EXITED)
+	if (!body || body->state < WIRE_ENTRY_RUNNING || body->state > WIRE_ENTRY_KEPT)
 		return -EBADMSG;
 	entry = (struct launch_entry){
 		.child = launch_name(&body->child),

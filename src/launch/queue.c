@@ -12,6 +12,11 @@ static void message_free(struct message *m)
 	free(m);
 }
 
+static bool brings_child(enum wire_type type)
+{
+	return type == WIRE_SPAWN || type == WIRE_KEEP;
+}
+
 int queue_append(struct queue *q, enum wire_type type, const struct packet_part *parts,
 	unsigned n_parts, const int *fds, unsigned n_fds)
 {
@@ -21,7 +26,7 @@ int queue_append(struct queue *q, enum wire_type type, const struct packet_part 
 		len += parts[i].len;
 	if (len > LIMIT_PACKET || n_fds > LIMIT_PACKET_FDS)
 		return -EMSGSIZE;
-	if (q->n >= QUEUE_MAX || (type == WIRE_SPAWN && q->n_spawns >= QUEUE_MAX_SPAWNS))
+	if (q->n >= QUEUE_MAX || (brings_child(type) && q->n_spawns >= QUEUE_MAX_SPAWNS))
 		return -ENOBUFS;
 	struct message *m = malloc(sizeof *m + len);
 	if (!m)
@@ -46,7 +51,7 @@ int queue_append(struct queue *q, enum wire_type type, const struct packet_part 
 		q->first = m;
 	q->last = m;
 	q->n++;
-	q->n_spawns += type == WIRE_SPAWN;
+	q->n_spawns += brings_child(type);
 	return 0;
 }
 
@@ -63,7 +68,7 @@ void queue_drop_first(struct queue *q)
 	if (!q->first)
 		q->last = NULL;
 	q->n--;
-	q->n_spawns -= m->type == WIRE_SPAWN;
+	q->n_spawns -= brings_child(m->type);
 	message_free(m);
 }
 

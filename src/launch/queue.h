@@ -3,7 +3,7 @@
 
 #include "wire/packet.h"
 
-/* A spawn and, in the worst case, a few words about each child. */
+/* A spawn (or a keep) and, in the worst case, a few words about each child. */
 #define QUEUE_MAX_SPAWNS LIMIT_DYNOS
 #define QUEUE_MAX	 (4 * LIMIT_DYNOS)
 

@@ -171,9 +171,9 @@ void children_set_state(struct children *t, struct child *c, enum child_state st
 		list_remove(t, &t->left, slot);
 	if (state == CHILD_LEFT)
 		left_add(t, c);
-	if (state == CHILD_ENDED)
-		t->alive--;
+	t->alive -= is_alive(c);
 	publish(c, state);
+	t->alive += is_alive(c);
 }
 
 void children_remove(struct children *t, struct child *c)

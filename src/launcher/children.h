@@ -1,6 +1,6 @@
 /* The children: the table that lies in a file (table.h), with the indexes and lists that are made
  * anew by each launcher. A child has a slot from before its fork until the supervisor has
- * acknowledged its end. */
+ * acknowledged its end; one that is kept, from then until it is acknowledged. */
 #pragma once
 
 #include "launcher/table.h"
@@ -16,7 +16,7 @@ struct children;
 struct children *children_new(const struct table_file *table, unsigned limit);
 struct table_file *children_table(struct children *t);
 unsigned children_count(const struct children *t);
-unsigned children_alive(const struct children *t); /* running or left */
+unsigned children_alive(const struct children *t); /* running or left, and ours to end */
 
 /* One that is about to be forked, in no list, without output. NULL and errno: EAGAIN when the table
  * is full, else why it cannot grow. */
@@ -28,7 +28,7 @@ void children_remove(struct children *t, struct child *c);
 unsigned children_slot(const struct children *t, const struct child *c);
 
 struct child *children_find(struct children *t, const struct wire_child *name);
-struct child *children_find_id(struct children *t, uint64_t id);  /* not ended */
+struct child *children_find_id(struct children *t, uint64_t id);  /* not ended; or kept */
 struct child *children_find_pid(struct children *t, int32_t pid); /* running, not found */
 struct child *children_at(struct children *t, unsigned slot);
 /* Every child, in slot order: start with NULL. Rare work only. */

@@ -31,7 +31,7 @@ static void take_up(struct children *t, struct child *c)
 	c->news = 0;
 	index_add(t, c);
 	t->count++;
-	t->alive += c->state != CHILD_ENDED;
+	t->alive += is_alive(c);
 	if (c->state == CHILD_LEFT)
 		left_add(t, c);
 	if (news)

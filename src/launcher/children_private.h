@@ -26,5 +26,10 @@ void text_free(struct children *t, struct child_text text);
 
 /* ---- children.c ---- */
 
+static inline bool is_alive(const struct child *c)
+{
+	return c->state != CHILD_ENDED && c->state != CHILD_KEPT;
+}
+
 void index_add(struct children *t, struct child *c);
 void left_add(struct children *t, struct child *c);

@@ -221,14 +221,24 @@ static void end_old_supervisor(const struct table *t)
 
 void found_take(struct launcher *l)
 {
-	unsigned running = 0, ended = 0;
+	unsigned running = 0, ended = 0, kept = 0;
 
 	end_old_supervisor(children_table(l->children)->table);
 	for (struct child *c = NULL; (c = children_next(l->children, c));) {
-		if (c->state == CHILD_FORKING)
+		if (c->state == CHILD_FORKING) {
 			find_unborn(l, c);
-		else
+		} else if (c->state == CHILD_KEPT) {
+			children_remove(l->children, c);
+			kept++;
+		} else {
 			take_one(l, c);
+		}
+	}
+	if (kept > 0) {
+		log_warning("the output of %u kept for others went with a launcher that was killed",
+			kept);
+		/* Whoever runs them, they may run. */
+		l->keeper.ever_greeted = true;
 	}
 	for (struct child *c = NULL; (c = children_next(l->children, c));) {
 		if (c->state == CHILD_LEFT && !found_group_lives(l, c))

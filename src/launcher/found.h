@@ -1,6 +1,7 @@
 /* Children that were found: their launcher was killed, and this one goes on with its table. They
  * are not our children: their death is told by a pidfd, their exit status by nobody, and what is
- * left of a group is looked for in /proc. */
+ * left of a group is looked for in /proc. Of those that were kept nothing is found: their pipes
+ * went with the launcher. */
 #pragma once
 
 #include "launcher/launcher.h"

@@ -1,6 +1,7 @@
 /* The launcher's whole state, and which file does what to it:
  *
  *   requests.c  the supervisor's requests: check, act            (socket -> children)
+ *   kept.c      children that somebody else runs
  *   tell.c      what the supervisor is to be told                (children -> socket)
  *   reap.c      what the kernel says of children, signals to them
  *   found.c     children whose launcher was killed before us
@@ -14,6 +15,7 @@
 #include "launcher/keeper.h"
 #include "launcher/options.h"
 #include "launcher/store.h"
+#include "wire/check.h"
 
 #include <termios.h>
 
@@ -74,7 +76,7 @@ struct launcher {
 	uint64_t refill_at;    /* when spare pipes are to be made; 0 = none are missing */
 	bool supervisor_ended; /* reap() has seen it, with this status */
 	int supervisor_status;
-	/* Dynos refused for their spec or by the policy. */
+	/* Dynos refused for their spec, by the policy, or as what is to be kept. */
 	unsigned refused;
 	uint64_t refused_said_at;
 };
@@ -92,6 +94,9 @@ int start_supervisor(struct launcher *l) HSUP_MUST_CHECK;
  * now. Drops the connection when it is malformed or at its end. */
 bool requests_serve(struct launcher *l);
 
+/* The child of a WIRE_KEEP, or a line in the log why not. Takes the descriptors it keeps. */
+void kept_enter(struct launcher *l, struct packet *p, const struct wire_request *r);
+
 /* A new supervisor at the other end of `socket` (taken). */
 void tell_connect(struct launcher *l, int socket);
 void tell_disconnect(struct launcher *l);
@@ -108,6 +113,9 @@ void tell_forget(struct launcher *l, struct child *c);
 bool reap(struct launcher *l, pid_t first);
 /* What is left of found children's groups: nobody tells us when it ends. */
 void reap_look(struct launcher *l);
+/* One more was refused. True when that may be said: a hostile supervisor may be refused as often as
+ * it likes, a line a second shows it. */
+bool reap_refused(struct launcher *l);
 /* To every process of the child's group. */
 void reap_signal(struct launcher *l, struct child *c, int signo);
 void reap_signal_all(struct launcher *l, int signo);

@@ -59,16 +59,23 @@ static void take_terminal_back(const struct launcher *l, const struct child *c)
 		(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &l->terminal);
 }
 
-/* A hostile supervisor may be refused as often as it likes: a line a second shows it. */
-static void say_refused(struct launcher *l, const struct child *c)
+bool reap_refused(struct launcher *l)
 {
-	char text[LIMIT_NAME + LIMIT_TAG];
 	uint64_t now = clock_now();
 
 	l->refused++;
 	if (now < l->refused_said_at + NSEC_PER_SEC)
-		return;
+		return false;
 	l->refused_said_at = now;
+	return true;
+}
+
+static void say_refused(struct launcher *l, const struct child *c)
+{
+	char text[LIMIT_NAME + LIMIT_TAG];
+
+	if (!reap_refused(l))
+		return;
 	children_text(l->children, c, text);
 	log_warning("%.*s was refused (%u in all): %s: %s", (int)c->text.name_length, text,
 		l->refused, wire_stage_text(c->failure.stage), err_name(c->failure.error));

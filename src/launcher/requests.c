@@ -7,7 +7,6 @@
 #include "launcher/found.h"
 #include "launcher/procs.h"
 #include "launcher/upgrade.h"
-#include "wire/check.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -109,7 +108,7 @@ static void acknowledge(struct launcher *l, const struct wire_child *name)
 {
 	struct child *c = children_find(l->children, name);
 
-	if (!c || c->state != CHILD_ENDED) {
+	if (!c || (c->state != CHILD_ENDED && c->state != CHILD_KEPT)) {
 		log_debug("%llu.%u acknowledged, but %s", (unsigned long long)name->id,
 			name->generation, c ? "it lives" : "there is none");
 		return;
@@ -195,7 +194,8 @@ static bool dispatch(struct launcher *l, struct packet *p, const struct wire_req
 		tell_list(l);
 		return true;
 	case WIRE_ACK:
-		/* Safe: forgets only what has ended; of a living child it does nothing. */
+		/* Safe: forgets only what has ended, or what is kept, which is the sender's own to
+		 * forget; of a living child of ours it does nothing. */
 		for (unsigned i = 0; i < r->n; i++)
 			acknowledge(l, &r->child[i]);
 		return true;
@@ -216,6 +216,12 @@ static bool dispatch(struct launcher *l, struct packet *p, const struct wire_req
 		upgrade_begin(l);
 		return true;
 	case WIRE_KEEP:
+		/* Safe: a slot and at most two descriptors, and the table bounds their number.
+		 * They are pipes and nothing else: here nobody reads them, and to close one never
+		 * waits. There is no pid: no signal is ever sent for it, and neither its end nor
+		 * ours waits for the other's. What is there already is never replaced. */
+		kept_enter(l, p, r);
+		return true;
 	case WIRE_SPAWNED:
 	case WIRE_FAILED:
 	case WIRE_LEFT:

@@ -179,7 +179,8 @@ int start_up(struct launcher *l, int *ret_signals, struct err *err)
 	if (old)
 		found_take(l);
 	/* With dynos running there is something to lose by leaving. */
-	l->keeper.ever_greeted = children_alive(l->children) > 0;
+	if (children_alive(l->children) > 0)
+		l->keeper.ever_greeted = true;
 	r = start_supervisor(l);
 	if (r < 0 && !l->keeper.ever_greeted) {
 		store_close(&l->store);

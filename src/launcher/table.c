@@ -156,7 +156,8 @@ static int recognise(int fd, const char *boot, const char *name, struct err *err
 	if (pread(fd, &head, sizeof head, 0) < (ssize_t)sizeof head || head.magic != TABLE_MAGIC ||
 		strncmp(head.boot, boot, sizeof head.boot) != 0)
 		return 0;
-	if (head.layout == TABLE_LAYOUT && st.st_size == (off_t)sizeof(struct table))
+	if (head.layout >= TABLE_LAYOUT_OLDEST && head.layout <= TABLE_LAYOUT &&
+		st.st_size == (off_t)sizeof(struct table))
 		return 1;
 	return err_set(err, -EPROTO,
 		"%s was left by another version of hsup, whose dynos may still run: start that "
@@ -184,6 +185,8 @@ static int open_table(struct table_file *f, const char *path, const char *name, 
 	r = map(f);
 	if (r == 0 && !old)
 		r = make_new(f, boot);
+	else if (r == 0)
+		f->table->layout = TABLE_LAYOUT;
 	/* A count out of range would be an index out of range. */
 	if (r == 0 && (f->table->fresh > LIMIT_DYNOS || f->table->fresh_block > BLOCKS))
 		r = -EBADMSG;
@@ -227,6 +230,7 @@ int table_resume(int fd, struct table_file *ret_file, struct err *err)
 	r = map(&f);
 	if (r < 0)
 		return err_errno(err, r, "the table of children");
+	f.table->layout = TABLE_LAYOUT;
 	*ret_file = f;
 	return 0;
 }
@@ -251,9 +255,9 @@ static bool text_sound(const struct table *t, const struct child *c, uint64_t us
 bool table_sound_child(
 	const struct table *t, const struct child *c, uint64_t used[BLOCK_WORDS], bool *ret_text)
 {
-	if (c->id == 0 || c->generation == 0 || c->state > CHILD_ENDED ||
+	if (c->id == 0 || c->generation == 0 || c->state > CHILD_KEPT ||
 		c->output >= WIRE_OUTPUT_MAX || c->failure.stage >= WIRE_STAGE_MAX ||
-		(c->state != CHILD_FORKING && c->pid <= 0))
+		(c->state != CHILD_FORKING && c->state != CHILD_KEPT && c->pid <= 0))
 		return false;
 	*ret_text = text_sound(t, c, used);
 	return true;

@@ -9,15 +9,17 @@
  * start that is refused, not a SIGBUS.
  *
  * The layout is numbered. Whoever changes a struct below counts TABLE_LAYOUT up; an old launcher's
- * table is then refused, unless code that converts it is written. */
+ * table is then refused, unless code that converts it is written. Layout 1 is this one without
+ * CHILD_KEPT: it is taken as it is, and is of this layout from then on. */
 #pragma once
 
 #include "base/err.h"
 #include "spawn/stages.h"
 
-#define TABLE_LAYOUT 1
-#define NO_SLOT	     UINT16_MAX
-#define BLOCK_BYTES  126
+#define TABLE_LAYOUT	    2
+#define TABLE_LAYOUT_OLDEST 1
+#define NO_SLOT		    UINT16_MAX
+#define BLOCK_BYTES	    126
 /* Of a child with the longest name and tag. */
 #define MAX_BLOCKS ((LIMIT_NAME + LIMIT_TAG + BLOCK_BYTES - 1) / BLOCK_BYTES)
 /* One more child's: a new tag is written before the old one goes. */
@@ -31,6 +33,7 @@ enum child_state {
 	CHILD_RUNNING, /* the leader lives, or was not reaped yet */
 	CHILD_LEFT,    /* the leader is gone, others of its process group live */
 	CHILD_ENDED,   /* nothing is left but the report */
+	CHILD_KEPT,    /* somebody else runs it: no pid, and only the pipes are ours */
 };
 
 /* What the supervisor is still to be told of a child; told in this order. */

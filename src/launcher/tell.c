@@ -87,6 +87,7 @@ static bool send_entry(struct launcher *l, const struct child *c)
 		[CHILD_RUNNING] = WIRE_ENTRY_RUNNING,
 		[CHILD_LEFT] = WIRE_ENTRY_LEFT,
 		[CHILD_ENDED] = WIRE_ENTRY_EXITED,
+		[CHILD_KEPT] = WIRE_ENTRY_KEPT,
 	};
 	char text[LIMIT_NAME + LIMIT_TAG];
 	struct wire_entry body = {
@@ -191,7 +192,7 @@ static bool send_due(struct launcher *l, unsigned due)
 		struct wire_hello body = {.wire_version = WIRE_VERSION,
 			.pid = (uint32_t)getpid(),
 			.children = children_count(l->children),
-			.can = WIRE_CAN_STDIO | WIRE_CAN_NPROC};
+			.can = WIRE_CAN_STDIO | WIRE_CAN_NPROC | WIRE_CAN_KEEP};
 
 		return send_body(l, WIRE_HELLO, &body, sizeof body);
 	}

@@ -7,15 +7,26 @@ static bool child_sound(const struct wire_child *c)
 	return c->id != 0 && c->generation != 0 && c->reserved == 0;
 }
 
+/* The spec, and behind it standard input, output and error when they are given. */
+static bool spawn_fds_sound(const struct wire_spawn *s, unsigned n_fds)
+{
+	return s->output < WIRE_OUTPUT_MAX &&
+	       (s->output == WIRE_OUTPUT_GIVEN ? n_fds == 4 : n_fds >= 1 && n_fds <= 2);
+}
+
+static bool keep_fds_sound(const struct wire_spawn *s, unsigned n_fds)
+{
+	return s->output == WIRE_OUTPUT_PIPES	 ? n_fds == 2
+	       : s->output == WIRE_OUTPUT_MERGED ? n_fds == 1
+						 : false;
+}
+
 static int check_spawn(const struct packet *p, struct wire_request *r)
 {
 	r->spawn = packet_body(p, sizeof *r->spawn, true);
 	if (!r->spawn || !child_sound(&r->spawn->child))
 		return -EBADMSG;
-	/* The spec, and behind it standard input, output and error when they are given. */
-	if (r->spawn->output >= WIRE_OUTPUT_MAX ||
-		(r->spawn->output == WIRE_OUTPUT_GIVEN ? p->n_fds != 4
-						       : p->n_fds < 1 || p->n_fds > 2))
+	if (!(r->type == WIRE_KEEP ? keep_fds_sound : spawn_fds_sound)(r->spawn, p->n_fds))
 		return -EBADMSG;
 	return packet_name_and_tag(p, sizeof *r->spawn, r->spawn->name_length, r->spawn->tag_length,
 		&r->name, &r->tag);
@@ -95,9 +106,9 @@ int wire_check_request(const struct packet *p, struct wire_request *ret_request)
 {
 	struct wire_request r = {.type = packet_header(p)->type};
 
-	int error = r.type == WIRE_SPAWN		  ? check_spawn(p, &r)
-		    : p->n_fds == 0 && fixed_sound(p, &r) ? 0
-							  : -EBADMSG;
+	int error = r.type == WIRE_SPAWN || r.type == WIRE_KEEP ? check_spawn(p, &r)
+		    : p->n_fds == 0 && fixed_sound(p, &r)	? 0
+								: -EBADMSG;
 	if (error == 0)
 		*ret_request = r;
 	return error;

@@ -4,22 +4,22 @@
 
 #include "wire/packet.h"
 
-/* Every pointer points into the packet. `child` is valid for a spawn, a tag and for
+/* Every pointer points into the packet. `child` is valid for a spawn, a keep, a tag and for
  * acknowledgements. */
 struct wire_request {
 	enum wire_type type;
 	union {
 		const void *body;
 		const struct wire_hello *hello;
-		const struct wire_spawn *spawn;
+		const struct wire_spawn *spawn;	  /* also of a keep */
 		const struct wire_child *child;	  /* of acknowledgements: the first of n */
 		const struct wire_signal *signal; /* the first of n */
 		const struct wire_leave *leave;
 		const struct wire_tag *retag;
 	};
 	unsigned n;		  /* records, of a body that is records */
-	const char *name;	  /* of a spawn, not terminated */
-	const unsigned char *tag; /* of a spawn or a tag */
+	const char *name;	  /* of a spawn or a keep, not terminated */
+	const unsigned char *tag; /* of a spawn, a keep or a tag */
 };
 
 /* 0 or -EBADMSG: the sender speaks another language, or is not the supervisor. */

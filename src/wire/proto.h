@@ -53,9 +53,10 @@ enum wire_type {
 	WIRE_UPGRADE = 16,  /* S->L header only: replace yourself in place; no answer */
 	WIRE_RESTART = 17,  /* L->S header only: exit with SUPERVISOR_EXIT_RESTART, dynos run on */
 	WIRE_TAG = 18,	    /* S->L struct wire_tag: the child's tag is another from now on */
-	WIRE_KEEP = 19,	    /* S->L struct wire_spawn (output PIPES, or MERGED: one descriptor); fds:
-			     * stdout [, stderr] read ends. A child that somebody else runs: kept
-			     * and listed until it is acknowledged; no answer */
+	WIRE_KEEP = 19, /* S->L struct wire_spawn (output PIPES, or MERGED: one descriptor); fds:
+			 * stdout [, stderr] read ends. A child that somebody else runs: kept
+			 * and listed until it is acknowledged; no answer: what cannot be kept
+			 * (its id is there already, no pipe, no room) is logged */
 	WIRE_TYPE_MAX,
 };
 

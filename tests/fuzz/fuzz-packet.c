@@ -44,7 +44,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		fuzz_seen = sum(r.body, r.n * each);
 	}
-	if (r.type == WIRE_SPAWN) {
+	if (r.type == WIRE_KEEP && p.n_fds != (r.spawn->output == WIRE_OUTPUT_PIPES ? 2U : 1U))
+		abort();
+	if (r.type == WIRE_SPAWN || r.type == WIRE_KEEP) {
 		if (r.spawn->name_length > LIMIT_NAME || r.spawn->tag_length > LIMIT_TAG ||
 			r.tag + r.spawn->tag_length != end ||
 			(const unsigned char *)r.name + r.spawn->name_length != r.tag)
