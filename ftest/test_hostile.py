@@ -18,7 +18,7 @@ import time
 import pytest
 
 from hsup import wait_until
-from wire import (ACK, FAILED, HELLO, LEAVE, LIST, PONG, RESTART, RUNNING, SEALS, SIGNAL, SPAWN, SPAWNED,
+from wire import (ACK, ENTRY_KEPT, FAILED, HELLO, KEEP, LEAVE, LIST, PONG, RESTART, RUNNING, SEALS, SIGNAL, SPAWN, SPAWNED,
                   STAGE_DIRECTORY, STAGE_POLICY, STAGE_REFUSED, STAGE_SPEC, TAG, UPGRADE, F_ADD_SEALS, alive,
                   header, read_some, record, spec, user, readable)
 
@@ -359,6 +359,7 @@ REQUESTS = {
     LEAVE: (struct.pack("=II", 3, 0), (8,)),
     UPGRADE: (b"", (0,)),
     TAG: (TAG_BODY, (27,)),
+    KEEP: (spawn_body(7, tag=b"tag"), ()),
 }
 
 
@@ -369,7 +370,8 @@ def test_every_wrong_length_of_every_request(house, kind):
         if length not in sound:
             body = (good + good + bytes(8))[:length]
             fds = [spec("true", ["true"], extra=AS_DYNO)] if kind == SPAWN and length % 2 else []
-            if length == len(good) and kind == SPAWN:
+            fds = os.pipe() if kind == KEEP and length % 2 else fds
+            if length == len(good) and kind in (SPAWN, KEEP):
                 continue
             costs_connection(house, kind, body, fds)
             for fd in fds:
@@ -423,6 +425,7 @@ def test_values_out_of_range(house):
     for name in (b"", b"a" * 81, b"web/1", b"web\n1", b"web\x7f", b"\xff"):
         fd = spec("true", ["true"], extra=AS_DYNO)
         costs_connection(house, SPAWN, spawn_body(7, name=name), [fd])
+        costs_connection(house, KEEP, spawn_body(7, name=name, output=2), [house.out])
         os.close(fd)
     house.unharmed()
 
@@ -437,6 +440,10 @@ def test_descriptors_where_none_belong(house):
     for n, output in ((0, 0), (3, 0), (4, 0), (5, 0), (250, 0), (1, 1), (2, 1), (3, 1), (5, 1), (0, 2), (3, 2),
                       (4, 2), (5, 2), (1, 3), (2, 3), (4, 3), (1, 0xffff)):
         costs_connection(house, SPAWN, spawn_body(7, output=output), [null] * n)
+    # For a keep as many as it says, however good they are.
+    for n, output in ((0, 0), (1, 0), (3, 0), (4, 0), (5, 0), (250, 0), (0, 2), (2, 2), (3, 2), (4, 2), (1, 1), (2, 1),
+                      (3, 1), (4, 1), (2, 3), (2, 0xffff)):
+        costs_connection(house, KEEP, spawn_body(7, output=output), [house.out] * n)
     os.close(null)
     # The launcher keeps none of them.
     held = os.listdir(f"/proc/{house.launcher.process.pid}/fd")
@@ -556,6 +563,84 @@ def test_spawns_that_nobody_reads_the_answers_of(house):
         assert isinstance(e, TimeoutError) or e.errno == errno.ETOOMANYREFS
     os.close(fd)
     assert 16 < sent < 100000
+    house.unharmed()
+
+
+def test_a_storm_of_keeps_above_the_table(start):
+    """As many as there is room for, and the rest costs a line a second. No dyno pays for it but by the room."""
+    house = House(start, wrap=["prlimit", "--nofile=200:200"])
+    begun = time.monotonic()
+    a, b = os.pipe()
+    for ident in range(100, 3100):
+        house.w.send(KEEP, spawn_body(ident), [a, a])
+    kept = house.w.list()
+    assert 20 <= len(kept) <= 68
+    assert len(house.warnings("cannot be kept")) <= time.monotonic() - begun + 2
+    assert house.warnings(r"web\.7 was refused \(1 in all\): it cannot be kept: Resource temporarily unavailable")
+    # No dyno can be started beside them, and when they go all is as it was.
+    house.w.spawn(7, "true", extra=AS_DYNO)
+    assert house.w.failed() == (7, STAGE_REFUSED, errno.EAGAIN)
+    for ident, entry in kept.items():
+        for fd in entry["fds"]:
+            os.close(fd)
+        if ident != INNOCENT:
+            assert entry["state"] == ENTRY_KEPT
+            house.w.send(ACK, house.w.child(ident))
+    house.w.spawn(7, "true", extra=AS_DYNO)
+    assert house.born() == 7
+    os.close(a)
+    os.close(b)
+    house.unharmed()
+
+
+def test_the_same_keep_over_and_over(house):
+    """It costs no memory, no descriptor, and nobody their pipes."""
+    a, b = os.pipe()
+    c, d = os.pipe()
+    os.write(b, b"first")
+    house.w.send(KEEP, spawn_body(7), [a, a])
+    house.w.list()
+    memory, held = house.memory(), len(os.listdir(f"/proc/{house.launcher.process.pid}/fd"))
+    for ident in [7, INNOCENT] * 5000:
+        house.w.send(KEEP, spawn_body(ident), [c, c])
+    entries = house.w.list()
+    assert house.memory() < memory + 500
+    assert len(os.listdir(f"/proc/{house.launcher.process.pid}/fd")) == held
+    assert set(entries) == {7, INNOCENT} and os.read(entries[7]["fds"][0], 10) == b"first"
+    for fd in (a, b, c, d):
+        os.close(fd)
+    house.unharmed()
+
+
+def test_keeps_of_what_is_no_pipe(house):
+    """Closed here without waiting, and never looked at: a socket that lingers would hold us for minutes."""
+    server = socket.create_server(("127.0.0.1", 0))
+    client = socket.create_connection(server.getsockname())
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 600))
+    client.setblocking(False)
+    try:
+        while True:
+            client.send(bytes(65536))
+    except BlockingIOError:
+        pass
+    os.kill(house.launcher.process.pid, signal.SIGSTOP)
+    house.w.send(KEEP, spawn_body(7), [house.out, client.fileno()])
+    client.close()
+    os.kill(house.launcher.process.pid, signal.SIGCONT)
+    assert set(house.w.list()) == {INNOCENT}
+    assert house.warnings("it cannot be kept: its output is no pipe")
+    server.close()
+    house.unharmed()
+
+
+def test_a_kept_one_reaches_no_process(house):
+    """Whatever is said of it: it names a pipe, and no pid."""
+    house.w.send(KEEP, spawn_body(7), [house.out, house.out])
+    for signo in (signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP):
+        house.w.send(SIGNAL, house.w.child(7) + struct.pack("=iI", signo, 0))
+    assert house.w.list()[7]["pid"] == 0
+    house.w.send(ACK, house.w.child(7) + house.w.child(INNOCENT))
+    assert set(house.w.list()) == {INNOCENT}
     house.unharmed()
 
 

@@ -18,10 +18,10 @@ BUILD = pathlib.Path(os.environ.get("HSUP_BUILD_DIR", "build"))
 LAUNCHER = BUILD / "hsup-launcher"
 
 (HELLO, SPAWN, SPAWNED, FAILED, SIGNAL, LEFT, EXITED, LIST, ENTRY, LIST_END, ACK, PING, PONG, SHUTDOWN,
- LEAVE, UPGRADE, RESTART, TAG) = range(1, 19)
+ LEAVE, UPGRADE, RESTART, TAG, KEEP) = range(1, 20)
 EXITED_SIZE, RECORDS = 56, 32
 STAGE_REFUSED, STAGE_SPEC, STAGE_POLICY, STAGE_DIRECTORY, STAGE_EXEC = 1, 3, 4, 11, 12
-RUNNING, ENTRY_LEFT, ENTRY_EXITED = 1, 2, 3
+RUNNING, ENTRY_LEFT, ENTRY_EXITED, ENTRY_KEPT = 1, 2, 3, 4
 PIPES, GIVEN, MERGED = 0, 1, 2
 SEALS = 0x1 | 0x2 | 0x4 | 0x8  # F_SEAL_SEAL, SHRINK, GROW, WRITE
 F_ADD_SEALS = 1033
@@ -132,6 +132,12 @@ class Wire:
         body = struct.pack("=QII", ident, generation, 0) + struct.pack("=HHI", output, len(name), len(tag))
         self.send(SPAWN, body + name + tag, [fd, *stdio])
         os.close(fd)
+
+    def keep(self, ident, *fds, generation=1, name=None, tag=b"tag", output=None):
+        name = (name or f"web.{ident}").encode()
+        output = (MERGED if len(fds) == 1 else PIPES) if output is None else output
+        body = self.child(ident, generation) + struct.pack("=HHI", output, len(name), len(tag))
+        self.send(KEEP, body + name + tag, fds)
 
     def child(self, ident, generation=1):
         return struct.pack("=QII", ident, generation, 0)
