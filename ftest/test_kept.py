@@ -389,9 +389,10 @@ def test_a_table_that_is_half_written(keep, pipe, folder):
     kill(launcher, w)
     table = bytearray((folder / "table").read_bytes())
     for ident, state in ((5, 1), (6, 6), (7, 255)):
-        at = table.index(struct.pack("=QIi", ident, 9, 0)) + 24
-        assert table[at] == 5  # CHILD_KEPT
-        table[at] = state
+        at = table.index(struct.pack("=QIi", ident, 9, 0))
+        assert table[at + 24] == 5  # CHILD_KEPT
+        table[at + 24] = state
+        table[at + 12:at + 16] = struct.pack("=i", 0 if state == 1 else pid)
     (folder / "table").write_bytes(table)
     w = keep("second").connect()
     assert set(w.list()) == {1}
