@@ -43,7 +43,7 @@ static void say(const struct gc *g, const char *what, const char *name, const ch
 {
 	char line[500];
 
-	(void)snprintf(line, sizeof line, "%s %s%s%s", what, name, *why ? ": " : "", why);
+	(void)snprintf(line, sizeof line, "%s %.200s%s%.250s", what, name, *why ? ": " : "", why);
 	g->order->say(line);
 }
 
