@@ -119,7 +119,7 @@ def test_a_standard_input_beside_pipes(start, folder):
 # ---- limits, umask ----
 
 def test_a_launcher_says_what_it_can(start):
-    assert start().connect().can == 3
+    assert start().connect().can == 7
 
 
 def test_the_limit_of_processes_counts_for_one_who_is_not_root(start):
