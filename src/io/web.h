@@ -86,7 +86,8 @@ struct web_pipe_events {
 	/* What could not be sent at once has been. */
 	void (*writable)(void *userdata);
 	/* It is over: the other side has ended it (error 0), could not be opened (the status that
-	 * came instead, the body's first 300 bytes as text), or broke. The pipe is gone with it. */
+	 * came instead, the body's first 1000 bytes as text), or broke. The pipe is gone with it.
+	 */
 	void (*closed)(void *userdata, const struct web_result *result);
 };
 
@@ -95,9 +96,11 @@ struct web_pipe_events {
 int web_pipe_open(struct web *w, const char *method, const char *path, uint64_t timeout,
 	const struct web_pipe_events *events, void *userdata, struct web_pipe **ret_pipe,
 	struct err *err) HSUP_MUST_CHECK;
-/* How many bytes were taken (perhaps none: `writable` follows), or negative errno. */
+/* How many bytes were taken (perhaps none; when not all: `writable` follows, behind `opened`), or
+ * negative errno. */
 ssize_t web_pipe_send(struct web_pipe *p, const char *data, size_t len);
-/* Nothing more comes from us; what comes from the other side goes on. */
+/* Nothing more comes from us, behind what was taken; what comes from the other side goes on. Over
+ * TLS it takes a libcurl that uses OpenSSL 3, else -EOPNOTSUPP: then only closing is left. */
 int web_pipe_shut(struct web_pipe *p);
 void web_pipe_resume(struct web_pipe *p);
 struct web_pipe *web_pipe_close(struct web_pipe *p); /* no callback follows; NULL allowed */

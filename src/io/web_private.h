@@ -13,7 +13,7 @@
 struct transfer;
 
 struct transfer_kind {
-	/* libcurl has come to its end: t is detached already. Calls the user, at the end. */
+	/* libcurl has come to its end. May call the user, as its last deed. */
 	void (*ended)(struct transfer *t, CURLcode code);
 	void (*resume)(struct transfer *t);
 	void (*destroy)(struct transfer *t); /* what is its own, and the memory of t */
@@ -78,9 +78,10 @@ static inline bool transfer_is_mute(const struct transfer *t)
 /* The error of web_result, and its line in ret_text (of t, or static). */
 int web_error(const struct transfer *t, CURLcode code, const char **ret_text);
 
-/* ---- the head of the answer to a pipe's request; pure ---- */
+/* ---- the answer to a pipe's request; pure ---- */
 
 #define WEB_HEAD_MAX 16384
+#define WEB_TEXT_MAX 1000 /* of the body of a refusal */
 
 struct web_head {
 	size_t len; /* with the empty line */
@@ -92,3 +93,6 @@ struct web_head {
 /* 0 = it is whole; -EAGAIN = more is needed; -EPROTO = this is no HTTP, or longer than
  * WEB_HEAD_MAX. */
 int web_head_parse(const char *data, size_t len, struct web_head *ret_head) HSUP_MUST_CHECK;
+/* What is there of the body, as text; true = no more of it is wanted. */
+bool web_head_body(
+	const struct web_head *h, const char *data, size_t len, char ret_text[WEB_TEXT_MAX + 1]);
