@@ -15,6 +15,7 @@ struct web_call {
 	struct curl_slist *headers;
 	size_t head_len;
 	bool begun;		/* the head was told */
+	bool refused;		/* by its status */
 	bool no_data, no_body;	/* the user has said -EAGAIN */
 	int failed;		/* why a callback ended it, 0 = none did */
 	uint64_t silence, last; /* ns */
@@ -93,6 +94,10 @@ static size_t on_header(char *line, size_t size, size_t n, void *userdata)
 	if (status < 200 && status != 101)
 		return len;
 	c->begun = true;
+	/* libcurl would wait for the rest of a body that nobody wants any more. */
+	c->refused = status >= 300;
+	if (c->refused && c->no_body)
+		transfer_later(&c->t, TODO_RESUME);
 	if (c->events->head)
 		c->events->head(c->userdata, (unsigned)status);
 	return transfer_is_mute(&c->t) ? 0 : len;
@@ -125,6 +130,8 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata)
 
 	if (transfer_is_mute(&c->t))
 		return CURL_READFUNC_ABORT;
+	if (c->refused)
+		return 0;
 	c->last = clock_now();
 	ssize_t got = c->events->body(c->userdata, data, size * n);
 	if (transfer_is_mute(&c->t))

@@ -81,7 +81,9 @@ int web_error(const struct transfer *t, CURLcode code, const char **ret_text)
 	case CURLE_SEND_ERROR:
 	case CURLE_SEND_FAIL_REWIND:
 	case CURLE_RECV_ERROR:
-		return is_tls_alert(t) ? -EKEYREJECTED : -ECONNRESET;
+		if (is_tls_alert(t))
+			return -EKEYREJECTED;
+		return strstr(t->text, "chunked") ? -EPROTO : -ECONNRESET;
 	case CURLE_ABORTED_BY_CALLBACK:
 		return -ECANCELED;
 	default:
