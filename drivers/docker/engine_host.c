@@ -106,8 +106,10 @@ unsigned engine_api_parse(const char *text)
 {
 	unsigned major = 0, minor = 0;
 	int end = 0;
+	const char *dot = strchr(text, '.');
 
-	if (!isdigit((unsigned char)text[0]) ||
+	/* A sign would be a number, too. */
+	if (!isdigit((unsigned char)text[0]) || !dot || !isdigit((unsigned char)dot[1]) ||
 		sscanf(text, "%2u.%2u%n", &major, &minor, &end) != 2 || text[end])
 		return 0;
 	return 100 * major + minor;
