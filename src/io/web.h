@@ -2,8 +2,9 @@
  *
  * Every call has a time-out but those that are asked to have none, and no proxy of the
  * environment's is used. Nothing is tried again here, but for one thing: when a connection that was
- * kept turns out to be dead, before a byte of an answer, the call goes by a new one. All callbacks come from the loop, never from inside a call of
- * this header, and any of them may call it, also web_cancel() of its own call and web_close(). */
+ * kept turns out to be dead, before a byte of an answer, the call goes by a new one. All callbacks
+ * come from the loop, never from inside a call of this header, and any of them may call it, also
+ * web_cancel() of its own call and web_close(). */
 #pragma once
 
 #include "base/err.h"
