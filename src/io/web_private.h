@@ -2,7 +2,7 @@
  *
  * libcurl must not be called back from inside its callbacks, and the callbacks of the user may call
  * everything. So while `busy` (libcurl, or a callback of the user, is further up the stack) what is
- * asked is only noted in `todo`, and done from the loop by web_work. */
+ * asked is only noted in `todo`, and done from the loop by web_work(). */
 #pragma once
 
 #include "io/curl.h"
@@ -55,6 +55,9 @@ struct web {
 /* Around everything that may call the user. After web_leave() w may be gone. */
 void web_enter(struct web *w);
 void web_leave(struct web *w);
+
+/* Does what is in todo. Within web_enter(). */
+void web_work(struct web *w);
 
 /* Makes the easy handle with what all transfers have in common, and puts t on the web's list.
  * -ENOMEM: nothing was done. */
