@@ -82,7 +82,8 @@ static int set_up(struct http_call *c)
 	r |= curl->setopt(c->easy, CURLOPT_HEADERDATA, c);
 	r |= curl->setopt(c->easy, CURLOPT_PRIVATE, c);
 	if (c->body) {
-		struct curl_slist *list = curl->slist_append(NULL, "Content-Type: application/json");
+		struct curl_slist *list =
+			curl->slist_append(NULL, "Content-Type: application/json");
 
 		c->headers = list;
 		/* It would wait a second for a "continue" before a large body. */
