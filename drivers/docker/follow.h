@@ -10,6 +10,8 @@
 #include "drivers/docker/engine.h"
 #include "drivers/docker/place.h"
 
+#include <stdbool.h>
+
 struct follow;
 
 struct follow_setup {
