@@ -133,8 +133,9 @@ static int on_turn(sd_event_source *source, void *userdata)
 	}
 	for (unsigned i = 0; i < 8; i++)
 		if (!give(c))
-			break;
-	return 0;
+			return 0;
+	/* Behind the others: one that stays ready is always the first. */
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
 int engine_stream(struct engine *e, const struct engine_stream *stream, void *userdata,
@@ -159,14 +160,14 @@ int engine_stream(struct engine *e, const struct engine_stream *stream, void *us
 	int r = sd_event_add_defer(e->loop, &c->source, on_turn, c);
 	if (r < 0)
 		abort();
-	(void)sd_event_source_set_enabled(c->source, SD_EVENT_ON);
+	(void)sd_event_source_set_enabled(c->source, SD_EVENT_ONESHOT);
 	*ret_call = e->call = c;
 	return 0;
 }
 
 void engine_resume(struct engine_call *c)
 {
-	(void)sd_event_source_set_enabled(c->source, SD_EVENT_ON);
+	(void)sd_event_source_set_enabled(c->source, SD_EVENT_ONESHOT);
 }
 
 void engine_cancel(struct engine_call *c)
@@ -188,5 +189,5 @@ bool engine_is_up(const struct engine *e)
 void fake_engine_wake(struct engine *e)
 {
 	if (e->call)
-		(void)sd_event_source_set_enabled(e->call->source, SD_EVENT_ON);
+		(void)sd_event_source_set_enabled(e->call->source, SD_EVENT_ONESHOT);
 }
