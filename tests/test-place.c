@@ -141,7 +141,7 @@ static void found_again(void **state)
 	assert_null(places_take(p, 0, 1));
 	a->streams[0].written = 12345;
 	b->streams[1].written = 777;
-	p = places_close(p);
+	(void)places_close(p);
 	p = opened(dir);
 	assert_int_equal(places_find(p, 1, 1)->streams[0].written, 12345);
 	assert_int_equal(places_take(p, 1, 2)->streams[1].written, 777);
@@ -149,7 +149,7 @@ static void found_again(void **state)
 	places_drop(p, 5, 5);
 	assert_null(places_find(p, 1, 1));
 	assert_int_equal(places_take(p, 9, 9)->streams[0].written, 0);
-	p = places_close(p);
+	(void)places_close(p);
 	p = opened(dir);
 	assert_null(places_find(p, 1, 1));
 	assert_non_null(places_find(p, 9, 9));
@@ -203,7 +203,7 @@ static void another_layout(void **state)
 		p = opened(dir);
 		assert_null(places_find(p, UINT64_C(0x5a5a5a5a5a5a5a5a), 0x5a5a5a5a));
 		places_take(p, 3, 3)->streams[0].written = 8;
-		p = places_close(p);
+		(void)places_close(p);
 		p = opened(dir);
 		assert_int_equal(places_find(p, 3, 3)->streams[0].written, 8);
 		(void)places_close(p);

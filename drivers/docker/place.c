@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -87,17 +88,17 @@ static int make_room(struct places *p, size_t n)
 	return 0;
 }
 
-static int map(struct places *p)
+static bool map(struct places *p)
 {
 	/* All that there may ever be, so that a slot never moves. */
 	void *at = mmap(NULL, BYTES(LIMIT_DYNOS), PROT_READ | PROT_WRITE,
 		p->fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, p->fd, 0);
 
 	if (at == MAP_FAILED)
-		return -errno;
+		return false;
 	p->header = at;
 	p->slots = (struct place *)(p->header + 1);
-	return 0;
+	return true;
 }
 
 static size_t slots_in(int fd)
@@ -127,8 +128,9 @@ static int open_old(struct places *p, const char *path)
 		h.layout != LAYOUT || h.slot != sizeof(struct place))
 		return -ESTALE;
 	p->fd = TAKE_FD(fd);
-	int r = map(p);
-	return r < 0 ? r : make_room(p, slots_in(p->fd));
+	if (!map(p))
+		return -errno;
+	return make_room(p, slots_in(p->fd));
 }
 
 static int open_new(struct places *p, const char *path)
@@ -140,10 +142,10 @@ static int open_new(struct places *p, const char *path)
 	if (p->fd < 0)
 		return -errno;
 	int r = make_room(p, 0);
-	if (r == 0)
-		r = map(p);
 	if (r < 0)
 		return r;
+	if (!map(p))
+		return -errno;
 	p->header->layout = LAYOUT;
 	p->header->slot = sizeof(struct place);
 	store(&p->header->magic, MAGIC);
@@ -160,7 +162,7 @@ int places_open(const char *dir, struct places **ret_places, struct err *err)
 		return err_errno(err, -ENOMEM, "places of the output");
 	p->fd = -1;
 	if (!dir) {
-		r = map(p);
+		r = map(p) ? 0 : -errno;
 	} else if (snprintf(path, sizeof path, "%s/" NAME, dir) >= (int)sizeof path) {
 		r = -ENAMETOOLONG;
 	} else {
