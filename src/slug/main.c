@@ -5,6 +5,7 @@
 #include "base/parse.h"
 #include "base/str.h"
 #include "slug/job.h"
+#include "slug/pack.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +28,8 @@ static void on_signal(int signo)
 static const char usage_text[] =
 	"usage: hsup-slug [options] SOURCE TARGETDIR   unpack into TARGETDIR/<sha256>, print that\n"
 	"       hsup-slug --remove TARGETDIR           remove TARGETDIR/.trash-*\n"
-	"       hsup-slug --job [--progress]           one job by packets on descriptor 3\n"
+	"       hsup-slug --job [--progress]           one job (to pack, too) by packets on "
+	"descriptor 3\n"
 	"\n"
 	"SOURCE is a path, file://, http:// or https://: a tar, plain or packed by gzip, zstd, xz "
 	"or\n"
@@ -221,23 +223,20 @@ static int send_failed(const struct err *err)
 	return 1;
 }
 
-/* Takes the order off the socket into o. The strings are copied: *ret_text is to be freed. */
-static int take_order(struct options *o, char **ret_text)
+/* Takes the order off the packet into o. The strings are copied: *ret_text is to be freed. */
+static int take_slug_order(struct packet *p, struct options *o, char **ret_text)
 {
-	static struct packet p;
 	struct job_slug order;
 	const char *source, *checksum;
 
-	if (job_receive(JOB_FD, true, &p) <= 0)
-		return usage_error("no order came on descriptor 3");
-	if (job_parse_slug(&p, &order, &source, &checksum) < 0)
+	if (job_parse_slug(p, &order, &source, &checksum) < 0)
 		return usage_error("the order on descriptor 3 is malformed");
 	char *text = calloc(1, (size_t)order.source_length + order.checksum_length + 2);
 	if (!text)
 		return 1;
 	o->job.source = memcpy(text, source, order.source_length);
 	o->job.checksum = memcpy(text + order.source_length + 1, checksum, order.checksum_length);
-	o->job.target = p.fds[0];
+	o->job.target = p->fds[0];
 	o->job.limits.max_bytes = order.max_bytes;
 	o->job.limits.max_entries = order.max_entries;
 	o->job.limits.shared = order.uid != SANDBOX_STAY;
@@ -249,26 +248,55 @@ static int take_order(struct options *o, char **ret_text)
 	return 0;
 }
 
-static int run_job(struct options *o)
+static int answer(int r, const struct job_done *done, const struct err *err)
+{
+	struct packet_part part = {done, sizeof *done};
+
+	if (r < 0)
+		return send_failed(err);
+	return job_send(JOB_FD, JOB_DONE, &part, 1, -1) < 0 ? 1 : 0;
+}
+
+static int run_slug_job(struct packet *p, struct options *o)
 {
 	struct job_done done;
 	struct err err = {0};
 	_cleanup_free_ char *text = NULL;
 
-	/* The fetching child must not hold the line open when we are gone. */
-	if (fd_cloexec(JOB_FD, true) < 0)
-		return usage_error("there is no descriptor 3");
-	int r = take_order(o, &text);
+	int r = take_slug_order(p, o, &text);
 	if (r != 0)
 		return r;
 	o->report.socket = JOB_FD;
 	o->report.terminal = o->progress && isatty(STDERR_FILENO);
 	r = job_run(&o->job, &done, &err);
 	report_end(&o->report);
-	if (r < 0)
-		return send_failed(&err);
-	struct packet_part part = {&done, sizeof done};
-	return job_send(JOB_FD, JOB_DONE, &part, 1, -1) < 0 ? 1 : 0;
+	return answer(r, &done, &err);
+}
+
+static int run_pack_job(struct packet *p)
+{
+	struct pack pack = {.stop = &stop};
+	struct job_done done;
+	struct err err = {0};
+
+	if (job_parse_pack(p, &pack.order) < 0)
+		return usage_error("the order on descriptor 3 is malformed");
+	pack.folder = p->fds[0];
+	pack.out = p->fds[1];
+	int r = pack_run(&pack, &done, &err);
+	return answer(r, &done, &err);
+}
+
+static int run_job(struct options *o)
+{
+	static struct packet p;
+
+	/* The fetching child must not hold the line open when we are gone. */
+	if (fd_cloexec(JOB_FD, true) < 0)
+		return usage_error("there is no descriptor 3");
+	if (job_receive(JOB_FD, true, &p) <= 0)
+		return usage_error("no order came on descriptor 3");
+	return packet_header(&p)->type == JOB_PACK ? run_pack_job(&p) : run_slug_job(&p, o);
 }
 
 int main(int argc, char **argv)

@@ -198,3 +198,19 @@ int sandbox_remove(int target, struct err *err)
 		r = restrict_self(ruleset);
 	return verdict(r, err);
 }
+
+int sandbox_pack(int folder, struct err *err)
+{
+	uint64_t known = 0;
+	int r = sandbox_file_size(0, err);
+
+	if (r < 0)
+		return r;
+	_cleanup_close_ int ruleset = closed_ruleset(&known);
+	if (ruleset < 0)
+		return verdict(ruleset, err);
+	r = allow(ruleset, folder, FS_READ);
+	if (r == 0)
+		r = restrict_self(ruleset);
+	return verdict(r, err);
+}

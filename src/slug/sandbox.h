@@ -43,5 +43,9 @@ int sandbox_unpack(int target, int work, struct err *err) HSUP_MUST_CHECK;
 /* For removing: reads and removes below `target`. */
 int sandbox_remove(int target, struct err *err) HSUP_MUST_CHECK;
 
+/* For packing: reads below `folder`, and nothing else; no file can be written. */
+int sandbox_pack(int folder, struct err *err) HSUP_MUST_CHECK;
+int sandbox_seal_pack(struct err *err) HSUP_MUST_CHECK;
+
 /* The seccomp allow-list, on all threads; everything else gives EPERM. */
 int sandbox_seal(struct err *err) HSUP_MUST_CHECK;

@@ -1,5 +1,5 @@
-/* The system calls of unpacking, and those of fetching. Neither can reach another process: below
- * a supervisor that is not root all of hsup may be of one user, and dynos too. */
+/* The system calls of unpacking, of packing, and of fetching. None of them can reach another
+ * process: below a supervisor that is not root all of hsup may be of one user, and dynos too. */
 #include "slug/sandbox.h"
 
 #include "base/filter.h"
@@ -82,6 +82,38 @@ static struct filter_rule unpack_rules[] = {
 	ALLOW(exit_group),
 	OWN_SIGNALS,
 	/* Time where the vDSO has none; seeds of hash tables and the allocator. */
+	ALLOW(clock_gettime),
+	ALLOW(gettimeofday),
+	ALLOW(getrandom),
+};
+
+static struct filter_rule pack_rules[] = {
+	/* Files are read; Landlock says which. */
+	ALLOW(openat),
+	ALLOW(read),
+	ALLOW(readlinkat),
+	ALLOW(getdents64),
+	ALLOW(newfstatat),
+	ALLOW(fstat),
+	ALLOW(lseek),
+	FCNTL,
+	ALLOW(close),
+	/* The tar and the answer, on descriptors that are open. */
+	ALLOW(write),
+	ALLOW(writev),
+	ALLOW(sendmsg),
+	ALLOW(brk),
+	ALLOW(mmap),
+	ALLOW(mremap),
+	ALLOW(munmap),
+	ALLOW(mprotect),
+	ALLOW(madvise),
+	ALLOW(futex),
+	ALLOW(rt_sigprocmask),
+	ALLOW(rt_sigreturn),
+	ALLOW(restart_syscall),
+	ALLOW(exit_group),
+	OWN_SIGNALS,
 	ALLOW(clock_gettime),
 	ALLOW(gettimeofday),
 	ALLOW(getrandom),
@@ -209,6 +241,11 @@ static int close_filter(struct filter_rule *rules, size_t n, struct err *err)
 int sandbox_seal(struct err *err)
 {
 	return close_filter(unpack_rules, ARRAY_SIZE(unpack_rules), err);
+}
+
+int sandbox_seal_pack(struct err *err)
+{
+	return close_filter(pack_rules, ARRAY_SIZE(pack_rules), err);
 }
 
 int sandbox_seal_fetch(struct err *err)

@@ -115,6 +115,19 @@ int job_parse_slug(const struct packet *p, struct job_slug *ret_job, const char 
 	return 0;
 }
 
+int job_parse_pack(const struct packet *p, struct job_pack *ret_job)
+{
+	struct job_pack job;
+	const char *tail;
+	size_t len;
+
+	if (body(p, JOB_PACK, &job, sizeof job, &tail, &len) < 0 || len != 0 || p->n_fds != 2 ||
+		job.owner_uid == UINT32_MAX || job.owner_gid == UINT32_MAX)
+		return -EBADMSG;
+	*ret_job = job;
+	return 0;
+}
+
 int job_parse_progress(const struct packet *p, struct job_progress *ret_progress)
 {
 	struct job_progress progress;

@@ -1,12 +1,17 @@
-/* One job for hsup-slug: fetch, verify, unpack. Typed packets over a SOCK_SEQPACKET socket that the
- * helper (started with the argument --job) finds as descriptor 3, with the header of wire/proto.h
- * and these types (a range of their own: a packet can never be taken for one of the launcher's).
+/* One job for hsup-slug: fetch, verify, unpack; or pack again. Typed packets over a SOCK_SEQPACKET
+ * socket that the helper (started with the argument --job) finds as descriptor 3, with the header
+ * of wire/proto.h and these types (a range of their own: a packet can never be taken for one of the
+ * launcher's).
  *
  * The supervisor sends JOB_SLUG with the directory to unpack under; the helper answers any number
  * of JOB_PROGRESS, then one of JOB_DONE or JOB_FAILED, and exits. End of file without either is a
  * failure ("ended without an answer"); the exit status is not looked at. The helper makes
  * `<target>/<digest>` by rename, so it is whole or absent, and removes what it began when it
- * fails; what a kill -9 leaves has a name that starts with ".tmp-". */
+ * fails; what a kill -9 leaves has a name that starts with ".tmp-".
+ *
+ * JOB_PACK instead: writes what was unpacked as a tar stream, and answers JOB_DONE when the end of
+ * the archive is written and the descriptor closed. The files belong to the helper's user, so that
+ * only it is sure to be able to read all of them. */
 #pragma once
 
 #include "base/mem.h"
@@ -17,6 +22,8 @@ enum job_type {
 	JOB_PROGRESS = 65, /* struct job_progress */
 	JOB_DONE = 66,	   /* struct job_done */
 	JOB_FAILED = 67,   /* struct job_failed, then the text */
+	JOB_PACK = 68,	   /* struct job_pack; fds: the unpacked slug (O_PATH or readable), where
+			    * the tar is written to: a pipe */
 	JOB_TYPE_MAX,
 };
 
@@ -31,6 +38,13 @@ struct job_slug {
 	uint32_t reserved;
 };
 
+struct job_pack {
+	uint32_t uid, gid;	       /* who may read it: whom the helper becomes; UINT32_MAX = we
+					* stay who we are */
+	uint32_t owner_uid, owner_gid; /* of every entry; not UINT32_MAX */
+	uint64_t max_entries;
+};
+
 enum job_phase {
 	JOB_FETCHING = 1,
 	JOB_UNPACKING = 2,
@@ -43,9 +57,10 @@ struct job_progress {
 };
 
 struct job_done {
-	char digest[64]; /* lower-case hex SHA-256 of the packed slug; the directory's name */
-	uint64_t packed, unpacked, entries;
-	uint32_t cached; /* 1 = it was there already */
+	char digest[64]; /* lower-case hex SHA-256 of the packed slug; the directory's name. Of
+			  * JOB_PACK: zeros */
+	uint64_t packed, unpacked, entries; /* of JOB_PACK: packed is the tar's size */
+	uint32_t cached;		    /* 1 = it was there already */
 	uint32_t reserved;
 };
 
@@ -58,6 +73,7 @@ struct job_failed {
 };
 
 WIRE_SIZED(struct job_slug, 40);
+WIRE_SIZED(struct job_pack, 24);
 WIRE_SIZED(struct job_progress, 24);
 WIRE_SIZED(struct job_done, 96);
 WIRE_SIZED(struct job_failed, 8);
@@ -75,6 +91,7 @@ int job_receive(int socket, bool wait, struct packet *ret_packet) HSUP_MUST_CHEC
 /* Values checked; texts point into the packet and are not terminated. 0 or -EBADMSG. */
 int job_parse_slug(const struct packet *p, struct job_slug *ret_job, const char **ret_source,
 	const char **ret_checksum) HSUP_MUST_CHECK;
+int job_parse_pack(const struct packet *p, struct job_pack *ret_job) HSUP_MUST_CHECK;
 int job_parse_progress(const struct packet *p, struct job_progress *ret_progress) HSUP_MUST_CHECK;
 int job_parse_done(const struct packet *p, struct job_done *ret_done) HSUP_MUST_CHECK;
 int job_parse_failed(const struct packet *p, struct job_failed *ret_failed,
