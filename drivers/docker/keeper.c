@@ -1,6 +1,6 @@
 #include "drivers/docker/keeper.h"
 
-#include "base/file.h"
+#include "base/fd.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,12 +14,23 @@ struct keeper {
 	int pid;
 };
 
+/* file_read() goes by the size, and in /proc a file has none. */
+static bool read_proc(const char *path, char *ret_text, size_t size)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : fd_read_full(fd, ret_text, size - 1);
+
+	if (n <= 0)
+		return false;
+	ret_text[n] = '\0';
+	return true;
+}
+
 static bool read_boot(char ret_boot[40])
 {
-	_cleanup_free_ char *text = NULL;
-	size_t len;
+	char text[100];
 
-	if (file_read(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 100, &text, &len) < 0)
+	if (!read_proc("/proc/sys/kernel/random/boot_id", text, sizeof text))
 		return false;
 	text[strcspn(text, "\n")] = '\0';
 	(void)snprintf(ret_boot, 40, "%.39s", text);
@@ -29,12 +40,10 @@ static bool read_boot(char ret_boot[40])
 /* When it started: field 22 of /proc/PID/stat. */
 static bool read_ticks(int pid, unsigned long long *ret_ticks)
 {
-	_cleanup_free_ char *text = NULL;
-	char path[40];
-	size_t len;
+	char path[40], text[4096];
 
 	(void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
-	if (file_read(AT_FDCWD, path, 4096, &text, &len) < 0)
+	if (!read_proc(path, text, sizeof text))
 		return false;
 	const char *rest = strrchr(text, ')');
 	return rest && sscanf(rest,
