@@ -2,9 +2,9 @@
  *
  * Made without a builder: a container of the stack image that never runs, /etc/passwd and
  * /etc/group with the user dyno put in, the slug's files put in as a tar stream that hsup-slug
- * makes from what it has unpacked (JOB_PACK), then committed. Found again by content: the tag is
- * made of the digest of (layout of ours, id of the stack image, digest of the slug), and the labels
- * say the whole of it; so an image of the same content is used again by every release that wants it
+ * makes from what it has unpacked (JOB_PACK), then committed. Found again by content: its labels
+ * say layout of ours, id of the stack image and digest of the slug (the tag is only for people); so
+ * an image of the same content is used again by every release that wants it
  * (unless DOCKER_IMAGE_CACHE says no), and a stale one never. No config var comes near it. */
 #pragma once
 
@@ -56,6 +56,10 @@ const struct image *images_find(const struct images *i, const struct release *re
 /* This release is in force now: its image and the youngest other one of this owner stay, the rest
  * is removed, but for those in use. */
 void images_keep(struct images *i, const struct release *current);
+
+/* Something was asked of the engine that it has not done yet; images_close() would leave to the
+ * next sweep what comes of it. */
+bool images_busy(const struct images *i);
 
 /* Containers that image.c makes and removes again bear this label, and what is left of them is
  * removed at the next start: "hsup.build" = owner. */
