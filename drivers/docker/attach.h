@@ -6,6 +6,8 @@
  * told when `over` came. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "drivers/docker/engine.h"
 
 struct attach;

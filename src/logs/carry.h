@@ -19,7 +19,7 @@
  * way through them may come twice. */
 #pragma once
 
-#include "logs/outlet.h"
+#include "io/outlet.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "logs/outlet.h"
+#include "io/outlet.h"
 
 #include "base/fd.h"
 
