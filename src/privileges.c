@@ -236,9 +236,9 @@ int privileges_prepare(struct options *o, struct privileges *ret, struct err *er
 		if (!o->dyno_user)
 			o->dyno_user = ret->dyno_user = choose_dyno_user(o);
 		add_arg(ret, "--user=%u:%u", a.uid, a.gid);
-		if (o->mode == MODE_RUN)
-			add_arg(ret, "--terminal");
 	}
+	if (o->mode == MODE_RUN)
+		add_arg(ret, "--terminal");
 	int r = grant_dyno_user(o, err);
 	for (unsigned i = 0; r == 0 && i < o->dyno_ids.n; i++)
 		add_arg(ret, "--dyno-ids=%u-%u", o->dyno_ids.ranges[i].min,

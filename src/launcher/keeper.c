@@ -175,8 +175,9 @@ _Static_assert(KEEPER_CARRY == KEEPER_SOCKET + 1, "as place_descriptors() has it
 HSUP_NORETURN static void become_supervisor(struct keeper *k, int socket, const struct carry *carry,
 	const sigset_t *mask, struct birth_failure *failure)
 {
-	/* TSTP and TTOU too: a stopped supervisor under a launcher that runs on helps nobody. */
-	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTOU};
+	/* TSTP, TTOU and TTIN too: a stopped supervisor under a launcher that runs on helps nobody.
+	 */
+	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTOU, SIGTTIN};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
 		(void)signal(ignored[i], SIG_IGN);

@@ -116,6 +116,9 @@ void reap_look(struct launcher *l);
 /* One more was refused. True when that may be said: a hostile supervisor may be refused as often as
  * it likes, a line a second shows it. */
 bool reap_refused(struct launcher *l);
+/* The settings of the terminal as they were, when the supervisor that may have changed them is gone
+ * and no child has it. */
+void reap_terminal(const struct launcher *l);
 /* To every process of the child's group. */
 void reap_signal(struct launcher *l, struct child *c, int signo);
 void reap_signal_all(struct launcher *l, int signo);

@@ -109,6 +109,7 @@ static void handle_supervisor_end(struct launcher *l)
 	const struct birth_failure *failure = &l->failures[LIMIT_DYNOS];
 
 	l->supervisor_ended = false;
+	reap_terminal(l);
 	/* Its last words, the exit code of ours among them; a refusal would find nobody, so it must
 	 * not hold them up. */
 	do {

@@ -22,7 +22,8 @@ static const char usage[] =
 	"  --dyno-ids MIN-MAX    users and groups that processes may have; may be repeated\n"
 	"  --allow-root-dynos    and 0\n"
 	"  --terminal            processes may have a terminal, also when the supervisor is "
-	"confined\n";
+	"confined;\n"
+	"                        its settings are put back when the supervisor ends\n";
 
 enum {
 	OPT_TABLE = 1000,
@@ -118,7 +119,7 @@ static bool apply(int option, struct options *o)
 		o->grant.root = true;
 		return true;
 	case OPT_TERMINAL:
-		o->terminal = true;
+		o->terminal = o->lends_terminal = true;
 		return true;
 	case OPT_CHECK:
 		o->check = true;

@@ -16,6 +16,7 @@ struct options {
 	struct confinement confinement; /* of the supervisor */
 	struct id_grant grant;		/* to dynos */
 	bool terminal;			/* dynos may have one */
+	bool lends_terminal;		/* and the supervisor may change its settings */
 	/* What an earlier launcher hands over when it becomes this one; -1 = there was none. */
 	int resume_fd;
 	unsigned resume_count; /* upgrades so far */

@@ -59,6 +59,16 @@ static void take_terminal_back(const struct launcher *l, const struct child *c)
 		(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &l->terminal);
 }
 
+/* A supervisor that stands between a terminal and a container has made it raw, and was perhaps
+ * killed. TCSANOW: one whose output somebody has stopped would have us wait. */
+void reap_terminal(const struct launcher *l)
+{
+	pid_t group = tcgetpgrp(STDIN_FILENO);
+
+	if (l->options.lends_terminal && l->has_terminal && (group < 0 || group == getpgrp()))
+		(void)tcsetattr(STDIN_FILENO, TCSANOW, &l->terminal);
+}
+
 bool reap_refused(struct launcher *l)
 {
 	uint64_t now = clock_now();

@@ -29,6 +29,26 @@ static int copy_text(char **to, const char *from)
 	return from && !*to ? -ENOMEM : 0;
 }
 
+static int copy_binds(struct release *r, const struct release *base)
+{
+	if (base->n_binds == 0)
+		return 0;
+	r->binds = calloc(base->n_binds, sizeof *r->binds);
+	if (!r->binds)
+		return -ENOMEM;
+	while (r->n_binds < base->n_binds) {
+		const struct bind_mount *from = &base->binds[r->n_binds];
+		struct bind_mount *to = &r->binds[r->n_binds++];
+
+		int e = copy_text(&to->host, from->host);
+		if (e == 0)
+			e = copy_text(&to->container, from->container);
+		if (e < 0)
+			return e;
+	}
+	return 0;
+}
+
 static int fill(struct release *r, const struct release *base, const struct options *o)
 {
 	r->processes = calloc(1, sizeof *r->processes);
@@ -50,6 +70,10 @@ static int fill(struct release *r, const struct release *base, const struct opti
 		e = copy_text(&r->slug_digest, base->slug_digest);
 	if (e == 0)
 		e = copy_text(&r->slug_path, base->slug_path);
+	if (e == 0)
+		e = copy_text(&r->stack, base->stack);
+	if (e == 0)
+		e = copy_binds(r, base);
 	for (size_t i = 0; e == 0 && i < base->env.n; i++)
 		e = env_append(&r->env, base->env.vars[i].name, base->env.vars[i].value);
 	return e;
