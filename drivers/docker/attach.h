@@ -44,6 +44,19 @@ bool attach_is_tty(const int stdio[3]);
  * are made when they are not there. 0 or -ENOMEM. */
 int attach_compose(json_t *create, const int stdio[3]) HSUP_MUST_CHECK;
 
+/* For the shell that becomes the dyno, before it does (POSIX; 0 is its standard input): a terminal
+ * has no size until it is resized, which the engine refuses before it has started all, and what
+ * asks at once would be told 0 by 0. Not for ever: the engine may never do it. */
+#define ATTACH_SCRIPT                                                                              \
+	"if [ -t 0 ] && command -v stty >/dev/null; then\n"                                        \
+	"hsup_n=0\n"                                                                               \
+	"while [ $hsup_n -lt 500 ]; do\n"                                                          \
+	"case $(stty size 2>/dev/null) in '' | '0 0') hsup_n=$((hsup_n + 1)) ;; *) break ;; "      \
+	"esac\n"                                                                                   \
+	"done\n"                                                                                   \
+	"unset hsup_n\n"                                                                           \
+	"fi\n"
+
 /* Opens the attach: the container was created and does not run yet. */
 int attach_new(const struct attach_setup *setup, struct attach **ret_attach,
 	struct err *err) HSUP_MUST_CHECK;

@@ -107,9 +107,11 @@ static void resize(struct attach *a)
 	struct err err;
 
 	t->changed = t->resizing != NULL;
-	if (t->resizing || ioctl(a->stdio[0], TIOCGWINSZ, &size) < 0 || size.ws_row == 0 ||
-		size.ws_col == 0)
+	if (t->resizing)
 		return;
+	/* A serial line does not know. */
+	if (ioctl(a->stdio[0], TIOCGWINSZ, &size) < 0 || size.ws_row == 0 || size.ws_col == 0)
+		size = (struct winsize){.ws_row = 24, .ws_col = 80};
 	(void)snprintf(path, sizeof path, "/containers/%.100s/resize?h=%u&w=%u", a->container,
 		size.ws_row, size.ws_col);
 	struct engine_request request = {.method = "POST", .path = path};
