@@ -4,6 +4,7 @@
 
 static const struct driver *const table[] = {
 	&driver_simple,
+	&driver_docker,
 	&driver_null,
 };
 

@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <sys/random.h>
 
-#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 const char *environment_var(const struct driver_start *start, const char *name)
 {
 	const char *own = env_get(&start->process->env, name);
@@ -14,11 +12,11 @@ const char *environment_var(const struct driver_start *start, const char *name)
 }
 
 /* A variable that hsup gives: what the operator set under that name wins. */
-static void offer(struct spec_builder *spec, const struct driver_start *start, const char *name,
-	const char *value)
+static void offer(const struct environment_sink *sink, const struct driver_start *start,
+	const char *name, const char *value)
 {
 	if (value && !environment_var(start, name))
-		(void)spec_env(spec, name, value);
+		sink->add(sink->userdata, name, value, false);
 }
 
 /* A random (version 4) UUID: DYNO is not unique during a rollout, this is. */
@@ -45,8 +43,8 @@ static bool is_ours(const struct driver_start *start, const char *name, const ch
 	       (start->watchdog_usec && strcmp(name, "WATCHDOG_USEC") == 0);
 }
 
-static void add_config_vars(
-	struct spec_builder *spec, const struct driver_start *start, const char *port)
+static void add_config_vars(const struct environment_sink *sink, const struct driver_start *start,
+	const char *port)
 {
 	const struct env *release = &start->release->env, *own = &start->process->env;
 
@@ -54,68 +52,64 @@ static void add_config_vars(
 		const char *name = release->vars[i].name;
 
 		if (!env_get(own, name) && !is_ours(start, name, port))
-			(void)spec_env(spec, name, release->vars[i].value);
+			sink->add(sink->userdata, name, release->vars[i].value, true);
 	}
 	for (size_t i = 0; i < own->n; i++)
 		if (!is_ours(start, own->vars[i].name, port))
-			(void)spec_env(spec, own->vars[i].name, own->vars[i].value);
+			sink->add(sink->userdata, own->vars[i].name, own->vars[i].value, true);
 }
 
-static void add_release(struct spec_builder *spec, const struct driver_start *start)
+static void add_release(const struct environment_sink *sink, const struct driver_start *start)
 {
 	char version[24];
 
-	offer(spec, start, "HEROKU_APP_NAME", start->app);
+	offer(sink, start, "HEROKU_APP_NAME", start->app);
 	if (start->release->version > 0) {
 		(void)snprintf(
 			version, sizeof version, "v%lld", (long long)start->release->version);
-		offer(spec, start, "HEROKU_RELEASE_VERSION", version);
+		offer(sink, start, "HEROKU_RELEASE_VERSION", version);
 	}
 }
 
-void environment_compose(struct spec_builder *spec, const struct driver_start *start, unsigned port,
-	const char *directory, const struct account *account)
+void environment_compose(const struct environment_sink *sink, const struct driver_start *start,
+	const struct environment_place *place)
 {
-	char port_text[12];
+	char port[12];
 
-	(void)snprintf(port_text, sizeof port_text, "%u", port);
-	add_config_vars(spec, start, port ? port_text : NULL);
-	if (port)
-		(void)spec_env(spec, "PORT", port_text);
-
-	const char *path = getenv("PATH"), *slug = start->release->slug_path;
-	const char *home = account ? account->home : getenv("HOME");
-	offer(spec, start, "PATH", path && *path ? path : DEFAULT_PATH);
-	offer(spec, start, "HOME", slug ? slug : home ? home : "/");
-	offer(spec, start, "PWD", directory);
-	if (account) {
-		offer(spec, start, "USER", account->name);
-		offer(spec, start, "LOGNAME", account->name);
-	}
-	(void)spec_env(spec, "DYNO", start->name);
-	add_release(spec, start);
+	(void)snprintf(port, sizeof port, "%u", place->port);
+	add_config_vars(sink, start, place->port ? port : NULL);
+	if (place->port)
+		sink->add(sink->userdata, "PORT", port, false);
+	offer(sink, start, "PATH", place->path);
+	offer(sink, start, "HOME", place->home);
+	offer(sink, start, "PWD", place->directory);
+	offer(sink, start, "USER", place->user);
+	offer(sink, start, "LOGNAME", place->user);
+	offer(sink, start, "PS1", place->prompt);
+	sink->add(sink->userdata, "DYNO", start->name, false);
+	add_release(sink, start);
 }
 
 int environment_of_life(
-	struct spec_builder *spec, const struct driver_start *start, struct err *err)
+	const struct environment_sink *sink, const struct driver_start *start, struct err *err)
 {
 	char uuid[37], watchdog[24];
 
 	int r = dyno_uuid(uuid);
 	if (r < 0)
 		return err_errno(err, r, "HEROKU_DYNO_ID");
-	offer(spec, start, "HEROKU_DYNO_ID", uuid);
+	offer(sink, start, "HEROKU_DYNO_ID", uuid);
 	if (start->notify_socket)
-		(void)spec_env(spec, "NOTIFY_SOCKET", start->notify_socket);
+		sink->add(sink->userdata, "NOTIFY_SOCKET", start->notify_socket, false);
 	if (start->watchdog_usec) {
 		(void)snprintf(watchdog, sizeof watchdog, "%llu",
 			(unsigned long long)start->watchdog_usec);
-		(void)spec_env(spec, "WATCHDOG_USEC", watchdog);
+		sink->add(sink->userdata, "WATCHDOG_USEC", watchdog, false);
 	}
 	if (start->stdio) { /* attached: the terminal's own */
-		offer(spec, start, "TERM", getenv("TERM"));
-		offer(spec, start, "COLUMNS", getenv("COLUMNS"));
-		offer(spec, start, "LINES", getenv("LINES"));
+		offer(sink, start, "TERM", getenv("TERM"));
+		offer(sink, start, "COLUMNS", getenv("COLUMNS"));
+		offer(sink, start, "LINES", getenv("LINES"));
 	}
 	return 0;
 }

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 /* The working directory: Directory, relative to the slug; else the slug. NULL = stay. */
 static int choose_directory(const struct driver_start *start, char ret_path[4096])
 {
@@ -73,6 +75,29 @@ static int find_account(struct simple *s, const char *user, struct err *err)
 	return 0;
 }
 
+static void add_variable(void *userdata, const char *name, const char *value, bool config)
+{
+	(void)config;
+	(void)spec_env(userdata, name, value);
+}
+
+static void add_environment(struct simple *s, const struct driver_start *start, unsigned port,
+	const char *directory, const struct account *account)
+{
+	const struct environment_sink sink = {add_variable, &s->spec};
+	const char *path = getenv("PATH"), *slug = start->release->slug_path;
+	const char *home = account ? account->home : getenv("HOME");
+	const struct environment_place place = {
+		.port = port,
+		.path = path && *path ? path : DEFAULT_PATH,
+		.home = slug ? slug : home ? home : "/",
+		.directory = directory,
+		.user = account ? account->name : NULL,
+	};
+
+	environment_compose(&sink, start, &place);
+}
+
 /* All but its command. */
 static int compose_process(
 	struct simple *s, const struct driver_start *start, unsigned port, struct err *err)
@@ -99,7 +124,7 @@ static int compose_process(
 		(void)spec_nofile(&s->spec, p->open_files);
 	if (p->umask >= 0)
 		(void)spec_umask(&s->spec, (mode_t)p->umask);
-	environment_compose(&s->spec, start, port, directory[0] ? directory : NULL, account);
+	add_environment(s, start, port, directory[0] ? directory : NULL, account);
 	return 0;
 }
 
@@ -113,13 +138,14 @@ static int seal(struct simple *s, struct err *err)
 int simple_compose(
 	struct simple *s, const struct driver_start *start, unsigned port, struct err *err)
 {
+	const struct environment_sink sink = {add_variable, &s->spec};
 	const struct process *p = start->process;
 
 	spec_begin(&s->spec);
 	add_command(s, p->args, p->n_args);
 	int r = compose_process(s, start, port, err);
 	if (r == 0)
-		r = environment_of_life(&s->spec, start, err);
+		r = environment_of_life(&sink, start, err);
 	if (r < 0)
 		return r;
 	if (p->processes)

@@ -31,7 +31,7 @@ static void the_table_finds_by_name_only(void **state)
 	size_t n = 0;
 	while (driver_at(n))
 		n++;
-	assert_int_equal(n, 2);
+	assert_int_equal(n, 3);
 }
 
 static void every_life_wishes_a_port_of_its_own(void **state)
@@ -173,6 +173,15 @@ static const char *value_of(const struct composed *c, const char *name)
 	return found;
 }
 
+static void add_variable(void *userdata, const char *name, const char *value, bool config)
+{
+	assert_int_equal(config, strcmp(name, "NAME") == 0 || strcmp(name, "BOTH") == 0 ||
+					 strcmp(value, "/own/bin") == 0 ||
+					 strcmp(value, "/own") == 0 || strcmp(value, "7") == 0 ||
+					 strcmp(value, "7777") == 0);
+	assert_int_equal(spec_env(userdata, name, value), 0);
+}
+
 static struct composed compose_with(
 	unsigned port, const char *slug, const char *notify, uint64_t watchdog)
 {
@@ -201,8 +210,11 @@ static struct composed compose_with(
 	spec_begin(&b);
 	assert_int_equal(spec_program(&b, "/bin/true"), 0);
 	assert_int_equal(spec_arg(&b, "true"), 0);
-	environment_compose(&b, &start, port, slug, NULL);
-	assert_int_equal(environment_of_life(&b, &start, &err), 0);
+	const struct environment_sink sink = {add_variable, &b};
+	const struct environment_place place = {
+		.port = port, .path = "/bin", .home = slug ? slug : "/", .directory = slug};
+	environment_compose(&sink, &start, &place);
+	assert_int_equal(environment_of_life(&sink, &start, &err), 0);
 	_cleanup_close_ int fd = spec_seal(&b);
 	assert_true(fd >= 0);
 	spec_builder_done(&b);

@@ -1,0 +1,18 @@
+/* What a container's shell does before it becomes the dyno. Pure. */
+#pragma once
+
+#include "base/mem.h"
+
+#include <stdbool.h>
+
+#define SCRIPT_SIZE    1536
+#define SCRIPT_SECRETS "/run/hsup" /* a tmpfs: DOCKER_SECRETS=file */
+#define SCRIPT_MARK    "HSUP_CHECK"
+
+/* umask: -1 = as it is. secrets: its standard input begins with a number and as many lines, which
+ * are the config vars. "$@" is the command. */
+void script_start(int umask, bool secrets, char ret_script[SCRIPT_SIZE]);
+/* Of a command beside it. */
+void script_exec(int umask, char ret_script[SCRIPT_SIZE]);
+/* Kills every process that has SCRIPT_MARK=mark in its environment; "" = whatever it is. */
+void script_exec_kill(const char *mark, char ret_script[SCRIPT_SIZE]);
