@@ -7,12 +7,12 @@ import os
 import pathlib
 import shutil
 import signal
-import signal
 import tempfile
 import time
 
 import pytest
 
+from engines import driver, engines, make_driver_app, slug, tool  # noqa: F401 (fixtures)
 from hsup import App, marked_processes
 from wire import Launcher
 
