@@ -71,14 +71,17 @@ class DriverApp(App):
     def lives(self):
         """(dyno, what tells one life of it from another), of those that live."""
         if self.engine is None:
-            found = set()
-            for pid in self.dynos() if self.process else self.processes():
-                name = self.variables(pid).get("DYNO")
-                if name:
-                    found.add((name, pid))
-            return found
+            return {(self.variables(pid)["DYNO"], pid) for pid in self.processes() if self.leads(pid)}
         return {(f"{c['Labels']['hsup.type']}.{c['Labels']['hsup.instance']}", c["Id"])
                 for c in self.engine.rest.containers(label="hsup.kind=dyno") if c["State"] == "running"}
+
+    @classmethod
+    def leads(cls, pid):
+        """A dyno itself: neither what it has started nor a command beside it, nor its supervisor."""
+        try:
+            return os.getsid(pid) == pid and "HEROKU_DYNO_ID" in cls.variables(pid)
+        except ProcessLookupError:
+            return False
 
     @staticmethod
     def variables(pid):

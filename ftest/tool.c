@@ -21,7 +21,8 @@ static size_t read_file(const char *path, char *ret, size_t size)
 	return n;
 }
 
-/* serve FILE: a web server on PORT whose whole answer is in the file; "close" and "slow" are none. */
+/* serve FILE: a web server on PORT whose whole answer is in the file; "close" and "slow" are none.
+ */
 static int serve(const char *path)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(atoi(getenv("PORT")))};
@@ -104,6 +105,25 @@ static int count(const char *path, const char *last, const char *usec)
 		pause();
 }
 
+/* forks N: as many as it may, up to N. */
+static int forks(const char *n)
+{
+	long done = 0, wanted = strtol(n, NULL, 10);
+
+	for (; done < wanted; done++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			break;
+		if (pid == 0)
+			for (;;)
+				pause();
+	}
+	printf("forked %ld\n", done);
+	for (;;)
+		pause();
+}
+
 int main(int argc, char **argv)
 {
 	setlinebuf(stdout);
@@ -113,6 +133,8 @@ int main(int argc, char **argv)
 		return notify(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "hold") == 0)
 		return hold(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "forks") == 0)
+		return forks(argv[2]);
 	if (argc == 5 && strcmp(argv[1], "count") == 0)
 		return count(argv[2], argv[3], argv[4]);
 	return 2;
