@@ -1,0 +1,279 @@
+"""Engines that are not there, may not be asked, die and come back, hang, and talk nonsense."""
+import os
+import re
+import signal
+import socket
+import time
+
+import pytest
+
+from driver_app import SLEEP
+from engine import Docker
+from fake_engine import FakeEngine
+from hsup import PATIENCE, wait_until
+from test_driver_reattach import assert_all_once
+
+
+@pytest.fixture(scope="module")
+def mortal(engines):
+    """An engine of these tests' own; whoever kills it need not start it again."""
+    engine = Docker()
+    engines.running["mortal"] = engine
+    return engines.with_bases(engine.start())
+
+
+@pytest.fixture
+def app(mortal, make_driver_app):
+    mortal.live_restore = False
+    yield make_driver_app("docker", engine=mortal)
+
+
+@pytest.fixture(autouse=True)
+def alive(mortal):
+    """Set up before the app: comes back after the app has ended, so it is alive for both."""
+    if mortal.process.poll() is not None:
+        mortal.start()
+    yield
+
+
+def revive(engine):
+    if engine.process.poll() is not None:
+        engine.start()
+
+
+def gone(app):
+    app.wait_line(r"hsup\[\w+\]: .*docker")
+
+
+# ---- not there, not allowed ----
+
+def test_no_engine(app, folder):
+    app.env["DOCKER_HOST"] = f"unix://{folder}/nobody"
+    app.submit(app.release(("web", SLEEP, 1)))
+    ran = app.hsup("run", "-C", app.control, "true", timeout=60)
+    assert ran.returncode == 1
+    assert f"{folder}/nobody" in ran.stderr, ran.stderr
+
+
+def test_an_engine_that_comes_late(app, folder):
+    app.env["DOCKER_HOST"] = f"unix://{folder}/late"
+    app.submit(app.release(("web", SLEEP, 1)))
+    app.start()
+    app.wait_line(r"docker.*late")
+    front = FakeEngine(app.engine.socket, folder / "late")
+    try:
+        app.wait_up("web.1")
+        assert app.stop() == 0
+    finally:
+        front.close()
+
+
+def test_rights_that_are_not_there(app, folder, build):
+    """Said as that, with the socket, to one who is not root."""
+    import shutil
+    from hsup import App
+    closed = folder / "closed"
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(closed))
+        s.listen(1)
+        closed.chmod(0o600)
+        one = App(build, folder / "nobody", user="nobody")
+        try:
+            one.env["DOCKER_HOST"] = f"unix://{closed}"
+            one.submit(one.release(("web", SLEEP, 1), Stack="hsup-test/bash:1"))
+            one.start("-d", "docker")
+            one.wait_line(rf"{re.escape(str(closed))}.*[Pp]ermission denied|[Pp]ermission denied.*{re.escape(str(closed))}")
+        finally:
+            one.end()
+
+
+# ---- dies ----
+
+def test_killed_and_back(app):
+    """Its containers die with it: they are seen to have, and started again."""
+    app.start()
+    app.submit(app.release(("web", ["exec sleep 1000"], 2)))
+    app.wait_up("web.1", "web.2")
+    before, seen = app.lives(), len(app.lines)
+    app.engine.kill()
+    app.wait_line("docker", since=seen)
+    app.engine.start()
+    wait_until(lambda: len(app.lives()) == 2 and not before & app.lives(), "two others", 3 * PATIENCE)
+    app.wait_line(r"hsup\[web\.\d\]: state changed from \w+ to up", count=2, since=seen)
+    assert app.stop(patience=3 * PATIENCE) == 0
+
+
+def test_killed_and_back_with_live_restore(app):
+    """They run on, and no line is lost or comes twice."""
+    app.engine.live_restore = True
+    app.engine.stop()
+    app.engine.start()
+    last = 4000
+    app.start()
+    app.submit(app.release(("web", [f"exec ./tool count {app.shared}/at {last} 800"], 1)))
+    app.wait_line(r"app\[web\.1\]: number-50$")
+    before = app.lives()
+    app.engine.kill()
+    time.sleep(0.5)
+    app.engine.start()
+    assert app.lives() == before
+    app.wait_line(r"app\[web\.1\]: counted$", since=0)
+    app.no_line(r"hsup\[web\.1\]: (process|state changed from up)")
+    assert app.stop(patience=3 * PATIENCE) == 0
+    assert_all_once(app, last)
+
+
+def test_killed_with_the_supervisor(app):
+    """Both at once; the next supervisor waits for the engine and finds the dynos."""
+    app.engine.live_restore = True
+    app.engine.stop()
+    app.engine.start()
+    app.start()
+    app.submit(app.release(("web", SLEEP, 2)))
+    app.wait_up("web.1", "web.2")
+    before, seen = app.lives(), len(app.lines)
+    app.engine.kill()
+    os.kill(app.supervisor(), signal.SIGKILL)
+    time.sleep(1)
+    app.engine.start()
+    app.wait_line(r"found 2 dynos running", since=seen)
+    time.sleep(0.5)
+    assert app.lives() == before
+    assert app.stop(patience=3 * PATIENCE) == 0
+
+
+def test_gone_while_it_starts_many(app):
+    app.start()
+    app.submit(app.release(("web", ["exec sleep 1000"], 8)))
+    app.wait_line("to starting", count=3)
+    app.engine.kill()
+    time.sleep(0.5)
+    app.engine.start()
+    wait_until(lambda: sorted(n for n, _ in app.lives()) == [f"web.{n}" for n in range(1, 9)], "eight dynos",
+               6 * PATIENCE)
+    assert app.stop(patience=3 * PATIENCE) == 0
+
+
+def test_a_stop_while_it_is_gone(app):
+    """hsup ends all the same; what is left is found by the next."""
+    app.engine.live_restore = True
+    app.engine.stop()
+    app.engine.start()
+    app.start()
+    app.submit(app.release({"Type": "web", "Args": SLEEP, "StopTimeout": 1}))
+    app.wait_up("web.1")
+    app.engine.kill()
+    app.process.send_signal(signal.SIGTERM)
+    try:
+        app.wait(3 * PATIENCE)
+    finally:
+        revive(app.engine)
+    app.start()
+    app.wait_up("web.1")
+    wait_until(lambda: len(app.lives()) == 1, "one life")
+    assert app.stop(patience=3 * PATIENCE) == 0
+
+
+def test_paused_engine(app):
+    """It accepts and does not answer (SIGSTOP): nothing is killed for that, and it goes on after."""
+    app.start()
+    app.submit(app.release(("web", SLEEP, 1)))
+    app.wait_up("web.1")
+    before = app.lives()
+    os.kill(app.engine.pid, signal.SIGSTOP)
+    try:
+        time.sleep(3)
+        done = app.hsup("ps", "-C", app.control)
+        assert "web.1" in done.stdout
+    finally:
+        os.kill(app.engine.pid, signal.SIGCONT)
+    app.submit(app.release(("web", SLEEP, 2), Version=2))
+    app.wait_up("web.2")
+    assert before < app.lives()
+
+
+# ---- nonsense ----
+
+@pytest.fixture
+def front(app, folder):
+    """The same engine, by way of one that spoils what it is told to."""
+    fake = FakeEngine(app.engine.socket, folder / "front")
+    app.env["DOCKER_HOST"] = f"unix://{folder}/front"
+    yield fake
+    fake.mend()
+    app.end()  # while somebody answers
+    fake.close()
+
+
+CREATE, START = r"POST .*/containers/create", r"POST .*/containers/[^/ ]+/start"
+INSPECT, LOGS = r"GET .*/containers/[^/ ]+/json", r"GET .*/containers/[^/ ]+/logs"
+
+
+@pytest.mark.parametrize("where", [CREATE, START], ids=["create", "start"])
+def test_500(app, front, where):
+    """A failed start, with the engine's own words; the next one works."""
+    front.spoil(where, "500", times=1)
+    app.start()
+    app.submit(app.release(("web", SLEEP, 1)))
+    app.wait_line(r"hsup\[web\.1\]: .*the disk is on fire")
+    app.wait_up("web.1")
+    assert app.stop() == 0
+
+
+@pytest.mark.parametrize("where", [CREATE, INSPECT, r"GET .*/containers/json", r"GET .*/version"],
+                         ids=["create", "inspect", "list", "version"])
+@pytest.mark.parametrize("body", [b'{"Id": ', b"", b"\xff\xfe", b"[1, 2]", b'{"Id": 7, "State": "x"}',
+                                  b"[" * 100_000], ids=["half", "empty", "bytes", "list", "types", "deep"])
+def test_malformed_json(app, front, where, body):
+    rule = front.spoil(where, "garbage", times=2, body=body)
+    app.start()
+    app.submit(app.release(("web", SLEEP, 1)))
+    try:
+        app.wait_up("web.1")
+    finally:
+        print(rule.seen, app.lines[-10:])
+    assert app.supervisor()
+    app.no_line("was killed by SIG(SEGV|ABRT)")
+    assert app.stop() == 0
+
+
+@pytest.mark.parametrize("body", [b"\x07no frame at all, and long enough to be taken for one",
+                                  b"\x01\0\0\0\xff\xff\xff\xff" + b"x" * 100,
+                                  b"\x01\0\0\0\0\0\0\x10short"], ids=["no frame", "huge", "short"])
+def test_malformed_frames(app, front, body):
+    """Of a log: it is asked for again, and what it says then comes once."""
+    front.spoil(LOGS, "garbage", times=2, body=body)
+    app.start()
+    app.submit(app.release(("web", ["for i in 1 2 3; do echo line $i; done; exec sleep 1000"], 1)))
+    app.wait_up("web.1")
+    app.wait_line(r"app\[web\.1\]: line 3$")
+    assert [t for t in app.texts("web.1") if t.startswith("line")] == ["line 1", "line 2", "line 3"]
+
+
+@pytest.mark.parametrize("how", ["half", "cut"])
+def test_an_answer_that_ends_in_the_middle(app, front, how):
+    """A hang costs the time-out of one call, 30 s: the rest goes on."""
+    if how == "cut":
+        front.spoil(r"GET .*/images/.*/json", how, times=1)
+        front.spoil(INSPECT, how, times=1)
+    app.start()
+    app.submit(app.release(("web", SLEEP, 1)))
+    app.wait_up("web.1")
+    if how == "half":
+        front.spoil(CREATE, "hang", times=1)
+        app.submit(app.release(("web", SLEEP, 1), ("other", SLEEP, 1), Version=2))
+        app.wait_line(r"other\.1\]: .*to starting")
+        assert app.hsup("ps", "-C", app.control).stdout.count("web.1") == 1
+        app.wait_line(r"hsup\[other\.1\]: .*(timed out|no answer|within)", ) if False else None
+        wait_until(lambda: "other.1" in {n for n, _ in app.lives()}, "the other one", 45 + PATIENCE)
+
+
+def test_events_that_are_nonsense(app, front):
+    """Ends are seen all the same."""
+    front.spoil(r"GET .*/events", "garbage", times=3, body=b'{"Action": 7}\n{{{\n\xff\n' + b"y" * 100_000 + b"\n")
+    app.start()
+    app.submit(app.release(("web", ["exec sleep 1000"], 1)))
+    app.wait_up("web.1")
+    app.kill("web.1")
+    app.wait_line(r"hsup\[web\.1\]: process was killed by SIGKILL", )
+    app.wait_line(r"to up$", count=2)
