@@ -121,7 +121,7 @@ class Engine:
         self.socket = self.folder / "s"
         self.rest = Rest(self.socket)
         self.own_network = own_network
-        self.cgroup = f"hsup-{self.folder.name.rpartition('.')[2]}"
+        self.cgroup = f"hsup-e-{self.folder.name.rpartition('.')[2]}"
         self.process = None
         self.bases = {}
         self.log = self.folder / "log"
@@ -347,7 +347,14 @@ class Podman(Engine):
 
     def contained(self):
         """Its containers have cgroups where it likes; all of them have a monitor that says whose."""
-        return processes_about(self.folder / "data")
+        return [pid for pid in processes_about(self.folder / "data") if pid != self.pid]
+
+    def remove_cgroups(self):
+        """All that it starts on this machine share a parent: what of it is empty goes."""
+        for top in pathlib.Path("/sys/fs/cgroup").glob("*/libpod_parent"):
+            for path, _, _ in os.walk(top, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(path)
 
 
 if __name__ == "__main__" and sys.argv[1] == "--lo-up":
