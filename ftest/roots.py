@@ -62,7 +62,6 @@ def common(root):
     root.file("etc/passwd", PASSWD)
     root.file("etc/group", GROUP)
     root.link("usr/bin/env", "/bin/busybox")
-    root.link("usr/bin/printenv", "/bin/busybox")
 
 
 def busybox(path, **more):
@@ -83,13 +82,14 @@ def libraries(program):
 
 
 def bash(path, profile="export FROM_STACK_PROFILE=yes\n"):
-    """The same and bash, with a profile of the stack's."""
+    """The same and bash and printenv, with a profile of the stack's."""
     root = Root(path)
     common(root)
     applets(root)
-    root.copy("/bin/bash", "bin/bash")
-    for library in libraries("/bin/bash"):
-        root.copy(library)
+    for program in ("/bin/bash", "/usr/bin/printenv"):
+        root.copy(program)
+        for library in libraries(program):
+            root.copy(library)
     root.file("etc/profile.d/stack.sh", profile)
     root.close()
     return path

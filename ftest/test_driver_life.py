@@ -108,7 +108,8 @@ def test_a_release_that_never_comes_up_is_rolled_back(app):
     app.submit(app.release(("web", SLEEP, 2)))
     app.wait_line(r"release v1 is up")
     before = app.wait_lives(2)
-    app.submit(app.release(("web", ["false", "now"], 2), Version=2))
+    # (What starts a container has been at it for longer than a process lives that fails at once.)
+    app.submit(app.release({"Type": "web", "Args": ["false", "now"], "Quantity": 2, "StartSeconds": 2}, Version=2))
     app.wait_line(r"release v2 rolled back")
     app.wait_rejected(r"web")
     assert app.loaded()["Version"] == 1
@@ -165,7 +166,7 @@ def test_the_stop_signal_is_the_dyno_s_own(app):
     app.wait_line(r"app\[web\.1\]: ready")
     app.wait_up("web.1")
     assert app.stop() == 0
-    assert app.texts("web.1")[-1] == "got it"
+    assert "got it" in app.texts("web.1")
     app.wait_line(r"hsup\[web\.1\]: process exited with status 5$")
 
 
