@@ -73,6 +73,12 @@ void make_fill(struct make *m);
 void make_end(struct make *m, int r, const struct err *err);
 /* As make_end() for what the engine answered; or begins it once more when the engine was gone. */
 void make_failed(struct make *m, int r, unsigned status, const struct err *err);
+void make_fail(struct make *m, int r, const char *what); /* likewise, with a text of ours */
+bool make_engine_went(int r, unsigned status);
+/* The steps, by file: image_base.c, (make_fill() of) image_fill.c, image_put.c. */
+void make_inspect(struct make *m);
+void make_put_user(struct make *m);
+void make_archive_path(const struct make *m, const char *of, struct strbuf *b);
 /* A line, at most every 2 s; first: in any case. */
 void make_say(struct make *m, bool first, const char *fmt, ...) HSUP_PRINTF(3, 4);
 /* Asks the next of the engine. body is taken. True; or it failed and m is gone. */
