@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "drivers/docker/engine.h"
+#include "drivers/docker/image.h"
 #include "drivers/docker/keeper.h"
 #include "drivers/docker/labels.h"
 #include "drivers/docker/settings.h"
@@ -78,6 +79,7 @@ static void remove_it(struct gc *g, const char *kind, const char *id, const char
 
 	if (g->order->dry) {
 		say(g, "would remove", name, "");
+		g->gone++;
 		return;
 	}
 	struct removal *x = calloc(1, sizeof *x);
@@ -146,6 +148,13 @@ static void look_at_container(struct gc *g, const json_t *c)
 	}
 }
 
+/* A dyno has this label too, from its image, and empty. */
+static void look_at_build(struct gc *g, const json_t *c)
+{
+	if (*json_text_of(json_object_get(c, "Labels"), IMAGE_LABEL_BUILD))
+		look_at_container(g, c);
+}
+
 /* What a control directory that is there may want again is kept by its own supervisors. */
 static void look_at_image(struct gc *g, const json_t *i)
 {
@@ -171,9 +180,9 @@ struct list {
 #define FILTER(label) "filters=%7B%22label%22%3A%5B%22" label "%22%5D%7D"
 
 static const struct list lists[] = {
-	{"/containers/json?all=1&" FILTER("hsup.owner"), look_at_container},
-	{"/containers/json?all=1&" FILTER("hsup.build"), look_at_container},
-	{"/images/json?" FILTER("hsup.owner"), look_at_image},
+	{"/containers/json?all=1&" FILTER(LABEL_OWNER), look_at_container},
+	{"/containers/json?all=1&" FILTER(IMAGE_LABEL_BUILD), look_at_build},
+	{"/images/json?" FILTER(LABEL_OWNER), look_at_image},
 };
 
 static void on_list(void *userdata, int r, unsigned status, json_t *answer, const struct err *err)
@@ -275,7 +284,7 @@ int docker_gc(const struct gc_order *order, struct err *err)
 	r = collect(&g, err);
 	engine_close(g.engine);
 	sd_event_unref(g.loop);
-	if (r == 0 && g.gone == 0 && !order->dry)
+	if (r == 0 && g.gone == 0)
 		order->say("nothing to remove");
 	return r;
 }
