@@ -397,6 +397,22 @@ def test_users_that_will_not_do(make_app, reachable):
     assert "that needs '--allow-root-dynos'" in refusal(app, "--dyno-user", "root")
 
 
+def test_a_supervisor_with_another_group(make_app, reachable):
+    """As that of an engine's socket: the supervisor has it alone, and no dyno does."""
+    app = make_app(programs=reachable, user=None)
+    app.users = ["--user", f"{SUPERVISOR}:60", "--dyno-user", DYNO]
+    os.chown(app.control, TEST_USER.pw_uid, TEST_USER.pw_gid)
+    app.start()
+    app.submit(app.release(("web", ["id -G; exec sleep 1000"], 1)))
+    app.wait_line(r"app\[web\.1\]: (?!.*\b60\b)")
+    status = pathlib.Path(f"/proc/{app.supervisor()}/status").read_text()
+    assert re.search(r"^Gid:\t60\t60\t60\t60$", status, re.M)
+    assert re.search(r"^Groups:\s*$", status, re.M)
+    assert app.stop() == 0
+    assert "there is no group nothing-of-the-kind" in refusal(app, "--user", f"{SUPERVISOR}:nothing-of-the-kind")
+    assert "root or of group root" in refusal(app, "--user", f"{SUPERVISOR}:root")
+
+
 @pytest.mark.parametrize("what", ["all of it", ".hsup", "releases", "loaded"])
 @pytest.mark.parametrize("command", ["start", "build"])
 def test_a_control_directory_of_somebody_else(make, what, command):

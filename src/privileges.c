@@ -1,7 +1,9 @@
 #include "privileges.h"
 
 #include "base/fd.h"
+#include "base/limits.h"
 #include "base/log.h"
+#include "base/parse.h"
 #include "drivers/account.h"
 
 #include <errno.h>
@@ -22,6 +24,26 @@ static int find(const char *option, const char *name, struct account *ret, struc
 	int r = account_find(ret, name, err);
 
 	return r < 0 ? err_wrap(err, "option '%s'", option) : 0;
+}
+
+/* "NAME" or "NAME:GROUP": one that is not its own, as that of an engine's socket. */
+static int find_supervisor(const char *text, struct account *ret, struct err *err)
+{
+	const char *colon = strchr(text, ':');
+	char name[LIMIT_NAME + 1];
+	unsigned gid;
+
+	if (!colon)
+		return find("--user", text, ret, err);
+	(void)snprintf(name, sizeof name, "%.*s", (int)(colon - text), text);
+	int r = find("--user", name, ret, err);
+	if (r < 0)
+		return r;
+	const struct group *group = getgrnam(colon + 1);
+	if (!group && parse_uint(colon + 1, UINT32_MAX - 1, &gid) < 0)
+		return err_set(err, -ENOENT, "option '--user': there is no group %.60s", colon + 1);
+	ret->gid = group ? group->gr_gid : gid;
+	return 0;
 }
 
 static int grant_id(struct id_grant *g, const char *name, uint32_t id, struct err *err)
@@ -216,7 +238,7 @@ int privileges_prepare(struct options *o, struct privileges *ret, struct err *er
 		return err_set(err, -EPERM, "option '%s' is for root: others run all as themselves",
 			o->supervisor_user ? "--user" : "--dyno-user");
 	if (o->supervisor_user) {
-		int r = find("--user", o->supervisor_user, &a, err);
+		int r = find_supervisor(o->supervisor_user, &a, err);
 		if (r < 0)
 			return r;
 		if (a.uid == 0 || a.gid == 0)
@@ -235,6 +257,11 @@ int privileges_prepare(struct options *o, struct privileges *ret, struct err *er
 		ret->gid = a.gid;
 		if (!o->dyno_user)
 			o->dyno_user = ret->dyno_user = choose_dyno_user(o);
+		if (strchr(o->dyno_user, ':'))
+			return err_set(err, -EINVAL,
+				"option '--user': with a group that is not its own, dynos need "
+				"another user: make the account " DYNO_ACCOUNT
+				", or give '--dyno-user'");
 		add_arg(ret, "--user=%u:%u", a.uid, a.gid);
 	}
 	if (o->mode == MODE_RUN)
