@@ -241,7 +241,7 @@ class Engine:
         found = [f"container {c['Names']} {c['Image']} {c['Status']}" for c in self.rest.containers()]
         found += [f"network {n['Name']}" for n in self.rest.networks() if n["Name"] not in self.networks]
         found += [f"volume {v['Name']}" for v in self.rest.get("/volumes")["Volumes"] or []]
-        found += [f"process {pid}: {command_line(pid)}" for pid in self.contained()]
+        found += [f"process {pid}: {command_line(pid)[:150]!r}" for pid in self.contained()]
         return found
 
     def foreign_images(self):
@@ -347,7 +347,15 @@ class Podman(Engine):
 
     def contained(self):
         """Its containers have cgroups where it likes; all of them have a monitor that says whose."""
-        return [pid for pid in processes_about(self.folder / "data") if pid != self.pid]
+        return [pid for pid in processes_about(self.folder / "data") if pid != self.pid and pid not in self.waiting()]
+
+    def waiting(self):
+        """Monitors of commands beside a container wait for five minutes for somebody who asks."""
+        return [pid for pid in processes_about(self.folder / "data") if "\0--exec-attach\0" in command_line(pid)]
+
+    def clean(self):
+        kill_all(self.waiting())
+        super().clean()
 
     def remove_cgroups(self):
         """All that it starts on this machine share a parent: what of it is empty goes."""

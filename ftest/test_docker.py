@@ -2,9 +2,9 @@
 import io
 import json
 import os
-import pathlib
 import re
 import signal
+import subprocess
 import tarfile
 import time
 
@@ -239,7 +239,6 @@ def test_gc_removes_what_a_crash_left(app):
 
 def test_a_run_that_was_killed_is_swept(app):
     """At the next start of the app, or by gc."""
-    import subprocess
     app.submit(app.release())
     app.process = None
     run = subprocess.Popen([app.build / "hsup", "run", "-d", "docker", "-C", app.control, "echo here; exec sleep 1000"],
@@ -266,7 +265,6 @@ def networked(make_driver_app, engines):
 
 def test_a_port_of_its_own_is_published(networked):
     """Each has the same PORT in a network of its own, and another one of the machine's."""
-    import subprocess
     app = networked
     app.start()
     app.submit(app.release({"Type": "web", "Quantity": 2, "Ready": {"HTTP": "/", "Interval": 0.1}, "Args": [

@@ -70,7 +70,6 @@ def test_an_engine_that_comes_late(app, folder):
 
 def test_rights_that_are_not_there(app, folder, build):
     """Said as that, with the socket, to one who is not root."""
-    import shutil
     from hsup import App
     closed = folder / "closed"
     with socket.socket(socket.AF_UNIX) as s:
@@ -264,7 +263,6 @@ def test_an_answer_that_ends_in_the_middle(app, front, how):
         app.submit(app.release(("web", SLEEP, 1), ("other", SLEEP, 1), Version=2))
         app.wait_line(r"other\.1\]: .*to starting")
         assert app.hsup("ps", "-C", app.control).stdout.count("web.1") == 1
-        app.wait_line(r"hsup\[other\.1\]: .*(timed out|no answer|within)", ) if False else None
         wait_until(lambda: "other.1" in {n for n, _ in app.lives()}, "the other one", 45 + PATIENCE)
 
 
@@ -275,5 +273,5 @@ def test_events_that_are_nonsense(app, front):
     app.submit(app.release(("web", ["exec sleep 1000"], 1)))
     app.wait_up("web.1")
     app.kill("web.1")
-    app.wait_line(r"hsup\[web\.1\]: process was killed by SIGKILL", )
+    app.wait_line(r"hsup\[web\.1\]: process was killed by SIGKILL")
     app.wait_line(r"to up$", count=2)

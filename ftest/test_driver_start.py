@@ -109,6 +109,7 @@ def test_how_it_ended(app, script, said):
     app.start()
     app.submit(app.release({"Type": "web", "Args": [f"echo begun; {script}"], "Restart": "never", "StartSeconds": 0}))
     app.wait_line(rf"hsup\[web\.1\]: process {said}$")
+    app.wait_line(r"app\[web\.1\]: begun$")  # it may come after the end, but it comes
     assert app.texts("web.1") == ["begun"]
 
 
