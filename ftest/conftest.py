@@ -23,6 +23,14 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+def told_to_end(*_):
+    raise KeyboardInterrupt
+
+
+# Fixtures end what they have started: an engine would outlive a pytest that is just killed.
+signal.signal(signal.SIGTERM, told_to_end)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield

@@ -204,7 +204,8 @@ def front(app, folder):
     fake.close()
 
 
-CREATE, START = r"POST .*/containers/create", r"POST .*/containers/[^/ ]+/start"
+# Of a dyno: one that fails while an image is made refuses the release.
+CREATE, START = r"POST .*/containers/create\?name=hsup-(?!build-)", r"POST .*/containers/[^/ ]+/start"
 INSPECT, LOGS = r"GET .*/containers/[^/ ]+/json", r"GET .*/containers/[^/ ]+/logs"
 
 
@@ -253,7 +254,6 @@ def test_malformed_frames(app, front, body):
 def test_an_answer_that_ends_in_the_middle(app, front, how):
     """A hang costs the time-out of one call, 30 s: the rest goes on."""
     if how == "cut":
-        front.spoil(r"GET .*/images/.*/json", how, times=1)
         front.spoil(INSPECT, how, times=1)
     app.start()
     app.submit(app.release(("web", SLEEP, 1)))
