@@ -43,8 +43,8 @@ static bool is_ours(const struct driver_start *start, const char *name, const ch
 	       (start->watchdog_usec && strcmp(name, "WATCHDOG_USEC") == 0);
 }
 
-static void add_config_vars(const struct environment_sink *sink, const struct driver_start *start,
-	const char *port)
+static void add_config_vars(
+	const struct environment_sink *sink, const struct driver_start *start, const char *port)
 {
 	const struct env *release = &start->release->env, *own = &start->process->env;
 

@@ -90,7 +90,9 @@ static void add_environment(struct simple *s, const struct driver_start *start, 
 	const struct environment_place place = {
 		.port = port,
 		.path = path && *path ? path : DEFAULT_PATH,
-		.home = slug ? slug : home ? home : "/",
+		.home = slug   ? slug
+			: home ? home
+			       : "/",
 		.directory = directory,
 		.user = account ? account->name : NULL,
 	};

@@ -93,7 +93,8 @@ static void follow_again(struct container *c, bool ended)
 
 	if (c->attached) {
 		if (!ended) {
-			container_note(c, "its terminal was lost with the supervisor: it is killed");
+			container_note(
+				c, "its terminal was lost with the supervisor: it is killed");
 			(void)docker_signal(d, c->id, c->generation, SIGKILL);
 		}
 		return;
@@ -173,8 +174,8 @@ void adopt_looked(struct container *c, int r, const json_t *answer)
 		d->adopting = ADOPT_ENGINE;
 		return;
 	} else {
-		container_note(c, "the container %.60s cannot be looked at: it is removed",
-			c->called);
+		container_note(
+			c, "the container %.60s cannot be looked at: it is removed", c->called);
 		container_discard(c);
 	}
 	d->looking--;
@@ -193,7 +194,7 @@ static size_t read_hex(const char *hex, unsigned char *ret, size_t size)
 	return n;
 }
 
-static uint64_t number_label(const json_t *labels, const char *name)
+uint64_t label_number(const json_t *labels, const char *name)
 {
 	return strtoull(json_text_of(labels, name), NULL, 10);
 }
@@ -221,8 +222,8 @@ static struct container *container_of_labels(struct docker *d, const json_t *lab
 
 	(void)snprintf(name, sizeof name, "%.60s.%.18s", json_text_of(labels, LABEL_TYPE),
 		json_text_of(labels, LABEL_INSTANCE));
-	struct container *c = container_new(d, name, number_label(labels, LABEL_DYNO),
-		(uint32_t)number_label(labels, LABEL_GENERATION));
+	struct container *c = container_new(d, name, label_number(labels, LABEL_DYNO),
+		(uint32_t)label_number(labels, LABEL_GENERATION));
 	if (c)
 		c->phase = PHASE_FOUND;
 	return c;
@@ -239,7 +240,7 @@ static void read_labels(struct container *c, const json_t *member, const json_t 
 	c->attached = strcmp(json_text_of(labels, LABEL_KIND), KIND_RUN) == 0;
 	c->stdin_open = strcmp(json_text_of(labels, LABEL_STDIN), "1") == 0;
 	c->merged = strcmp(json_text_of(labels, LABEL_MERGED), "1") == 0;
-	c->port = (unsigned)number_label(labels, LABEL_PORT);
+	c->port = (unsigned)label_number(labels, LABEL_PORT);
 	codes_read(c->codes, json_text_of(labels, LABEL_EXIT_CODES));
 	bool host = d->settings.network == DOCKER_NETWORK_HOST;
 	bool ended = container_state(json_text_of(member, "State")) != CONTAINER_RUNS;
@@ -251,16 +252,16 @@ static void read_labels(struct container *c, const json_t *member, const json_t 
 static void find_one(struct docker *d, const json_t *member)
 {
 	const json_t *labels = json_object_get(member, "Labels");
-	struct container *c = container_find(d, number_label(labels, LABEL_DYNO),
-		(uint32_t)number_label(labels, LABEL_GENERATION));
+	struct container *c = container_find(d, label_number(labels, LABEL_DYNO),
+		(uint32_t)label_number(labels, LABEL_GENERATION));
 	const struct found f = {
 		.entry = c != NULL,
 		.container = true,
 		.run = strcmp(json_text_of(labels, LABEL_KIND), KIND_RUN) == 0,
 		.orphan = engine_is_local(d->engine) &&
 			  !keeper_alive(json_text_of(labels, KEEPER_LABEL)),
-		.place = places_find(d->places, number_label(labels, LABEL_DYNO),
-				 (uint32_t)number_label(labels, LABEL_GENERATION)) != NULL,
+		.place = places_find(d->places, label_number(labels, LABEL_DYNO),
+				 (uint32_t)label_number(labels, LABEL_GENERATION)) != NULL,
 		.state = container_state(json_text_of(member, "State")),
 	};
 	enum verdict verdict = found_judge(&f, d->context->lasts);
@@ -284,7 +285,7 @@ static void find_one(struct docker *d, const json_t *member)
 	container_inspect(c);
 }
 
-static void adopt_list(struct docker *d, const json_t *list)
+void adopt_list(struct docker *d, const json_t *list)
 {
 	const json_t *member;
 	size_t i;
@@ -298,92 +299,4 @@ static void adopt_list(struct docker *d, const json_t *list)
 			container_discard(c);
 	d->looking--;
 	maybe_done(d);
-}
-
-/* ---- the engine, or its events, were away ---- */
-
-static void compare_one(struct docker *d, const json_t *member)
-{
-	const json_t *labels = json_object_get(member, "Labels");
-	struct container *c = container_find(d, number_label(labels, LABEL_DYNO),
-		(uint32_t)number_label(labels, LABEL_GENERATION));
-	struct err err;
-
-	if (!c || c->phase != PHASE_RUNNING)
-		return;
-	c->seen = true;
-	if (container_state(json_text_of(member, "State")) != CONTAINER_RUNS) {
-		container_inspect(c);
-		return;
-	}
-	if (c->broke && c->follow) {
-		c->broke = follow_go(c->follow, &err) < 0;
-		c->again = c->broke;
-	}
-	if (!c->known)
-		container_inspect(c);
-	signals_send(c);
-}
-
-static void compare_list(struct docker *d, const json_t *list)
-{
-	const json_t *member;
-	size_t i;
-
-	json_array_foreach(list, i, member) compare_one(d, member);
-	for (struct container *c = d->first; c; c = c->next)
-		if (c->phase == PHASE_RUNNING && !c->seen)
-			container_inspect(c);
-	execs_look(d, NULL);
-	docker_work(d);
-}
-
-static void on_list(void *userdata, int r, unsigned status, json_t *answer, const struct err *err)
-{
-	struct docker *d = userdata;
-	bool again = d->list_again;
-
-	(void)status;
-	(void)err;
-	d->list = NULL;
-	d->list_again = false;
-	if (r < 0 || again) {
-		/* Of an engine that is gone we hear when it is back. */
-		if (engine_is_up(d->engine))
-			docker_later(d);
-		d->wants_list = true;
-		return;
-	}
-	if (d->adopting == ADOPT_DONE)
-		compare_list(d, answer);
-	else if (d->adopting == ADOPT_ENGINE)
-		adopt_list(d, answer);
-}
-
-void docker_list(struct docker *d)
-{
-	struct strbuf HSUP_CLEANUP(strbuf_done) path = {0};
-	char filters[200];
-	struct err err;
-
-	if (!engine_is_up(d->engine) ||
-		(d->adopting != ADOPT_ENGINE && d->adopting != ADOPT_DONE))
-		return;
-	d->wants_list = false;
-	/* Events first: what happens after the list is told by them. */
-	docker_listen(d);
-	d->list_again = d->list != NULL;
-	if (d->list)
-		return;
-	for (struct container *c = d->first; c; c = c->next)
-		c->seen = c->phase != PHASE_RUNNING && c->phase != PHASE_FOUND;
-	(void)snprintf(filters, sizeof filters, "{\"label\":[\"" LABEL_OWNER "=%s\"]}",
-		d->context->owner);
-	(void)strbuf_puts(&path, "/containers/json?all=1&filters=");
-	engine_escape(&path, filters);
-	const struct engine_request request = {.method = "GET", .path = path.data};
-	if (path.error || engine_ask(d->engine, &request, on_list, d, &d->list, &err) < 0) {
-		d->wants_list = true;
-		docker_later(d);
-	}
 }

@@ -32,8 +32,8 @@ struct body_setup {
 json_t *body_create(
 	const struct body_setup *setup, struct strbuf *first, struct err *err) HSUP_MUST_CHECK;
 
-/* Of POST /containers/ID/exec: a command as the dyno is. mark: in its environment, and so in that of
- * all that it starts. NULL = out of memory. */
+/* Of POST /containers/ID/exec: a command as the dyno is. mark: in its environment, and so in that
+ * of all that it starts. NULL = out of memory. */
 json_t *body_exec(const char *shell, const struct process *process, char *const *args,
 	size_t n_args, const char *mark) HSUP_MUST_CHECK;
 /* Kills all that has this mark; "" = any. */

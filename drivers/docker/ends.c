@@ -1,82 +1,12 @@
-/* Signals, and how a container is found to have ended: by an event, by the end of its log, by a
- * list; each of them leads to an inspect, and the first one that says so is told. */
+/* How a container is found to have ended: by an event, by the end of its log, by a list; each of
+ * them leads to an inspect, and the first one that says so is told. */
 #include "drivers/docker/private.h"
 
 #include "base/fd.h"
 
-#include <errno.h>
-#include <inttypes.h>
-#include <signal.h>
-#include <stdio.h>
 #include <arpa/inet.h>
-
-#define KILL_TIMEOUT (60 * NSEC_PER_SEC)
-
-/* ---- signals ---- */
-
-static bool is_over(int r)
-{
-	return r == -ENOENT || r == -EEXIST;
-}
-
-static void on_signalled(
-	void *userdata, int r, unsigned status, json_t *answer, const struct err *err)
-{
-	struct container *c = userdata;
-
-	(void)status;
-	(void)answer;
-	c->kill = NULL;
-	c->sending = r < 0 && !is_over(r) && !engine_is_up(c->owner->engine) ? c->sending : 0;
-	/* To an engine that is gone it is sent again when it is back. */
-	c->signals |= c->sending;
-	c->sending = 0;
-	if (is_over(r))
-		container_inspect(c);
-	else if (r < 0 && engine_is_up(c->owner->engine))
-		container_note(c, "the signal could not be sent: %s", err->text);
-	signals_send(c);
-}
-
-void signals_send(struct container *c)
-{
-	static const uint64_t kill = UINT64_C(1) << (SIGKILL - 1);
-	char rest[40], path[512];
-	struct err err;
-
-	if (c->signals == 0 || c->kill || c->phase != PHASE_RUNNING ||
-		!engine_is_up(c->owner->engine))
-		return;
-	/* What ends it makes the others pointless. */
-	c->sending = c->signals & kill ? c->signals : c->signals & -c->signals;
-	c->signals &= ~c->sending;
-	c->sending = c->sending & kill ? kill : c->sending;
-	(void)snprintf(
-		rest, sizeof rest, "/kill?signal=%d", __builtin_ctzll(c->sending) + 1);
-	container_path(c, rest, path);
-	const struct engine_request request = {
-		.method = "POST", .path = path, .timeout = KILL_TIMEOUT};
-	if (engine_ask(c->owner->engine, &request, on_signalled, c, &c->kill, &err) < 0) {
-		container_note(c, "the signal could not be sent: %s", err.text);
-		c->sending = 0;
-	}
-}
-
-int docker_signal(void *state, uint64_t id, uint32_t generation, int signo)
-{
-	struct container *c = container_find(state, id, generation);
-
-	if (!c || c->told || signo < 1 || signo > 64)
-		return 0;
-	if (c->phase == PHASE_ENDED)
-		c->unheard = true;
-	else
-		c->signals |= UINT64_C(1) << (signo - 1);
-	if (c->phase == PHASE_ENDED || c->phase == PHASE_QUEUED)
-		docker_work(state);
-	signals_send(c);
-	return 0;
-}
+#include <errno.h>
+#include <stdio.h>
 
 /* ---- its end ---- */
 
@@ -143,13 +73,13 @@ static void read_address(struct container *c, const json_t *answer)
 	c->address = (struct driver_address){.port = c->port};
 	if (d->settings.network != DOCKER_NETWORK_OWN || c->port == 0)
 		return;
-	json_object_foreach(networks, name, network)
-		address = *address ? address : json_text_of(network, "IPAddress");
+	json_object_foreach(networks, name, network) address =
+		*address ? address : json_text_of(network, "IPAddress");
 	if (!*address)
 		address = json_text_of(settings, "IPAddress");
 	(void)snprintf(port, sizeof port, "%u/tcp", c->port);
-	const json_t *bound = json_array_get(
-		json_object_get(json_object_get(settings, "Ports"), port), 0);
+	const json_t *bound =
+		json_array_get(json_object_get(json_object_get(settings, "Ports"), port), 0);
 	c->address.published = (unsigned)atoi(json_text_of(bound, "HostPort"));
 	if (engine_is_local(d->engine) && *address) {
 		(void)snprintf(c->address.host, sizeof c->address.host, "%s", address);
@@ -158,8 +88,7 @@ static void read_address(struct container *c, const json_t *answer)
 	/* From here only the published port can be reached. */
 	c->address.port = c->address.published;
 	if (inet_addr(d->settings.publish) != htonl(INADDR_ANY))
-		(void)snprintf(
-			c->address.host, sizeof c->address.host, "%s", d->settings.publish);
+		(void)snprintf(c->address.host, sizeof c->address.host, "%s", d->settings.publish);
 }
 
 static void tell_known(struct container *c, const json_t *answer)
@@ -171,9 +100,11 @@ static void tell_known(struct container *c, const json_t *answer)
 	/* A process of another machine is none of ours. */
 	if (!engine_is_local(c->owner->engine))
 		pid = 0;
-	if (!c->known && context->events->known)
-		context->events->known(context->userdata, c->id, c->generation, pid);
+	bool before = c->known;
+	/* Who is told asks for the address. */
 	c->known = true;
+	if (!before && context->events->known)
+		context->events->known(context->userdata, c->id, c->generation, pid);
 }
 
 static void look_at_state(struct container *c, const json_t *answer)

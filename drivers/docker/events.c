@@ -12,9 +12,9 @@ static struct container *whose(struct docker *d, const json_t *actor)
 {
 	const json_t *attributes = json_object_get(actor, "Attributes");
 	const char *id = json_text_of(actor, "ID");
-	struct container *c = container_find(d,
-		strtoull(json_text_of(attributes, LABEL_DYNO), NULL, 10),
-		(uint32_t)strtoul(json_text_of(attributes, LABEL_GENERATION), NULL, 10));
+	struct container *c =
+		container_find(d, strtoull(json_text_of(attributes, LABEL_DYNO), NULL, 10),
+			(uint32_t)strtoul(json_text_of(attributes, LABEL_GENERATION), NULL, 10));
 
 	if (c || !*id)
 		return c;

@@ -116,8 +116,8 @@ static void on_looked(void *userdata, int r, unsigned status, json_t *answer, co
 		return;
 	if (r < 0 && r != -ENOENT)
 		return;
-	struct dyno_exit exit = r == 0 ? exit_read(answer, none).exit
-				       : (struct dyno_exit){.kind = EXIT_UNKNOWN};
+	struct dyno_exit exit =
+		r == 0 ? exit_read(answer, none).exit : (struct dyno_exit){.kind = EXIT_UNKNOWN};
 	ended(x, &exit);
 }
 
@@ -237,8 +237,7 @@ int docker_exec(void *state, const struct driver_exec *exec, struct err *err)
 	const struct engine_request request = {
 		.method = "POST",
 		.path = path,
-		.body = body_exec(
-			c->shell, exec->beside->process, exec->args, exec->n_args, mark),
+		.body = body_exec(c->shell, exec->beside->process, exec->args, exec->n_args, mark),
 	};
 	int r = engine_ask(d->engine, &request, on_made, x, &x->call, err);
 	if (r < 0)

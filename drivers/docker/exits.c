@@ -81,7 +81,8 @@ struct driver_exit exit_read(const json_t *state, const uint64_t codes[4])
 
 struct driver_exit exit_refused(const struct err *err)
 {
-	struct driver_exit e = {.exit = {.kind = EXIT_STAGE, .value = WIRE_STAGE_REFUSED,
+	struct driver_exit e = {.exit = {.kind = EXIT_STAGE,
+					.value = WIRE_STAGE_REFUSED,
 					.error = err->code < 0 ? -err->code : EIO}};
 	bool runtime = strstr(err->text, "OCI") || strstr(err->text, "exec");
 
@@ -119,7 +120,7 @@ enum verdict found_judge(const struct found *f, bool lasts)
 	if (f->entry)
 		return alive || ended ? VERDICT_ADOPT : VERDICT_REMOVE;
 	if (f->run)
-		return f->orphan && !alive ? VERDICT_REMOVE : VERDICT_LEAVE;
+		return f->orphan ? VERDICT_REMOVE : VERDICT_LEAVE;
 	if (!lasts)
 		return VERDICT_LEAVE;
 	/* Its launcher was killed; or it is what an end that came to nothing has left. */

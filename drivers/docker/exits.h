@@ -19,8 +19,8 @@ enum container_state {
 enum container_state container_state(const char *text);
 
 /* Of an inspect's "State". An engine says 128 + n of what a signal has ended, and so do shells and
- * the init in the container; a program may exit with that number, too. It is taken for the signal's,
- * unless the type names the number among its ExitCodes. */
+ * the init in the container; a program may exit with that number, too. It is taken for the
+ * signal's, unless the type names the number among its ExitCodes. */
 struct driver_exit exit_read(const json_t *state, const uint64_t codes[4]);
 
 /* "no such file or directory", "permission denied" in what a runtime says of a program: EXIT_STAGE

@@ -27,7 +27,7 @@ enum phase {
 	PHASE_FOUND,	/* an earlier supervisor's, not told yet */
 	PHASE_QUEUED,	/* waits for its turn; nothing of it is made yet */
 	PHASE_CREATING, /* POST create */
-	PHASE_OPENING,	/* what its standard input begins with, or the terminal, is being attached */
+	PHASE_OPENING, /* what its standard input begins with, or the terminal, is being attached */
 	PHASE_STARTING, /* POST start */
 	PHASE_RUNNING,
 	PHASE_ENDED, /* its exit has been told, or will be when its terminal is done */
@@ -41,11 +41,11 @@ struct container {
 	uint64_t id;
 	uint32_t generation;
 	enum phase phase;
-	char name[LIMIT_NAME + 1];  /* "web.1" */
+	char name[LIMIT_NAME + 1];   /* "web.1" */
 	char called[CONTAINER_NAME]; /* its name with the engine: known before its id is */
-	char ref[80];		    /* its id; "" = not known */
+	char ref[80];		     /* its id; "" = not known */
 	char shell[128];
-	json_t *body;		    /* of create, until it was sent */
+	json_t *body; /* of create, until it was sent */
 
 	struct engine_call *call; /* create, start or delete: what its phase waits for */
 	struct engine_call *inspect, *kill, *stats;
@@ -62,18 +62,18 @@ struct container {
 	bool releasing;	    /* DELETE as soon as it is its turn */
 	bool waits;	    /* for that, after one that failed */
 	bool wants_usage;
-	unsigned tries; /* of its removal that failed */
+	unsigned tries;	 /* of its removal that failed */
 	unsigned silent; /* looks at a running one whose log has ended */
 
-	uint64_t signals; /* bit n - 1 = signal n: to be sent */
-	uint64_t sending; /* on its way, with `kill` */
+	uint64_t signals;  /* bit n - 1 = signal n: to be sent */
+	uint64_t sending;  /* on its way, with `kill` */
 	uint64_t codes[4]; /* a bit each: ExitCodes, of which none is taken for a signal's */
 	struct driver_exit exit;
 
 	unsigned port; /* inside; 0 = none */
 	struct driver_address address;
 
-	int out, err; /* read ends for `started`, until then; -1 = none */
+	int out, err;	    /* read ends for `started`, until then; -1 = none */
 	int out_in, err_in; /* write ends, until the follow has them */
 	bool recovers;
 	struct place *place;
@@ -149,13 +149,17 @@ int container_reopen(struct container *c) HSUP_MUST_CHECK;
 int container_follow(struct container *c, struct err *err) HSUP_MUST_CHECK;
 void container_note(const struct container *c, const char *fmt, ...) HSUP_PRINTF(2, 3);
 
-/* ---- start.c ---- */
+/* ---- order.c ---- */
 int docker_start(void *state, const struct driver_start *start, struct err *err);
+
+/* ---- start.c ---- */
 void starts_begin(struct docker *d); /* what waits, as far as there is room */
 
-/* ---- ends.c ---- */
+/* ---- signals.c ---- */
 int docker_signal(void *state, uint64_t id, uint32_t generation, int signo);
 void signals_send(struct container *c);
+
+/* ---- ends.c ---- */
 void container_inspect(struct container *c);
 /* It has ended; told once. */
 void container_ended(struct container *c, const struct driver_exit *exit);
@@ -179,9 +183,12 @@ void container_discard(struct container *c);
 /* ---- adopt.c ---- */
 extern const struct launch_child_events adopt_child_events;
 int docker_adopt(void *state);
-/* Asks what is there: to adopt it, or because the engine was away, or its events were. */
-void docker_list(struct docker *d);
+void adopt_list(struct docker *d, const json_t *list);
 void adopt_looked(struct container *c, int r, const json_t *answer);
+uint64_t label_number(const json_t *labels, const char *name);
+
+/* ---- list.c ---- */
+void docker_list(struct docker *d);
 
 /* ---- exec.c ---- */
 int docker_exec(void *state, const struct driver_exec *exec, struct err *err);

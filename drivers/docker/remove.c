@@ -19,8 +19,7 @@ static void forget(struct container *c)
 	port_life_remove(&d->lives, c->id, c->generation);
 	if (c->kept) {
 		/* If this fails, what stays is an entry that the next supervisor acknowledges. */
-		int r = launch_ack(
-			d->context->launch, (struct launch_child){c->id, c->generation});
+		int r = launch_ack(d->context->launch, (struct launch_child){c->id, c->generation});
 		(void)r;
 	}
 	container_free(c);
@@ -46,8 +45,8 @@ static void on_removed(
 		return;
 	/* 409: it is being removed already. */
 	if (r != -EEXIST && ++c->tries >= TRIES) {
-		container_note(c, "its container %.60s could not be removed: %s", c->called,
-			err->text);
+		container_note(
+			c, "its container %.60s could not be removed: %s", c->called, err->text);
 		forget(c);
 		return;
 	}
@@ -91,7 +90,8 @@ void removals_begin(struct docker *d)
 		else if (engine_is_up(d->engine) && d->removing < d->settings.parallel)
 			remove_it(c);
 	}
-	if (d->finishing == FINISH_WAITING && d->n == 0)
+	/* What was not listed is left for the next supervisor. */
+	if (d->finishing == FINISH_WAITING && (d->n == 0 || d->adopting != ADOPT_DONE))
 		tell_finished(d);
 }
 
@@ -131,7 +131,8 @@ void docker_finish(void *state)
 
 	d->finishing = FINISH_WAITING;
 	for (struct container *c = d->first; c; c = c->next)
-		container_discard(c);
+		if (d->adopting == ADOPT_DONE)
+			container_discard(c);
 	(void)sd_event_add_time_relative(d->context->loop, &d->deadline, CLOCK_MONOTONIC,
 		FINISH_SECONDS * NSEC_PER_SEC / NSEC_PER_USEC, 10000, on_deadline, d);
 	docker_work(d);

@@ -9,7 +9,7 @@
 	"IFS= read -r hsup_n || exit 126\n"                                                        \
 	"while [ \"$hsup_n\" -gt 0 ]; do\n"                                                        \
 	"IFS= read -r hsup_l || exit 126\n"                                                        \
-	"printf '%%s\\n' \"$hsup_l\"\n"                                                            \
+	"printf '%s\\n' \"$hsup_l\"\n"                                                             \
 	"hsup_n=$((hsup_n - 1))\n"                                                                 \
 	"done >" SCRIPT_SECRETS "/env || exit 126\n"                                               \
 	"umask \"$hsup_m\"\n"                                                                      \
@@ -37,12 +37,12 @@ static void compose(int umask, const char *rest, char ret_script[SCRIPT_SIZE])
 	(void)snprintf(ret_script, SCRIPT_SIZE, "%s%s", mask, rest);
 }
 
-void script_start(int umask, bool secrets, char ret_script[SCRIPT_SIZE])
+void script_start(int umask, bool merged, bool secrets, char ret_script[SCRIPT_SIZE])
 {
 	char text[SCRIPT_SIZE - 24];
 
-	(void)snprintf(text, sizeof text, secrets ? READ_SECRETS SOURCE_SECRETS "%s" : "%s",
-		PROFILES);
+	(void)snprintf(text, sizeof text, "%s%s%s", merged ? "exec 2>&1\n" : "",
+		secrets ? READ_SECRETS SOURCE_SECRETS : "", PROFILES);
 	compose(umask, text, ret_script);
 }
 

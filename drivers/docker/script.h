@@ -9,9 +9,10 @@
 #define SCRIPT_SECRETS "/run/hsup" /* a tmpfs: DOCKER_SECRETS=file */
 #define SCRIPT_MARK    "HSUP_CHECK"
 
-/* umask: -1 = as it is. secrets: its standard input begins with a number and as many lines, which
- * are the config vars. "$@" is the command. */
-void script_start(int umask, bool secrets, char ret_script[SCRIPT_SIZE]);
+/* umask: -1 = as it is. merged: RedirectStderr; an engine keeps no order between two streams.
+ * secrets: its standard input begins with a number and as many lines, which are the config vars.
+ * "$@" is the command. */
+void script_start(int umask, bool merged, bool secrets, char ret_script[SCRIPT_SIZE]);
 /* Of a command beside it. */
 void script_exec(int umask, char ret_script[SCRIPT_SIZE]);
 /* Kills every process that has SCRIPT_MARK=mark in its environment; "" = whatever it is. */

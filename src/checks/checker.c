@@ -236,6 +236,12 @@ void checker_set_address(struct checker *c, const struct check_address *address)
 	c->address = *address;
 }
 
+void checker_known(struct checker *c, int session)
+{
+	if (c->notify && session > 0)
+		notify_socket_listen(c->notify, session);
+}
+
 void checker_begin(struct checker *c, int session)
 {
 	if (c->notify && session > 0)

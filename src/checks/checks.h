@@ -68,8 +68,10 @@ struct check_address {
 };
 void checker_set_address(struct checker *c, const struct check_address *address);
 
-/* It has a process, whose session is `session` (0 = not known: nobody is heard). Ready begins. */
+/* It has a process, whose session is `session` (0 = not known: what is said waits until
+ * checker_known()). Ready begins. */
 void checker_begin(struct checker *c, int session);
+void checker_known(struct checker *c, int session);
 /* It may have said READY=1 when nobody listened: at `when` (CLOCK_MONOTONIC ns) it counts as
  * ready. Only for Ready by Notify. */
 void checker_assume_ready(struct checker *c, uint64_t when);

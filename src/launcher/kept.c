@@ -31,8 +31,10 @@ void kept_enter(struct launcher *l, struct packet *p, const struct wire_request 
 		refuse(l, r, "its output is no pipe");
 		return;
 	}
-	/* The one that is there may hold output that nobody has read. */
-	if (children_find(l->children, r->child) || children_find_id(l->children, r->child->id)) {
+	/* The one that is there may hold output that nobody has read. An earlier life of it that is
+	 * kept, too, has ended, though nobody could tell us. */
+	const struct child *before = children_find_id(l->children, r->child->id);
+	if (children_find(l->children, r->child) || (before && before->state != CHILD_KEPT)) {
 		refuse(l, r, err_name(EEXIST));
 		return;
 	}

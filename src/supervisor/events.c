@@ -228,6 +228,10 @@ static void on_exited(
 	l->ended_at = exit->at;
 	l->ended = true;
 	checks_end(l);
+	if (exit->out_of_memory) {
+		router_note(s->router, l->name, "Error R15 (Memory quota vastly exceeded)");
+		record_text(s, RECORD_ERROR, l->name, 0, "out of memory");
+	}
 	/* Refused before there was a process: of that nothing is kept, and a later supervisor goes
 	 * by the life before it. */
 	if (!l->started)

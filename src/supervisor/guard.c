@@ -151,6 +151,7 @@ void checks_known(struct life *l)
 		return;
 	struct check_address where = address_of(g);
 	checker_set_address(g->checker, &where);
+	checker_known(g->checker, l->pid);
 }
 
 void checks_changed(struct supervisor *s, const struct engine_action *a)

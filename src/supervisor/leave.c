@@ -8,6 +8,7 @@
 #define PROGRESS_EVERY (5 * NSEC_PER_SEC)
 #define DRAIN_AT_END   (2 * NSEC_PER_SEC)
 #define LINGER	       (3 * NSEC_PER_SEC)
+#define LIST_AT_END    (5 * NSEC_PER_SEC) /* for an engine that is gone to come back */
 
 void supervisor_exit(struct supervisor *s, int exit_code)
 {
@@ -84,12 +85,25 @@ void supervisor_leave(struct supervisor *s, int code)
 	linger(s);
 }
 
+/* Told to stop what nobody can be asked for: it runs on, and the next supervisor finds it. */
+static void leave_unlisted(struct supervisor *s)
+{
+	if (s->listed || s->finishing || !(s->setup->driver->caps & DRIVER_ENGINE))
+		return;
+	router_note(s->router, NULL,
+		"what runs could not be listed, and was not stopped: the next start finds it");
+	s->leave_code = 1;
+	leave_now(s);
+}
+
 static int on_progress(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct supervisor *s = userdata;
 	char names[400];
 
 	(void)usec;
+	if (clock_now() >= s->stop_begun + LIST_AT_END)
+		leave_unlisted(s);
 	lives_names(s, names, sizeof names);
 	if (names[0])
 		router_note(s->router, NULL, "waiting for %s to end (%.0f s)", names,
@@ -109,6 +123,8 @@ static void stop_early(struct supervisor *s)
 		leave_now(s);
 	} else if (s->listed) {
 		supervisor_stop_found(s);
+	} else if (s->stopping > 1) {
+		leave_unlisted(s);
 	}
 	/* Else what runs is being told to us, and is stopped when it is. */
 }

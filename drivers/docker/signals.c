@@ -1,0 +1,71 @@
+/* Signals: one after the other, and those of a time without an engine when it is back. */
+#include "drivers/docker/private.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+
+#define KILL_TIMEOUT (60 * NSEC_PER_SEC)
+
+static bool is_over(int r)
+{
+	return r == -ENOENT || r == -EEXIST;
+}
+
+static void on_signalled(
+	void *userdata, int r, unsigned status, json_t *answer, const struct err *err)
+{
+	struct container *c = userdata;
+
+	(void)status;
+	(void)answer;
+	c->kill = NULL;
+	c->sending = r < 0 && !is_over(r) && !engine_is_up(c->owner->engine) ? c->sending : 0;
+	/* To an engine that is gone it is sent again when it is back. */
+	c->signals |= c->sending;
+	c->sending = 0;
+	if (is_over(r))
+		container_inspect(c);
+	else if (r < 0 && engine_is_up(c->owner->engine))
+		container_note(c, "the signal could not be sent: %s", err->text);
+	signals_send(c);
+}
+
+void signals_send(struct container *c)
+{
+	static const uint64_t kill = UINT64_C(1) << (SIGKILL - 1);
+	char rest[40], path[512];
+	struct err err;
+
+	if (c->signals == 0 || c->kill || c->phase != PHASE_RUNNING ||
+		!engine_is_up(c->owner->engine))
+		return;
+	/* What ends it makes the others pointless. */
+	c->sending = c->signals & kill ? c->signals : c->signals & -c->signals;
+	c->signals &= ~c->sending;
+	c->sending = c->sending & kill ? kill : c->sending;
+	(void)snprintf(rest, sizeof rest, "/kill?signal=%d", __builtin_ctzll(c->sending) + 1);
+	container_path(c, rest, path);
+	const struct engine_request request = {
+		.method = "POST", .path = path, .timeout = KILL_TIMEOUT};
+	if (engine_ask(c->owner->engine, &request, on_signalled, c, &c->kill, &err) < 0) {
+		container_note(c, "the signal could not be sent: %s", err.text);
+		c->sending = 0;
+	}
+}
+
+int docker_signal(void *state, uint64_t id, uint32_t generation, int signo)
+{
+	struct container *c = container_find(state, id, generation);
+
+	if (!c || c->told || signo < 1 || signo > 64)
+		return 0;
+	if (c->phase == PHASE_ENDED)
+		c->unheard = true;
+	else
+		c->signals |= UINT64_C(1) << (signo - 1);
+	if (c->phase == PHASE_ENDED || c->phase == PHASE_QUEUED)
+		docker_work(state);
+	signals_send(c);
+	return 0;
+}
