@@ -17,6 +17,7 @@ import tempfile
 import time
 
 import api
+import containers
 import keep
 import logs
 import processes
@@ -25,6 +26,7 @@ import systems
 from processes import Failed
 
 PARTS = ("dynos", "idle", "slug", "keep", "logs", "api")
+MORE_PARTS = ("docker",)  # only when asked for: it needs root, and an engine
 REPLACED = 30  # of the middle size, per round
 SETTLE_SECONDS = 1.5  # runit and s6 are slow with what lived for less than 1 s
 IDLE_SETTLE_SECONDS = 5
@@ -354,13 +356,15 @@ def parse(argv):
     parser.add_argument("--rounds", type=int, default=5, help="of every measure (5)")
     parser.add_argument("--systems", default=",".join(systems.ALL),
                         help="of " + ",".join(systems.ALL) + " (all)")
-    parser.add_argument("--parts", default=",".join(PARTS), help=f"of {','.join(PARTS)} (all)")
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"of {','.join(PARTS)} (all of these), "
+                        f"{','.join(MORE_PARTS)}")
     parser.add_argument("--sizes", default="10,100,1000",
                         help="three numbers of dynos (10,100,1000)")
     parser.add_argument("--idle-seconds", type=int, default=20)
     parser.add_argument("--slug-packages", type=int, default=slug.PACKAGES,
                         help=f"size of the slug; {slug.PACKAGES} are 20,000 files, 200 MB packed")
     parser.add_argument("--log-bytes", type=int, default=10**9, help="that are logged in each measure (1e9)")
+    parser.add_argument("--docker-log-bytes", type=int, default=10**8, help="of one container (1e8)")
     parser.add_argument("--hsup-log", choices=("stdout", "file"), default="stdout",
                         help="where hsup's lines go: its standard output, or files of the dynos (stdout)")
     parser.add_argument("--folder", default="/dev/shm", help="a tmpfs (/dev/shm)")
@@ -373,15 +377,15 @@ def parse(argv):
     options.systems = ["floor", "hsup"] if options.check else options.systems.split(",")
     if len(options.sizes) != 3 or min(options.sizes) < 1 or options.rounds < 1:
         parser.error("--sizes are three numbers from 1, --rounds one from 1")
-    if set(options.systems) - set(systems.ALL) or set(options.parts) - set(PARTS):
+    if set(options.systems) - set(systems.ALL) or set(options.parts) - {*PARTS, *MORE_PARTS}:
         parser.error("unknown system or part")
     return options
 
 
 def check_programs(build, options):
     names = ["bench/floor", "bench/child", "bench/measure", "bench/writer", "bench/flood", "bench/tally",
-             "bench/ask", "bench/bare"]
-    if "hsup" in options.systems and {"dynos", "idle", "keep", "logs", "api"} & set(options.parts):
+             "bench/ask", "bench/bare", "bench/engine", "bench/relay"]
+    if "hsup" in options.systems and {"dynos", "idle", "keep", "logs", "api", "docker"} & set(options.parts):
         names += ["hsup", "hsup-launcher", "hsup-slug"]
     elif "slug" in options.parts:
         names += ["hsup-slug"]
@@ -407,11 +411,15 @@ def measure(bench, options):
         race = run_slug(bench, options.rounds, options.slug_packages)
     if "keep" in options.parts:
         keep.run(bench, options.rounds, progress)
+    bench.hsup_log = options.hsup_log
     if "logs" in options.parts:
-        bench.hsup_log = options.hsup_log
         logs.run(bench, os.path.abspath(os.environ["HSUP_BUILD_DIR"]), options.rounds, options.log_bytes, progress)
     if "api" in options.parts:
         api.run(bench, os.path.abspath(os.environ["HSUP_BUILD_DIR"]), options.rounds, progress)
+    measured_docker = "docker" in options.parts and not containers.usable()
+    if measured_docker:
+        containers.run(bench, os.path.abspath(os.environ["HSUP_BUILD_DIR"]), options.rounds,
+                       options.docker_log_bytes, progress)
 
     print_table(bench, options.sizes, options.idle_seconds)
     if race:
@@ -422,6 +430,11 @@ def measure(bench, options):
     if "api" in options.parts:
         print("\nThe control API:\n")
         print_rows(*api.table(bench))
+    if measured_docker:
+        print("\nContainers (ratios to the docker command's):\n")
+        print_rows(*containers.table(bench))
+    elif "docker" in options.parts:
+        print(containers.usable())
     if trace is not None:
         print(f"\nstrace -c -f of hsup and its launcher, {middle} idle dynos, "
               f"{options.idle_seconds} s:\n")
@@ -439,6 +452,8 @@ def measure(bench, options):
         found += logs.limits(bench)
     if "api" in options.parts:
         found += api.limits(bench)
+    if measured_docker:
+        found += containers.limits(bench)
     return print_limits(found) if found else 0
 
 
