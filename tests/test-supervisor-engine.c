@@ -87,6 +87,7 @@ static void make_dir(char ret_path[100])
 static int tear_down(void **state)
 {
 	(void)state;
+	release_unref(house.in_force); /* when it was not run */
 	assert_int_equal(file_remove_tree(AT_FDCWD, house.control_dir), 0);
 	return 0;
 }

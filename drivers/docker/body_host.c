@@ -80,7 +80,6 @@ static int add_notify(struct body *b, struct err *err)
 static void add_limits(struct body *b)
 {
 	const struct process *p = b->setup->start->process;
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	double cpu = p->cpu;
 
 	if (p->memory) {
@@ -92,7 +91,8 @@ static void add_limits(struct body *b)
 		body_put(b, b->host, "MemorySwap", json_integer((json_int_t)most));
 	}
 	/* More than there are is refused, though it would limit nothing. */
-	if (b->setup->local && cores > 0 && cpu > (double)cores)
+	long cores = cpu > 0 && b->setup->local ? sysconf(_SC_NPROCESSORS_ONLN) : 0;
+	if (cores > 0 && cpu > (double)cores)
 		cpu = (double)cores;
 	if (cpu > 0)
 		body_put(b, b->host, "NanoCpus",
