@@ -32,6 +32,7 @@ static unsigned n_opened, n_data, n_writable, n_closed;
 static struct web_result result;
 static char text[1100];
 static bool takes;
+static unsigned later; /* so often it is not taken, and asked for again at once */
 static enum deed in_opened, in_data, in_closed;
 static size_t to_send; /* by `writable` */
 
@@ -55,6 +56,11 @@ static int on_data(void *userdata, const char *data, size_t len)
 {
 	(void)userdata;
 	n_data++;
+	if (later > 0) {
+		later--;
+		web_pipe_resume(pipe_);
+		return -EAGAIN;
+	}
 	if (!takes)
 		return -EAGAIN;
 	(void)strbuf_add(&got, data, len);
@@ -345,6 +351,16 @@ static void pauses(void **state)
 	expect_closed(0, 101);
 }
 
+static void resumed_before_it_is_refused(void **state)
+{
+	(void)state;
+	later = 3;
+	expect_open("/same");
+	assert_true(fake_until(loop, &n_data, 4));
+	assert_string_equal(got.data, "first words");
+	expect_closed(0, 101);
+}
+
 static void deeds(void **state)
 {
 	const enum deed all[] = {CANCEL, CLOSE};
@@ -391,6 +407,7 @@ static int set_up(void **state)
 
 	(void)state;
 	takes = true;
+	later = 0;
 	to_send = 0;
 	fake_http_start(&fake, loop, path, routes);
 	return web_open(loop, &setup, &web, &err);
@@ -418,6 +435,7 @@ int main(void)
 		TEST(a_lot_and_an_end),
 		TEST(half_close),
 		TEST(pauses),
+		TEST(resumed_before_it_is_refused),
 		TEST(deeds),
 	};
 

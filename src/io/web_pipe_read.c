@@ -149,10 +149,13 @@ void pipe_pump(struct web_pipe *p)
 void pipe_resume(struct transfer *t)
 {
 	struct web_pipe *p = (struct web_pipe *)t;
+	bool resumed = p->resumed;
 
 	if (p->fd < 0)
 		return;
-	if (p->resumed && p->no_data) {
+	/* Before the user is asked, who may say it again. */
+	p->resumed = false;
+	if (resumed && p->no_data) {
 		_cleanup_free_ char *held = TAKE_PTR(p->held);
 
 		p->no_data = false;
@@ -160,6 +163,5 @@ void pipe_resume(struct transfer *t)
 		if (transfer_is_mute(t))
 			return;
 	}
-	p->resumed = false;
 	pipe_pump(p);
 }
