@@ -13,6 +13,8 @@
 #include "io/web.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -580,6 +582,49 @@ static void by_tcp(void **state)
 	fake_http_stop(&tcp);
 }
 
+/* libcurl's, which asks in a thread of its own: a name server that does not answer. */
+static int asked[2], silence[2];
+
+int getaddrinfo(
+	const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
+{
+	char byte = 0;
+
+	(void)node;
+	(void)service;
+	(void)hints;
+	(void)ret;
+	(void)!write(asked[1], &byte, 1);
+	(void)!read(silence[0], &byte, 1);
+	return EAI_AGAIN;
+}
+
+static void name_server_is_silent(void **state)
+{
+	struct web_setup setup = {.base = "http://silent.example"};
+	struct web_order order = {.path = "/ok"};
+	struct err err;
+	char byte;
+
+	(void)state;
+	assert_int_equal(pipe(asked), 0);
+	assert_int_equal(pipe(silence), 0);
+	assert_int_equal(fcntl(asked[0], F_SETFL, O_NONBLOCK), 0);
+	web = web_close(web);
+	assert_int_equal(web_open(loop, &setup, &web, &err), 0);
+	assert_int_equal(send_order(&order), 0);
+	for (int i = 0; i < 1000 && read(asked[0], &byte, 1) < 0; i++)
+		(void)sd_event_run(loop, 10000);
+	/* The loop must not wait for the thread. */
+	(void)alarm(10);
+	web_cancel(call);
+	web = web_close(web);
+	(void)alarm(0);
+	/* The pipes stay: the thread has them. */
+	assert_int_equal(write(silence[1], "", 1), 1);
+	assert_int_equal(n_done, 0);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -623,6 +668,7 @@ int main(void)
 		TEST(no_server),
 		TEST(no_rights),
 		TEST(by_tcp),
+		TEST(name_server_is_silent),
 	};
 
 	if (sd_event_new(&loop) < 0 || !mkdtemp(dir))
