@@ -83,6 +83,46 @@ static void expect_usage(struct outcome c, const char *line)
 	done(&c);
 }
 
+/* ---- gc ---- */
+
+static enum gc_owner owner_found;
+static const char *owner_asked;
+
+static int ask_owner(const struct gc_order *order, struct err *err)
+{
+	(void)err;
+	owner_found = order->owner(owner_asked);
+	return 0;
+}
+
+static enum gc_owner owner_of(const char *control_dir)
+{
+	static const struct cli_driver_name one = {"kept", NULL, "elsewhere", ask_owner};
+	struct options o = {.driver = "kept"};
+
+	cli_set_drivers(&one, 1);
+	owner_asked = control_dir;
+	assert_int_equal(command_gc.run(&o, 0, NULL), EXIT_OK);
+	return owner_found;
+}
+
+/* What gc takes for nobody's is removed: only what is surely not there may be. */
+static void gc_asks_who_holds_a_directory(void **state)
+{
+	char dir[] = "/tmp/test-cli-XXXXXX", path[64];
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(owner_of(dir), GC_FREE);
+	(void)snprintf(path, sizeof path, "%s/none/there", dir);
+	assert_int_equal(owner_of(path), GC_GONE);
+	(void)snprintf(path, sizeof path, "%s/round", dir);
+	assert_int_equal(symlink("round", path), 0);
+	assert_int_equal(owner_of(path), GC_HIDDEN);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -728,6 +768,7 @@ int main(void)
 		cmocka_unit_test_setup(every_command_has_its_help, set_up),
 		cmocka_unit_test_setup(completion, set_up),
 		cmocka_unit_test_setup(checks, set_up),
+		cmocka_unit_test_setup(gc_asks_who_holds_a_directory, set_up),
 		cmocka_unit_test_setup(lost_output_is_noticed, set_up),
 	};
 

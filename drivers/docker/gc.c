@@ -10,28 +10,35 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/queue.h>
 
-#define PATIENCE (30 * NSEC_PER_SEC)
+#define PATIENCE	(30 * NSEC_PER_SEC)  /* until the engine has answered at all */
+#define REMOVE_PATIENCE (120 * NSEC_PER_SEC) /* a large one takes its time */
+#define REMOVED_AT_ONCE 8
 
 struct gc {
 	const struct gc_order *order;
 	sd_event *loop;
 	struct engine *engine;
 	bool up;
-	unsigned step;	 /* of lists */
-	unsigned asked;	 /* answers that are to come */
+	unsigned step; /* of lists */
+	TAILQ_HEAD(, removal) to_go;
+	unsigned asked;	 /* of them: their answers are to come */
 	unsigned failed; /* things that could not be removed */
 	unsigned gone;
 	struct err err; /* why it was given up */
 };
 
-/* One thing that is being removed. */
+/* One thing that is to be removed. */
 struct removal {
+	TAILQ_ENTRY(removal) link;
 	struct gc *gc;
-	char name[200];
+	bool asked;
+	char name[200], path[200];
 };
 
 static void next_step(struct gc *g);
+static void remove_some(struct gc *g);
 
 static void end(struct gc *g, int r)
 {
@@ -50,6 +57,21 @@ static void say(const struct gc *g, const char *what, const char *name, const ch
 
 /* ---- removing ---- */
 
+static void removal_free(struct removal *x)
+{
+	struct gc *g = x->gc;
+
+	g->asked -= x->asked;
+	TAILQ_REMOVE(&g->to_go, x, link);
+	free(x);
+}
+
+static void cannot_remove(struct gc *g, const char *name, const char *why)
+{
+	say(g, "cannot remove", name, why);
+	g->failed++;
+}
+
 static void on_removed(
 	void *userdata, int r, unsigned status, json_t *answer, const struct err *err)
 {
@@ -59,23 +81,47 @@ static void on_removed(
 	(void)status;
 	(void)answer;
 	if (r < 0 && r != -ENOENT) {
-		say(g, "cannot remove", x->name, err->text);
-		g->failed++;
+		cannot_remove(g, x->name, err->text);
 	} else {
 		say(g, "removed", x->name, "");
 		g->gone++;
 	}
-	free(x);
-	if (--g->asked == 0)
+	removal_free(x);
+	remove_some(g);
+}
+
+static void ask_removal(struct removal *x)
+{
+	const struct engine_request request = {
+		.method = "DELETE", .path = x->path, .timeout = REMOVE_PATIENCE};
+	struct engine_call *call;
+	struct err err;
+
+	x->asked = true;
+	x->gc->asked++;
+	if (engine_ask(x->gc->engine, &request, on_removed, x, &call, &err) < 0) {
+		cannot_remove(x->gc, x->name, err.text);
+		removal_free(x);
+	}
+}
+
+/* Not all at once: each has a connection, and its time-out begins to run. */
+static void remove_some(struct gc *g)
+{
+	struct removal *x, *next;
+
+	for (x = TAILQ_FIRST(&g->to_go); x && g->asked < REMOVED_AT_ONCE; x = next) {
+		next = TAILQ_NEXT(x, link);
+		if (!x->asked)
+			ask_removal(x);
+	}
+	if (TAILQ_EMPTY(&g->to_go))
 		next_step(g);
 }
 
 static void remove_it(struct gc *g, const char *kind, const char *id, const char *name)
 {
-	char path[300];
 	bool container = strcmp(kind, "containers") == 0;
-	struct engine_call *call;
-	struct err err;
 
 	if (g->order->dry) {
 		say(g, "would remove", name, "");
@@ -83,20 +129,15 @@ static void remove_it(struct gc *g, const char *kind, const char *id, const char
 		return;
 	}
 	struct removal *x = calloc(1, sizeof *x);
-	if (!x)
+	if (!x) {
+		cannot_remove(g, name, "out of memory");
 		return;
+	}
 	x->gc = g;
 	(void)snprintf(x->name, sizeof x->name, "%s", name);
 	(void)snprintf(
-		path, sizeof path, "/%s/%.128s%s", kind, id, container ? "?force=1&v=1" : "");
-	const struct engine_request request = {.method = "DELETE", .path = path};
-	if (engine_ask(g->engine, &request, on_removed, x, &call, &err) < 0) {
-		say(g, "cannot remove", name, err.text);
-		g->failed++;
-		free(x);
-		return;
-	}
-	g->asked++;
+		x->path, sizeof x->path, "/%s/%.128s%s", kind, id, container ? "?force=1&v=1" : "");
+	TAILQ_INSERT_TAIL(&g->to_go, x, link);
 }
 
 /* ---- deciding ---- */
@@ -115,6 +156,9 @@ static bool is_owned(const struct gc *g, const json_t *labels, const char **ret_
 	}
 	switch (g->order->owner(control)) {
 	case GC_HELD:
+		return true;
+	case GC_HIDDEN:
+		*ret_why = "whether its control directory is held cannot be seen: ask as its user";
 		return true;
 	case GC_FREE:
 		return false;
@@ -198,10 +242,8 @@ static void on_list(void *userdata, int r, unsigned status, json_t *answer, cons
 		return;
 	}
 	const struct list *list = &lists[g->step++];
-	g->asked = 1;
 	json_array_foreach(answer, i, member) list->look(g, member);
-	if (--g->asked == 0)
-		next_step(g);
+	remove_some(g);
 }
 
 static void next_step(struct gc *g)
@@ -237,6 +279,9 @@ static int on_patience(sd_event_source *source, uint64_t usec, void *userdata)
 
 	(void)source;
 	(void)usec;
+	/* From then on each call has a time-out of its own. */
+	if (g->up)
+		return 0;
 	(void)err_set(&g->err, -ETIMEDOUT, "%s: no answer within %llu s", engine_name(g->engine),
 		(unsigned long long)(PATIENCE / NSEC_PER_SEC));
 	end(g, -ETIMEDOUT);
@@ -278,11 +323,14 @@ int docker_gc(const struct gc_order *order, struct err *err)
 {
 	struct gc g = {.order = order};
 
+	TAILQ_INIT(&g.to_go);
 	int r = sd_event_new(&g.loop);
 	if (r < 0)
 		return err_errno(err, r, "event loop");
 	r = collect(&g, err);
 	engine_close(g.engine);
+	while (!TAILQ_EMPTY(&g.to_go))
+		removal_free(TAILQ_FIRST(&g.to_go));
 	sd_event_unref(g.loop);
 	if (r == 0 && g.gone == 0)
 		order->say("nothing to remove");

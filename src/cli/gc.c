@@ -3,18 +3,32 @@
 #include "cli/held.h"
 #include "cli/private.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
 static const enum option_id takes[] = {OPT_DRIVER, OPT_KILL, OPT_DRY_RUN, 0};
 
+static bool is_gone(int error)
+{
+	return error == ENOENT || error == ENOTDIR;
+}
+
 static enum gc_owner owner_of(const char *control_dir)
 {
+	char lock[PATH_MAX];
 	pid_t pid;
 
 	if (control_dir_holder(control_dir, &pid))
 		return GC_HELD;
-	return access(control_dir, F_OK) == 0 ? GC_FREE : GC_GONE;
+	/* Who may not open the lock does not see that it is held. */
+	if ((size_t)snprintf(lock, sizeof lock, "%s/.hsup/lock", control_dir) >= sizeof lock ||
+		(access(lock, R_OK) < 0 && !is_gone(errno)))
+		return GC_HIDDEN;
+	if (access(control_dir, F_OK) == 0)
+		return GC_FREE;
+	return is_gone(errno) ? GC_GONE : GC_HIDDEN;
 }
 
 static void say(const char *line)

@@ -39,10 +39,9 @@ static CURLcode set_common(struct transfer *t, const char *path)
 	r |= curl->setopt(e, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
 	/* A machine that has gone without a word would never end a stream. */
 	r |= curl->setopt(e, CURLOPT_TCP_KEEPALIVE, w->socket ? 0L : 1L);
+	/* Else who gives a call up waits for the thread that asks for the server's name. */
+	r |= curl->setopt(e, CURLOPT_QUICK_EXIT, 1L);
 	set_tls(e, w);
-	/* Else who gives a call up waits for the thread that asks for the server's name. (Unknown
-	 * to a libcurl older than 7.87.) */
-	(void)curl->setopt(e, CURLOPT_QUICK_EXIT, 1L);
 	return r;
 }
 

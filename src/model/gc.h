@@ -5,9 +5,10 @@
 #include <stdbool.h>
 
 enum gc_owner {
-	GC_HELD, /* a supervisor holds this control directory now */
-	GC_FREE, /* it is there, and nobody holds it */
-	GC_GONE, /* there is no such directory on this machine */
+	GC_HELD,   /* a supervisor holds this control directory now */
+	GC_HIDDEN, /* or perhaps does: it cannot be looked at */
+	GC_FREE,   /* it is there, and nobody holds it */
+	GC_GONE,   /* there is no such directory on this machine */
 };
 
 struct gc_order {
