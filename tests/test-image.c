@@ -7,10 +7,14 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include "base/clock.h"
 #include "drivers/docker/image_private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 /* ---- names ---- */
 
@@ -376,6 +380,73 @@ static void pulls_that_fail(void **state)
 	pull_done(&p);
 }
 
+/* ---- the helper that packs ---- */
+
+static unsigned n_ready;
+
+static void on_ready(void *userdata)
+{
+	(void)userdata;
+	n_ready++;
+}
+
+/* Until the pack has come to its end. */
+static int packed_by(const char *script, uint64_t patience, struct err *ret_err)
+{
+	char dir[] = "/tmp/test-image-XXXXXX", helper[64], data[100];
+	struct image_pack *pack;
+	sd_event *loop;
+	ssize_t r;
+
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(helper, sizeof helper, "%s/helper", dir);
+	int fd = open(helper, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+	assert_int_equal(write(fd, script, strlen(script)), strlen(script));
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(sd_event_new(&loop), 0);
+	const struct image_pack_setup setup = {
+		.loop = loop,
+		.helper = helper,
+		.slug_path = dir,
+		.patience = patience,
+		.ready = on_ready,
+	};
+	assert_int_equal(image_pack_start(&setup, &pack, ret_err), 0);
+	while ((r = image_pack_read(pack, data, sizeof data)) == -EAGAIN) {
+		n_ready = 0;
+		for (int i = 0; i < 100 && n_ready == 0; i++)
+			assert_true(sd_event_run(loop, 100000) >= 0);
+		assert_int_equal(n_ready, 1);
+	}
+	*ret_err = *image_pack_error(pack);
+	(void)image_pack_free(pack);
+	sd_event_unref(loop);
+	assert_int_equal(unlink(helper), 0);
+	assert_int_equal(rmdir(dir), 0);
+	return (int)r;
+}
+
+static void helper_without_an_answer(void **state)
+{
+	struct err err;
+
+	(void)state;
+	assert_int_equal(packed_by("#!/bin/sh\n", 60 * NSEC_PER_SEC, &err), -ECANCELED);
+	assert_int_equal(err.code, -EIO);
+	assert_string_equal(err.text, "the slug helper ended without an answer");
+}
+
+static void silent_helper(void **state)
+{
+	struct err err;
+
+	(void)state;
+	assert_int_equal(
+		packed_by("#!/bin/sh\nexec sleep 1000\n", 20 * NSEC_PER_MSEC, &err), -ECANCELED);
+	assert_int_equal(err.code, -ETIMEDOUT);
+	assert_string_equal(err.text, "the slug helper has been silent for 0.02 s");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -388,6 +459,8 @@ int main(void)
 		cmocka_unit_test(users_that_cannot_be),
 		cmocka_unit_test(pulls),
 		cmocka_unit_test(pulls_that_fail),
+		cmocka_unit_test(helper_without_an_answer),
+		cmocka_unit_test(silent_helper),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 #include "drivers/docker/image_pack.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/limits.h"
 #include "base/str.h"
@@ -12,16 +13,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PIPE_SIZE	(512 << 10)
-#define MAX_ENTRIES	(2 * (uint64_t)LIMIT_SLUG_ENTRIES) /* directories that no entry was of */
-#define PACKETS_AT_ONCE 8
+#define PIPE_SIZE   (512 << 10)
+#define LATE_SLACK  10000			       /* us */
+#define MAX_ENTRIES (2 * (uint64_t)LIMIT_SLUG_ENTRIES) /* directories that no entry was of */
 
 struct image_pack {
 	struct image_pack_setup setup;
 	struct worker *worker;
 	int pipe;
 	sd_event_source *readable;
-	bool drained; /* the pipe has ended */
+	sd_event_source *late; /* on while the helper is waited for */
+	bool drained;	       /* the pipe has ended */
 	bool answered;
 	struct err failed;
 };
@@ -30,6 +32,7 @@ static void settle(struct image_pack *p)
 {
 	p->answered = true;
 	p->worker = worker_free(p->worker);
+	(void)sd_event_source_set_enabled(p->late, SD_EVENT_OFF);
 	if (p->drained)
 		p->setup.ready(p->setup.userdata);
 }
@@ -53,20 +56,17 @@ static void on_packet(void *userdata, struct worker *w, int socket)
 	struct packet packet;
 	struct job_done done;
 
-	for (unsigned i = 0; i < PACKETS_AT_ONCE; i++) {
-		int r = job_receive(socket, false, &packet);
-		if (r == -EAGAIN)
-			return;
-		if (r <= 0) { /* its end says why, or that there is no answer */
-			worker_kill(w);
-			return;
-		}
-		if (job_parse_done(&packet, &done) < 0)
-			take_failure(p, &packet);
-		packet_done(&packet);
-		settle(p);
+	int r = job_receive(socket, false, &packet);
+	if (r == -EAGAIN)
+		return;
+	if (r <= 0) { /* its end says why, or that there is no answer */
+		worker_kill(w);
 		return;
 	}
+	if (job_parse_done(&packet, &done) < 0)
+		take_failure(p, &packet);
+	packet_done(&packet);
+	settle(p);
 }
 
 static void on_ended(void *userdata, struct worker *w, int status)
@@ -90,21 +90,44 @@ static int on_pipe(sd_event_source *source, int fd, uint32_t revents, void *user
 	return 0;
 }
 
+/* Nobody else would ever end it: who reads us waits as long as we say so. */
+static int on_late(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct image_pack *p = userdata;
+
+	(void)source;
+	(void)usec;
+	(void)err_set(&p->failed, -ETIMEDOUT, "the slug helper has been silent for %.3g s",
+		(double)p->setup.patience / (double)NSEC_PER_SEC);
+	p->drained = true;
+	(void)sd_event_source_set_enabled(p->readable, SD_EVENT_OFF);
+	settle(p);
+	return 0;
+}
+
+static int wait_for_helper(struct image_pack *p)
+{
+	(void)sd_event_source_set_time_relative(p->late, p->setup.patience / NSEC_PER_USEC);
+	(void)sd_event_source_set_enabled(p->late, SD_EVENT_ONESHOT);
+	return -EAGAIN;
+}
+
 ssize_t image_pack_read(struct image_pack *p, char *data, size_t size)
 {
+	(void)sd_event_source_set_enabled(p->late, SD_EVENT_OFF);
 	if (!p->drained) {
 		ssize_t n = read(p->pipe, data, size);
 		if (n > 0)
 			return n;
 		if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
 			(void)sd_event_source_set_enabled(p->readable, SD_EVENT_ON);
-			return -EAGAIN;
+			return wait_for_helper(p);
 		}
 		/* The end of the pipe is no answer: a helper that dies has one, too. */
 		p->drained = true;
 	}
 	if (!p->answered)
-		return -EAGAIN;
+		return wait_for_helper(p);
 	return p->failed.code < 0 ? -ECANCELED : 0;
 }
 
@@ -162,6 +185,11 @@ static int start(struct image_pack *p, struct err *err)
 		r = sd_event_add_io(s->loop, &p->readable, p->pipe, EPOLLIN, on_pipe, p);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(p->readable, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_add_time_relative(
+			s->loop, &p->late, CLOCK_MONOTONIC, 0, LATE_SLACK, on_late, p);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(p->late, SD_EVENT_OFF);
 	if (r < 0)
 		return err_errno(err, r, "cannot watch a pipe");
 	/* Silent as long as the engine takes nothing: that is the engine's to be asked of. */
@@ -193,6 +221,7 @@ struct image_pack *image_pack_free(struct image_pack *p)
 		return NULL;
 	p->worker = worker_free(p->worker);
 	p->readable = sd_event_source_disable_unref(p->readable);
+	p->late = sd_event_source_disable_unref(p->late);
 	(void)fd_close(p->pipe);
 	free(p);
 	return NULL;

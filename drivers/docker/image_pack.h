@@ -13,6 +13,7 @@ struct image_pack_setup {
 	sd_event *loop;
 	const char *helper, *slug_path;
 	uint32_t uid, gid; /* of every file in it */
+	uint64_t patience; /* ns without a byte or an answer when one is waited for: -ETIMEDOUT */
 	/* image_pack_read() has something again. */
 	void (*ready)(void *userdata);
 	void *userdata;

@@ -11,6 +11,7 @@
 
 #define COMMIT_PATIENCE (900 * NSEC_PER_SEC) /* all of the slug is read and written once more */
 #define PUT_SILENCE	(300 * NSEC_PER_SEC)
+#define PACK_PATIENCE	(300 * NSEC_PER_SEC)
 
 /* ---- commit ---- */
 
@@ -175,6 +176,7 @@ static void put_slug(struct make *m)
 		.slug_path = m->slug_path,
 		.uid = m->image.uid,
 		.gid = m->image.gid,
+		.patience = PACK_PATIENCE,
 		.ready = on_pack_ready,
 		.userdata = m,
 	};
