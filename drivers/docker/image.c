@@ -112,14 +112,14 @@ static bool is_last_prepared(const struct images *i, const char *id)
 }
 
 /* The one before, for who has not seen it: the youngest of the others. */
-static const char *youngest_other(const struct images *i, const json_t *list)
+static const char *youngest_other(const struct images *i, json_t *list)
 {
 	int64_t newest = INT64_MIN;
 	const char *id = NULL;
 	const json_t *entry;
 	size_t n;
 
-	json_array_foreach((json_t *)(uintptr_t)list, n, entry)
+	json_array_foreach(list, n, entry)
 	{
 		int64_t created = json_number_of(entry, "Created", 0);
 		if (!is_id(i->current, json_text_of(entry, "Id")) && created > newest) {

@@ -34,24 +34,6 @@ void image_done(struct image *image)
 	*image = (struct image){0};
 }
 
-int image_copy(const struct image *from, struct image *ret_image)
-{
-	struct image copy = {
-		.id = strdup(from->id),
-		.tag = strdup(from->tag),
-		.shell = strdup(from->shell),
-		.uid = from->uid,
-		.gid = from->gid,
-	};
-
-	if (!copy.id || !copy.tag || !copy.shell) {
-		image_done(&copy);
-		return -ENOMEM;
-	}
-	*ret_image = copy;
-	return 0;
-}
-
 static bool read_user(const char *text, uint32_t *ret_uid, uint32_t *ret_gid)
 {
 	char copy[32];
@@ -83,10 +65,15 @@ bool images_read(const struct images *i, const json_t *entry, struct image *ret_
 		strcmp(json_text_of(labels, IMAGE_LABEL_OWNER), i->setup.context->owner) != 0 ||
 		!read_user(json_text_of(labels, IMAGE_LABEL_USER), &image.uid, &image.gid))
 		return false;
-	image.id = (char *)(uintptr_t)id;
-	image.tag = (char *)(uintptr_t)(tag ? tag : id);
-	image.shell = (char *)(uintptr_t)shell;
-	return image_copy(&image, ret_image) == 0;
+	image.id = strdup(id);
+	image.tag = strdup(tag ? tag : id);
+	image.shell = strdup(shell);
+	if (!image.id || !image.tag || !image.shell) {
+		image_done(&image);
+		return false;
+	}
+	*ret_image = image;
+	return true;
 }
 
 int images_remember(

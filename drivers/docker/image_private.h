@@ -123,7 +123,6 @@ void images_list_path(const struct images *i, struct strbuf *ret_path);
  * caller frees by image_done(). */
 bool images_read(const struct images *i, const json_t *entry, struct image *ret_image);
 void image_done(struct image *image);
-int image_copy(const struct image *from, struct image *ret_image) HSUP_MUST_CHECK;
 
 /* Takes over *image (emptied) for who asks by reference and digest. */
 int images_remember(struct images *i, const char *reference, const char *digest,

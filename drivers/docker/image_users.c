@@ -109,8 +109,10 @@ static struct found scan(const char *text, size_t len, bool passwd, struct ids *
 
 static void copy(struct strbuf *b, const char *text, size_t len)
 {
-	(void)strbuf_add(b, text ? text : "", len);
-	if (len > 0 && text[len - 1] != '\n')
+	if (!text || len == 0)
+		return;
+	(void)strbuf_add(b, text, len);
+	if (text[len - 1] != '\n')
 		(void)strbuf_puts(b, "\n");
 }
 

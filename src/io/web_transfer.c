@@ -72,7 +72,7 @@ static int add(struct transfer *t)
 
 	/* libcurl counts those in use, too: with many streams open it would keep none. */
 	(void)curl->multi_setopt(
-		w->multi, CURLMOPT_MAXCONNECTS, (long)(w->connections + w->n_transfers));
+		w->multi, CURLMOPT_MAXCONNECTS, (long)w->connections + (long)w->n_transfers);
 	if (curl->add(w->multi, t->easy) != CURLM_OK)
 		return -ENOMEM;
 	t->added = true;
