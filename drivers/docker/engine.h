@@ -13,8 +13,8 @@ struct engine;
 struct engine_call;
 
 /* The oldest API that has all we need, and the newest we were written for. */
-#define ENGINE_API_OLDEST 124
-#define ENGINE_API_NEWEST 141 /* 100 x major + minor */
+#define ENGINE_API_OLDEST 124U
+#define ENGINE_API_NEWEST 141U /* 100 x major + minor */
 
 struct engine_setup {
 	sd_event *loop;

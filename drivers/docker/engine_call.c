@@ -203,15 +203,19 @@ static int send_wish(struct engine_call *c, struct err *err)
 {
 	struct engine *e = c->engine;
 	struct wish *w = &c->wish;
-	_cleanup_free_ char *path = NULL, *type = NULL;
+	_cleanup_free_ char *path = NULL;
+	char type[100];
 
-	if (asprintf(&path, "/v%u.%u%s", e->api / 100, e->api % 100, w->path) < 0 ||
-		(w->content_type && asprintf(&type, "Content-Type: %s", w->content_type) < 0))
+	if (asprintf(&path, "/v%u.%u%s", e->api / 100, e->api % 100, w->path) < 0) {
+		path = NULL;
 		return err_errno(err, -ENOMEM, "%s", e->name);
+	}
+	(void)snprintf(
+		type, sizeof type, "Content-Type: %s", w->content_type ? w->content_type : "");
 	struct web_order order = {
 		.method = w->method,
 		.path = path,
-		.headers = type ? (const char *const[]){type, NULL} : NULL,
+		.headers = w->content_type ? (const char *const[]){type, NULL} : NULL,
 		.body = w->body,
 		.body_len = w->body ? strlen(w->body) : 0,
 		.timeout = w->timeout,

@@ -242,7 +242,10 @@ static void on_list(void *userdata, int r, unsigned status, json_t *answer, cons
 		return;
 	}
 	const struct list *list = &lists[g->step++];
-	json_array_foreach(answer, i, member) list->look(g, member);
+	json_array_foreach(answer, i, member)
+	{
+		list->look(g, member);
+	}
 	remove_some(g);
 }
 
@@ -329,8 +332,10 @@ int docker_gc(const struct gc_order *order, struct err *err)
 		return err_errno(err, r, "event loop");
 	r = collect(&g, err);
 	engine_close(g.engine);
-	while (!TAILQ_EMPTY(&g.to_go))
-		removal_free(TAILQ_FIRST(&g.to_go));
+	for (struct removal *x = TAILQ_FIRST(&g.to_go), *next; x; x = next) {
+		next = TAILQ_NEXT(x, link);
+		free(x);
+	}
 	sd_event_unref(g.loop);
 	if (r == 0 && g.gone == 0)
 		order->say("nothing to remove");
