@@ -97,8 +97,8 @@ struct driver_events {
 		const struct driver_exit *exit); /* also EXIT_STAGE: could not start */
 	void (*output_over)(void *userdata, uint64_t id, uint32_t generation);
 	/* Answer of usage: bytes, CPU time in ns; UINT64_MAX = not known. */
-	void (*used)(void *userdata, uint64_t id, uint32_t generation, uint64_t memory,
-		uint64_t cpu);
+	void (*used)(
+		void *userdata, uint64_t id, uint32_t generation, uint64_t memory, uint64_t cpu);
 	void (*adopted)(void *userdata, struct driver_entry *entry);
 	void (*adopt_done)(void *userdata, int r);
 	/* Once for every exec that was ordered: its command has ended, with all that it started in
@@ -106,7 +106,8 @@ struct driver_events {
 	void (*exec_done)(void *userdata, uint64_t id, const struct dyno_exit *exit);
 	/* All that had ended is gone from where it lay. */
 	void (*finished)(void *userdata);
-	/* A line for the log, about no dyno: "docker is gone: ..."; or about the one of this name. */
+	/* A line for the log, about no dyno: "docker is gone: ..."; or about the one of this name.
+	 */
 	void (*note)(void *userdata, const char *name, const char *text);
 };
 
@@ -114,18 +115,18 @@ struct driver_context {
 	sd_event *loop;
 	struct launch *launch; /* the supervisor's; a driver that starts processes listens to it */
 	const char *shell;     /* "/bin/bash" */
-	const char *slug_helper; /* path of hsup-slug */
-	const char *dyno_user; /* of process types without User; NULL = the launcher's */
+	const char *slug_helper;	 /* path of hsup-slug */
+	const char *dyno_user;		 /* of process types without User; NULL = the launcher's */
 	const struct id_grant *dyno_ids; /* what a root launcher grants; NULL = it is not root */
-	const char *stdin_dir; /* of this supervisor alone, and its successors; made when it is
-				* needed, removed when it is empty; NULL = no dyno has a stdin */
-	const char *control_dir;	 /* absolute: what people know the app by; NULL = none */
+	const char *stdin_dir;	 /* of this supervisor alone, and its successors; made when it is
+				  * needed, removed when it is empty; NULL = no dyno has a stdin */
+	const char *control_dir; /* absolute: what people know the app by; NULL = none */
 	const char *owner;     /* of this app on this machine, the same for every supervisor of it:
 				* hex digits; "" in a dry run */
 	const char *state_dir; /* absolute, of this app, kept over restarts; NULL = none */
 	const char *app_dir;   /* absolute, of this app, until the machine stops; NULL = none */
-	bool lasts;	       /* false: `run` or `build`, beside a supervisor that may have dynos of
-				* this owner: they are not ours */
+	bool lasts; /* false: `run` or `build`, beside a supervisor that may have dynos of
+		     * this owner: they are not ours */
 	const struct driver_events *events;
 	void *userdata;
 };
@@ -175,8 +176,8 @@ struct driver {
 	bool (*address)(
 		void *state, uint64_t id, uint32_t generation, struct driver_address *ret_address);
 
-	/* Asks what it uses; answers by `used`, when it can. NULL: it is looked for in the processes
-	 * below its pid. */
+	/* Asks what it uses; answers by `used`, when it can. NULL: it is looked for in the
+	 * processes below its pid. */
 	void (*usage)(void *state, uint64_t id, uint32_t generation);
 
 	/* For writing, and without waiting, what this life reads as its standard input: the

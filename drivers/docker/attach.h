@@ -1,4 +1,4 @@
-/* What goes to and fro between us and one container over attach: the terminal or the pipes of `hsup
+/* What goes both ways between us and one container over attach: the terminal or the pipes of `hsup
  * run`, the standard input of a dyno with Stdin, and bytes that are handed over once.
  *
  * `run`: create with attach_compose(), attach_new(), and when `opened` came the order to start;

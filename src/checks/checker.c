@@ -102,8 +102,8 @@ static void timed_out(struct checker *c)
 		(void)snprintf(text, sizeof text, "GET %.90s: %s within %.3g s", check->path,
 			attempt_waits(&c->attempt), seconds);
 	else
-		(void)snprintf(text, sizeof text, "port %u: %s within %.3g s", c->attempt.where.port,
-			attempt_waits(&c->attempt), seconds);
+		(void)snprintf(text, sizeof text, "port %u: %s within %.3g s",
+			c->attempt.where.port, attempt_waits(&c->attempt), seconds);
 	checker_stop_try(c);
 	checker_judge(c, false, text);
 }

@@ -12,8 +12,8 @@
 #include "checks/notify.h"
 #include "model/release.h"
 
-#include <stdint.h>
 #include <netinet/in.h>
+#include <stdint.h>
 #include <systemd/sd-event.h>
 
 #define CHECKER_TEXT 160
