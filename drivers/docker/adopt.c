@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <stdio.h>
 
+#define LOOKS 25 /* at one of which the engine cannot say anything just now */
+
 static void tell_done(struct docker *d)
 {
 	d->adopting = ADOPT_DONE;
@@ -164,16 +166,22 @@ void adopt_looked(struct container *c, int r, const json_t *answer)
 {
 	struct docker *d = c->owner;
 
-	if (r == -ENOENT)
+	if (r == -ENOENT) {
 		container_discard(c);
-	else if (r == 0)
+	} else if (r == 0) {
+		c->tries = 0;
 		take_over(c, answer);
-	else if (!engine_is_up(d->engine)) {
+	} else if (!engine_is_up(d->engine)) {
 		/* All of it once more when it is back. */
 		d->looking--;
 		d->adopting = ADOPT_ENGINE;
 		return;
+	} else if (++c->tries < LOOKS) {
+		c->again = true;
+		docker_later(d);
+		return;
 	} else {
+		c->tries = 0;
 		container_note(
 			c, "the container %.60s cannot be looked at: it is removed", c->called);
 		container_discard(c);

@@ -14,9 +14,13 @@
 static void note(const struct docker *d, const char *what, const char *why, const char *then)
 {
 	const struct driver_context *context = d->context;
+	const char *name = engine_name(d->engine);
+	size_t len = strlen(name);
 	char line[700];
 
-	(void)snprintf(line, sizeof line, "%s %s%s%s", engine_name(d->engine), what, why, then);
+	if (strncmp(why, name, len) == 0 && strncmp(why + len, ": ", 2) == 0)
+		why += len + 2;
+	(void)snprintf(line, sizeof line, "%s %s%s%s", name, what, why, then);
 	if (context->events->note)
 		context->events->note(context->userdata, NULL, line);
 }
@@ -97,6 +101,7 @@ static void on_up(struct docker *d)
 	for (struct container *c = d->first; c; c = c->next)
 		c->waits = false;
 	docker_list(d);
+	docker_later(d); /* what was put off when it went */
 	docker_work(d);
 }
 

@@ -153,6 +153,8 @@ static void on_inspected(
 
 	(void)status;
 	(void)err;
+	if (r == 0 && !json_is_object(json_object_get(answer, "State")))
+		r = -EBADMSG;
 	c->inspect = NULL;
 	c->inspect_again = false;
 	if (c->phase == PHASE_FOUND)
@@ -205,7 +207,7 @@ void container_again(struct container *c)
 {
 	struct err err;
 
-	if (!c->again || c->phase != PHASE_RUNNING)
+	if (!c->again || (c->phase != PHASE_RUNNING && c->phase != PHASE_FOUND))
 		return;
 	c->again = false;
 	if (c->broke && ++c->silent >= LOOKS) {

@@ -64,6 +64,17 @@ void images_prepare_stop(struct images *i, uint64_t handle)
 	}
 }
 
+void images_leave(struct images *i)
+{
+	struct make *m, *next;
+
+	for (m = TAILQ_FIRST(&i->makes); m; m = next) {
+		next = TAILQ_NEXT(m, link);
+		if (!m->stopped)
+			make_stop(m);
+	}
+}
+
 bool images_busy(const struct images *i)
 {
 	const struct chore *c;

@@ -90,8 +90,12 @@ void removals_begin(struct docker *d)
 		else if (engine_is_up(d->engine) && d->removing < d->settings.parallel)
 			remove_it(c);
 	}
+	if (d->finishing != FINISH_WAITING)
+		return;
+	if (engine_is_up(d->engine) && images_busy(d->images))
+		docker_later(d);
 	/* What was not listed is left for the next supervisor. */
-	if (d->finishing == FINISH_WAITING && (d->n == 0 || d->adopting != ADOPT_DONE))
+	else if (d->n == 0 || d->adopting != ADOPT_DONE)
 		tell_finished(d);
 }
 
@@ -133,6 +137,7 @@ void docker_finish(void *state)
 	for (struct container *c = d->first; c; c = c->next)
 		if (d->adopting == ADOPT_DONE)
 			container_discard(c);
+	images_leave(d->images);
 	(void)sd_event_add_time_relative(d->context->loop, &d->deadline, CLOCK_MONOTONIC,
 		FINISH_SECONDS * NSEC_PER_SEC / NSEC_PER_USEC, 10000, on_deadline, d);
 	docker_work(d);

@@ -227,8 +227,14 @@ static void on_created(
 
 	(void)status;
 	c->call = NULL;
-	if (r == 0)
+	if (r == 0) {
 		(void)snprintf(c->ref, sizeof c->ref, "%s", json_text_of(answer, "Id"));
+		if (!*c->ref) {
+			r = err_set(&own, -EBADMSG, "%s: a container was made, and no id told",
+				engine_name(c->owner->engine));
+			err = &own;
+		}
+	}
 	if (c->releasing) {
 		let_slot_go(c);
 		return;
