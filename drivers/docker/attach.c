@@ -42,6 +42,8 @@ static void on_opened(void *userdata)
 
 static int on_data(void *userdata, const char *data, size_t len)
 {
+	/* What runs may write before the engine says that it does. */
+	attach_tty_begin(userdata);
 	return attach_out_take(userdata, data, len);
 }
 

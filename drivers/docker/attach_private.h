@@ -11,7 +11,8 @@
 
 /* Of the caller's terminal, when the container has one. */
 struct attach_tty {
-	bool on;  /* the container has one */
+	bool on; /* the container has one */
+	bool begun;
 	bool raw; /* and ours is raw; this is what it was: */
 	struct termios before;
 	sd_event_source *winch, *again;

@@ -144,8 +144,9 @@ void attach_tty_begin(struct attach *a)
 	struct attach_tty *t = &a->tty;
 	sigset_t winch;
 
-	if (!t->on)
+	if (!t->on || t->begun)
 		return;
+	t->begun = true;
 	make_raw(t, a->stdio[0]);
 	(void)sigemptyset(&winch);
 	(void)sigaddset(&winch, SIGWINCH);

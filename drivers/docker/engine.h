@@ -96,3 +96,5 @@ void engine_escape(struct strbuf *b, const char *text);
 const char *json_text_of(const json_t *o, const char *name); /* "" */
 int64_t json_number_of(const json_t *o, const char *name, int64_t other);
 bool json_true_of(const json_t *o, const char *name);
+/* What lists of containers and of images are: an array of objects, each with its Id. */
+bool json_is_list(const json_t *o);

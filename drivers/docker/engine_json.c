@@ -23,6 +23,16 @@ bool json_true_of(const json_t *o, const char *name)
 	return json_is_true(json_object_get(o, name));
 }
 
+bool json_is_list(const json_t *o)
+{
+	const json_t *member;
+	size_t i;
+
+	json_array_foreach(
+		(json_t *)(uintptr_t)o, i, member) if (!*json_text_of(member, "Id")) return false;
+	return json_is_array(o);
+}
+
 void engine_escape(struct strbuf *b, const char *text)
 {
 	for (; *text; text++) {

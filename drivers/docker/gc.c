@@ -142,6 +142,12 @@ static void remove_it(struct gc *g, const char *kind, const char *id, const char
 
 /* ---- deciding ---- */
 
+/* Nobody takes it over. */
+static bool is_of_a_run(const json_t *labels)
+{
+	return strcmp(json_text_of(labels, LABEL_KIND), KIND_RUN) == 0;
+}
+
 /* Whether somebody answers for it, or may. *ret_why: for what stays though nobody holds it now. */
 static bool is_owned(const struct gc *g, const json_t *labels, const char **ret_why)
 {
@@ -149,7 +155,7 @@ static bool is_owned(const struct gc *g, const json_t *labels, const char **ret_
 	bool local = engine_is_local(g->engine);
 
 	*ret_why = "";
-	if (strcmp(json_text_of(labels, LABEL_KIND), KIND_RUN) == 0) {
+	if (is_of_a_run(labels)) {
 		if (!local)
 			*ret_why = "of a run, perhaps on another machine";
 		return !local || keeper_alive(json_text_of(labels, KEEPER_LABEL));
@@ -183,7 +189,7 @@ static void look_at_container(struct gc *g, const json_t *c)
 	if (is_owned(g, labels, &why)) {
 		if (*why)
 			say(g, "left", shown, why);
-	} else if (!g->order->kill &&
+	} else if (!g->order->kill && !is_of_a_run(labels) &&
 		   (strcmp(state, "running") == 0 || strcmp(state, "paused") == 0)) {
 		say(g, "left", shown,
 			"it runs, and 'hsup start' would take it over; --kill removes it");
@@ -236,8 +242,12 @@ static void on_list(void *userdata, int r, unsigned status, json_t *answer, cons
 	size_t i;
 
 	(void)status;
-	if (r < 0) {
+	if (r == 0 && !json_is_list(answer))
+		r = err_set(
+			&g->err, -EBADMSG, "%s answers what is no list", engine_name(g->engine));
+	else if (r < 0)
 		g->err = *err;
+	if (r < 0) {
 		end(g, r);
 		return;
 	}

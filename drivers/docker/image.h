@@ -57,7 +57,8 @@ const struct image *images_find(const struct images *i, const struct release *re
  * is removed, but for those in use. */
 void images_keep(struct images *i, const struct release *current);
 
-/* All that is being prepared is given up; what it has made at the engine is removed (images_busy()). */
+/* All that is being prepared is given up; what it has made at the engine is removed
+ * (images_busy()). */
 void images_leave(struct images *i);
 
 /* Something was asked of the engine that it has not done yet; images_close() would leave to the

@@ -39,20 +39,6 @@ static void compare_list(struct docker *d, const json_t *list)
 	docker_work(d);
 }
 
-/* What says nothing of ours must not be taken for their end. */
-static bool is_sound(const json_t *list)
-{
-	const json_t *member;
-	size_t i;
-
-	json_array_foreach((json_t *)(uintptr_t)list, i, member)
-	{
-		if (!*json_text_of(member, "Id"))
-			return false;
-	}
-	return json_is_array(list);
-}
-
 static void on_list(void *userdata, int r, unsigned status, json_t *answer, const struct err *err)
 {
 	struct docker *d = userdata;
@@ -62,7 +48,8 @@ static void on_list(void *userdata, int r, unsigned status, json_t *answer, cons
 	(void)err;
 	d->list = NULL;
 	d->list_again = false;
-	if (r < 0 || again || !is_sound(answer)) {
+	/* What says nothing of ours must not be taken for their end. */
+	if (r < 0 || again || !json_is_list(answer)) {
 		/* Of an engine that is gone we hear when it is back. */
 		if (engine_is_up(d->engine))
 			docker_later(d);
