@@ -122,6 +122,49 @@ def test_how_a_container_is_made(app):
     assert "shop" in container["Name"] and "web.1" in container["Name"]
 
 
+WRITABLE = ("find / \\( -path /proc -o -path /sys -o -path /dev/pts \\) -prune -o \\( -type d -o -type f \\) -print | "
+            "while read -r p; do [ -w \"$p\" ] && echo \"writable $p\"; done; echo looked; exec sleep 1000")
+
+
+def writable(app):
+    app.wait_line(r"app\[web\.1\]: looked$")
+    found = [t.partition(" ")[2] for t in app.texts("web.1") if t.startswith("writable ")]
+    return {p for p in found if not p.startswith(str(app.shared))}
+
+
+def test_a_dyno_can_write_to_few_places(app):
+    """Asked of each folder and file in the container. (/dev/mqueue holds no files.)"""
+    app.start()
+    app.submit(app.release(("web", [WRITABLE], 1)))
+    found = writable(app)
+    assert {"/app", "/app/tool", "/tmp", "/var/tmp", "/dev/shm"} <= found, found
+    strays = [p for p in found if p != "/dev/mqueue" and not re.match(r"/(app|tmp|var/tmp|dev/shm)(/|$)", p)]
+    assert not strays
+
+
+def test_a_root_dyno_has_a_root_that_is_read_only(app):
+    app.start("--allow-root-dynos")
+    app.submit(app.release({"Type": "web", "User": "root", "Args": [
+        "id -u; for p in / /usr /etc /bin /app /tmp /var/tmp; do if touch $p/mine 2>/dev/null; then echo can $p; "
+        "else echo cannot $p; fi; done; mount -o remount,rw / 2>/dev/null && echo remounted; "
+        "echo more >> /app/tool && echo has its slug; echo looked; exec sleep 1000"]}))
+    app.wait_line(r"app\[web\.1\]: looked$")
+    assert app.texts("web.1") == ["0", "cannot /", "cannot /usr", "cannot /etc", "cannot /bin", "can /app", "can /tmp",
+                                  "can /var/tmp", "has its slug", "looked"]
+    assert app.engine.rest.inspect(dynos(app)[0]["Id"])["HostConfig"]["ReadonlyRootfs"]
+    # Each life has the slug as it was, and its volume goes with it: the suite looks.
+    app.kill("web.1")
+    app.wait_line(r"app\[web\.1\]: looked$", count=2)
+    assert app.stop() == 0
+
+
+def test_a_root_dyno_that_nobody_has_allowed(app):
+    app.start()
+    app.submit(app.release({"Type": "web", "User": "root", "Args": SLEEP}))
+    app.wait_line("--allow-root-dynos")
+    assert not app.lives()
+
+
 def test_out_of_memory(app):
     app.start()
     app.submit(app.release({"Type": "web", "Args": ["echo begins; exec ./tool hold 100"], "Limits": {"Memory": "20M"}}))

@@ -256,12 +256,13 @@ def test_keys_go_to_the_program_inside(app, on_terminal):
 
 
 def test_no_key_lets_go_of_it(on_terminal):
-    """Docker's own client takes Ctrl-P Ctrl-Q for itself, and holds back each Ctrl-P."""
-    terminal = on_terminal("stty raw -echo; echo ready; dd bs=1 count=6 2>/dev/null | od -An -tx1")
+    """Docker's own client takes Ctrl-P Ctrl-Q for itself, and holds back each Ctrl-P. An engine always
+    has such keys: ours are no text, and what might be their beginning comes with the next key."""
+    terminal = on_terminal("stty raw -echo; echo ready; dd bs=1 count=7 2>/dev/null | od -An -tx1")
     terminal.see(rb"ready")
     time.sleep(0.2)
-    terminal.type(b"\x10\x11\x1a\x1c\xfe\xff")
-    terminal.see(rb"10 11 1a 1c fe ff")
+    terminal.type(b"\x10\x11\x1a\x1c\xfe\xffa")
+    terminal.see(rb"10 11 1a 1c fe ff 61")
     assert terminal.wait() == 0
 
 
@@ -362,7 +363,8 @@ def test_an_engine_that_is_killed(engines, make_driver_app):
             engine.kill()
             wait_until(lambda: not job.is_raw(), "the old settings")
             engine.start()
-            assert job.wait() in (137, 143, 255)
+            # 126: it was killed before it had answered that the container is started.
+            assert job.wait() in (126, 137, 143, 255)
         finally:
             job.close()
         wait_until(lambda: not containers(app), "its container to be gone")

@@ -210,6 +210,7 @@ void container_again(struct container *c)
 	if (!c->again || (c->phase != PHASE_RUNNING && c->phase != PHASE_FOUND))
 		return;
 	c->again = false;
+	signals_send(c);
 	if (c->broke && ++c->silent >= LOOKS) {
 		c->silent = 0;
 		c->broke = follow_go(c->follow, &err) < 0;

@@ -53,6 +53,7 @@ struct container {
 	bool slot;	    /* counts among the starts that are under way */
 	bool kept;	    /* the launcher has an entry of it */
 	bool made;	    /* the engine was asked for it: it may be there */
+	bool unkilled;	    /* the engine would not send its SIGKILL; that was said */
 	bool unheard;	    /* was signalled when only its terminal was waited for */
 	bool told;	    /* `exited` */
 	bool known;	    /* its pid and address were told */

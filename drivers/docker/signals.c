@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #define KILL_TIMEOUT (60 * NSEC_PER_SEC)
+#define KILL_BIT     (UINT64_C(1) << (SIGKILL - 1))
 
 static bool is_over(int r)
 {
@@ -20,20 +21,30 @@ static void on_signalled(
 	(void)status;
 	(void)answer;
 	c->kill = NULL;
-	c->sending = r < 0 && !is_over(r) && !engine_is_up(c->owner->engine) ? c->sending : 0;
-	/* To an engine that is gone it is sent again when it is back. */
-	c->signals |= c->sending;
+	uint64_t sent = c->sending;
 	c->sending = 0;
-	if (is_over(r))
+	if (is_over(r)) {
 		container_inspect(c);
-	else if (r < 0 && engine_is_up(c->owner->engine))
-		container_note(c, "the signal could not be sent: %s", err->text);
+	} else if (r < 0 && !engine_is_up(c->owner->engine)) {
+		/* It is sent again when it is back. */
+		c->signals |= sent;
+	} else if (r < 0) {
+		if (!c->unkilled)
+			container_note(c, "the signal could not be sent: %s", err->text);
+		/* Nobody would ask for this one again. */
+		c->unkilled = sent == KILL_BIT;
+		if (c->unkilled) {
+			c->signals |= sent;
+			c->again = true;
+			docker_later(c->owner);
+			return;
+		}
+	}
 	signals_send(c);
 }
 
 void signals_send(struct container *c)
 {
-	static const uint64_t kill = UINT64_C(1) << (SIGKILL - 1);
 	char rest[40], path[512];
 	struct err err;
 
@@ -41,9 +52,9 @@ void signals_send(struct container *c)
 		!engine_is_up(c->owner->engine))
 		return;
 	/* What ends it makes the others pointless. */
-	c->sending = c->signals & kill ? c->signals : c->signals & -c->signals;
+	c->sending = c->signals & KILL_BIT ? c->signals : c->signals & -c->signals;
 	c->signals &= ~c->sending;
-	c->sending = c->sending & kill ? kill : c->sending;
+	c->sending = c->sending & KILL_BIT ? KILL_BIT : c->sending;
 	(void)snprintf(rest, sizeof rest, "/kill?signal=%d", __builtin_ctzll(c->sending) + 1);
 	container_path(c, rest, path);
 	const struct engine_request request = {

@@ -115,8 +115,11 @@ static void retag(struct supervisor *s, const struct engine_action *a)
 static void deliver_signal(struct supervisor *s, const struct engine_action *a, int signo)
 {
 	int r = s->setup->driver->signal(s->driver_state, a->dyno->id, a->generation, signo);
+	struct life *life = life_find(s, a->dyno->id, a->generation);
 	char name[LIMIT_NAME + 1];
 
+	if (life && signo == SIGKILL && !life->killed_at)
+		life->killed_at = clock_now();
 	name_dyno(a->dyno, name);
 	record_text(s, RECORD_SIGNALLED, name, 0, "SIG%s%s%s", signal_name(signo),
 		r < 0 ? ": " : "", r < 0 ? err_name(r) : "");

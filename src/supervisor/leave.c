@@ -8,7 +8,8 @@
 #define PROGRESS_EVERY (5 * NSEC_PER_SEC)
 #define DRAIN_AT_END   (2 * NSEC_PER_SEC)
 #define LINGER	       (3 * NSEC_PER_SEC)
-#define LIST_AT_END    (5 * NSEC_PER_SEC) /* for an engine that is gone to come back */
+#define LIST_AT_END    (5 * NSEC_PER_SEC)  /* for an engine that is gone to come back */
+#define KILL_AT_END    (10 * NSEC_PER_SEC) /* likewise */
 
 void supervisor_exit(struct supervisor *s, int exit_code)
 {
@@ -96,6 +97,21 @@ static void leave_unlisted(struct supervisor *s)
 	leave_now(s);
 }
 
+/* An engine that is gone, or cannot do it, is not waited for without end. */
+static void leave_unkilled(struct supervisor *s)
+{
+	uint64_t since = lives_killed_at(s);
+
+	if (s->finishing || !since || clock_now() < since + KILL_AT_END ||
+		!(s->setup->driver->caps & DRIVER_ENGINE))
+		return;
+	router_note(s->router, NULL,
+		"%zu dynos could not be killed: what still runs is found by the next start",
+		s->n_lives);
+	s->leave_code = 1;
+	leave_now(s);
+}
+
 static int on_progress(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct supervisor *s = userdata;
@@ -104,6 +120,7 @@ static int on_progress(sd_event_source *source, uint64_t usec, void *userdata)
 	(void)usec;
 	if (clock_now() >= s->stop_begun + LIST_AT_END)
 		leave_unlisted(s);
+	leave_unkilled(s);
 	lives_names(s, names, sizeof names);
 	if (names[0])
 		router_note(s->router, NULL, "waiting for %s to end (%.0f s)", names,

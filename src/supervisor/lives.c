@@ -82,6 +82,21 @@ void lives_names(struct supervisor *s, char *ret_text, size_t size)
 		(void)snprintf(ret_text + at, size - at, " and %zu more", s->n_lives - named);
 }
 
+uint64_t lives_killed_at(struct supervisor *s)
+{
+	uint64_t last = 0;
+
+	for (size_t i = 0; i < LIFE_BUCKETS; i++)
+		for (const struct life *l = s->lives[i]; l; l = l->next) {
+			if (l->ended)
+				continue;
+			if (!l->killed_at)
+				return 0;
+			last = l->killed_at > last ? l->killed_at : last;
+		}
+	return last;
+}
+
 static bool has_later_life(struct supervisor *s, uint64_t id, uint32_t generation)
 {
 	for (struct life *l = *bucket(s, id); l; l = l->next)

@@ -45,6 +45,7 @@ struct life {
 	struct dyno_exit exit;
 	uint64_t started_at; /* CLOCK_MONOTONIC ns */
 	uint64_t ended_at;   /* 0 = not known */
+	uint64_t killed_at;  /* it was told to be, CLOCK_MONOTONIC ns; 0 = it was not */
 	struct supervisor *owner;
 	uint64_t memory, cpu;		      /* bytes, ns; UINT64_MAX = not known */
 	uint64_t memory_limit, limit_said_at; /* 0 = none; never */
@@ -207,6 +208,8 @@ void logs_adopted(struct supervisor *s);
 /* ---- lives.c ---- */
 struct life *life_new(struct supervisor *s, const char *name, unsigned color, uint64_t id,
 	uint32_t generation); /* NULL = out of memory */
+/* Since when all that have not ended are told to be killed; 0 = not all of them. */
+uint64_t lives_killed_at(struct supervisor *s);
 struct life *life_find(struct supervisor *s, uint64_t id, uint32_t generation);
 void life_drop(struct supervisor *s, struct life *l); /* never started: forget it */
 void lives_free(struct supervisor *s);
