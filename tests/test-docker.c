@@ -159,6 +159,27 @@ static void a_line_is_a_shell_s_and_words_are_not(void **state)
 	json_decref(body);
 }
 
+static void podman_has_an_init_for_the_group_and_a_stream_for_a_command(void **state)
+{
+	static const char *const start[] = {"/bin/bash", "-c", SCRIPT_GROUP, "init"};
+	json_t *docker = create(), *of_docker = json_object_get(docker, "Cmd");
+
+	(void)state;
+	o.setup.podman = true;
+	json_t *podman = create(), *of_podman = json_object_get(podman, "Cmd");
+	assert_int_equal(json_array_size(of_podman), 4 + json_array_size(of_docker));
+	for (size_t i = 0; i < json_array_size(of_podman); i++)
+		assert_string_equal(json_string_value(json_array_get(of_podman, i)),
+			i < 4 ? start[i] : json_string_value(json_array_get(of_docker, i - 4)));
+	json_decref(docker);
+	json_decref(podman);
+	for (int attached = 0; attached < 2; attached++) {
+		json_t *body = body_exec(shell, &o.process, o.process.args, 1, "1.", attached);
+		assert_int_equal(json_true_of(body, "AttachStdin"), attached);
+		json_decref(body);
+	}
+}
+
 static void root_is_refused_unless_it_is_granted(void **state)
 {
 	static const char *const users[] = {"root", "0", "root:root", "1000:0", "dyno:root", "00"};
@@ -399,6 +420,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_container_has_what_a_dyno_is_given),
 		TEST(a_line_is_a_shell_s_and_words_are_not),
+		TEST(podman_has_an_init_for_the_group_and_a_stream_for_a_command),
 		TEST(root_is_refused_unless_it_is_granted),
 		TEST(limits_are_the_engine_s),
 		TEST(a_notify_socket_elsewhere_is_refused),

@@ -155,6 +155,12 @@ static void add_command(struct body *b)
 	body_put(b, b->root, "Cmd", command);
 	/* The image's own would be put in front. */
 	body_put(b, b->root, "Entrypoint", json_array());
+	if (b->setup->podman) {
+		body_add(b, command, json_string(shell));
+		body_add(b, command, json_string("-c"));
+		body_add(b, command, json_string(SCRIPT_GROUP));
+		body_add(b, command, json_string("init"));
+	}
 	body_add(b, command, json_string(shell));
 	body_add(b, command, json_string("-c"));
 	body_add(b, command, json_string(script));
@@ -274,7 +280,7 @@ static json_t *exec_of(const char *shell, const char *script)
 }
 
 json_t *body_exec(const char *shell, const struct process *process, char *const *args,
-	size_t n_args, const char *mark)
+	size_t n_args, const char *mark, bool attached)
 {
 	char script[SCRIPT_SIZE];
 	struct body b = {0};
@@ -289,6 +295,7 @@ json_t *body_exec(const char *shell, const struct process *process, char *const 
 	for (size_t i = 0; i < n_args; i++)
 		body_add(&b, command, json_string(args[i]));
 	body_put(&b, root, "Env", json_pack("[o]", json_sprintf(SCRIPT_MARK "=%s", mark)));
+	body_put(&b, root, "AttachStdin", json_boolean(attached));
 	if (b.failed) {
 		json_decref(root);
 		return NULL;

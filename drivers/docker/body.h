@@ -24,6 +24,7 @@ struct body_setup {
 	const char *keeper;
 	unsigned port; /* inside; 0 = none */
 	bool local;    /* the engine is on this machine */
+	bool podman;
 };
 
 /* first: with DOCKER_SECRETS=file, what the container is to read before all else; the rest of the
@@ -33,9 +34,9 @@ json_t *body_create(
 	const struct body_setup *setup, struct strbuf *first, struct err *err) HSUP_MUST_CHECK;
 
 /* Of POST /containers/ID/exec: a command as the dyno is. mark: in its environment, and so in that
- * of all that it starts. NULL = out of memory. */
+ * of all that it starts. attached: to what it reads, which is nothing. NULL = out of memory. */
 json_t *body_exec(const char *shell, const struct process *process, char *const *args,
-	size_t n_args, const char *mark) HSUP_MUST_CHECK;
+	size_t n_args, const char *mark, bool attached) HSUP_MUST_CHECK;
 /* Kills all that has this mark; "" = any. */
 json_t *body_exec_kill(const char *shell, const char *mark) HSUP_MUST_CHECK;
 

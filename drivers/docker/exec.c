@@ -23,6 +23,7 @@ static void exec_free(struct docker_exec *x)
 		at = &(*at)->next;
 	*at = x->next;
 	engine_cancel(x->call);
+	engine_cancel(x->wait);
 	free(x);
 }
 
@@ -112,7 +113,12 @@ static void on_looked(void *userdata, int r, unsigned status, json_t *answer, co
 	(void)status;
 	(void)err;
 	x->call = NULL;
-	if (r == 0 && json_true_of(answer, "Running"))
+	bool running = r == 0 && json_true_of(answer, "Running");
+	/* podman does not say when it has begun: what was to kill it may have come too soon. */
+	if (x->wait && running && x->doomed)
+		(void)docker_exec_kill(x->owner, x->id);
+	/* One that has not begun does not run either. */
+	if (x->wait || running)
 		return;
 	if (r < 0 && r != -ENOENT)
 		return;
@@ -195,6 +201,40 @@ static void on_started(
 	execs_look(d, x->ref);
 }
 
+static void on_waited(void *userdata, int r, unsigned status, json_t *answer, const struct err *err)
+{
+	struct docker_exec *x = userdata;
+
+	(void)status;
+	(void)answer;
+	x->wait = NULL;
+	if (r < 0)
+		failed(x, err);
+	else
+		execs_look(x->owner, x->ref);
+}
+
+/* One that is detached has no end that podman would tell within minutes; of one that it is attached
+ * to, the end is the answer's. Of the three streams, the input carries nothing. */
+static int start_and_wait(struct docker_exec *x, const char *path, struct err *err)
+{
+	const struct engine_request request = {
+		.method = "POST",
+		.path = path,
+		.body = json_pack("{sb}", "Detach", 0),
+		.waits = true,
+	};
+
+	int r = engine_ask(x->owner->engine, &request, on_waited, x, &x->wait, err);
+	if (r < 0)
+		return r;
+	x->running = true;
+	if (x->doomed)
+		(void)docker_exec_kill(x->owner, x->id);
+	docker_later(x->owner);
+	return 0;
+}
+
 static void on_made(void *userdata, int r, unsigned status, json_t *answer, const struct err *err)
 {
 	struct docker_exec *x = userdata;
@@ -209,6 +249,11 @@ static void on_made(void *userdata, int r, unsigned status, json_t *answer, cons
 	}
 	(void)snprintf(x->ref, sizeof x->ref, "%s", json_text_of(answer, "Id"));
 	(void)snprintf(path, sizeof path, "/exec/%s/start", x->ref);
+	if (engine_is_podman(x->owner->engine)) {
+		if (start_and_wait(x, path, &own) < 0)
+			failed(x, &own);
+		return;
+	}
 	const struct engine_request request = {
 		.method = "POST", .path = path, .body = json_pack("{sb}", "Detach", 1)};
 	if (engine_ask(x->owner->engine, &request, on_started, x, &x->call, &own) < 0)
@@ -237,7 +282,8 @@ int docker_exec(void *state, const struct driver_exec *exec, struct err *err)
 	const struct engine_request request = {
 		.method = "POST",
 		.path = path,
-		.body = body_exec(c->shell, exec->beside->process, exec->args, exec->n_args, mark),
+		.body = body_exec(c->shell, exec->beside->process, exec->args, exec->n_args, mark,
+			engine_is_podman(d->engine)),
 	};
 	int r = engine_ask(d->engine, &request, on_made, x, &x->call, err);
 	if (r < 0)

@@ -47,6 +47,7 @@ static int compose(struct container *c, const struct driver_start *start, struct
 		.keeper = d->keeper,
 		.port = c->port,
 		.local = engine_is_local(d->engine),
+		.podman = engine_is_podman(d->engine),
 	};
 
 	if (!setup.image)

@@ -99,6 +99,7 @@ struct docker_exec {
 	uint32_t generation;
 	char ref[80]; /* the engine's name of it; "" = not known yet */
 	struct engine_call *call;
+	struct engine_call *wait; /* podman: its start, which is answered at its end */
 	bool running, doomed;
 };
 

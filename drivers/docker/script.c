@@ -48,7 +48,7 @@ void script_start(int umask, bool merged, bool secrets, char ret_script[SCRIPT_S
 
 void script_exec(int umask, char ret_script[SCRIPT_SIZE])
 {
-	compose(umask, FORGET_LIFE SOURCE_SECRETS PROFILES, ret_script);
+	compose(umask, "exec </dev/null\n" FORGET_LIFE SOURCE_SECRETS PROFILES, ret_script);
 }
 
 void script_exec_kill(const char *mark, char ret_script[SCRIPT_SIZE])

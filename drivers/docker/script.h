@@ -9,6 +9,14 @@
 #define SCRIPT_SECRETS "/run/hsup" /* a tmpfs: DOCKER_SECRETS=file */
 #define SCRIPT_MARK    "HSUP_CHECK"
 
+/* With podman: its init tells only its child of a signal, and takes no wish from the environment.
+ * That child is the same init once more, which is told to tell the whole process group. */
+#define SCRIPT_GROUP                                                                               \
+	"for hsup_i in /run/podman-init /dev/init; do\n"                                           \
+	"[ ! -x \"$hsup_i\" ] || exec \"$hsup_i\" -g -- \"$@\"\n"                                  \
+	"done\n"                                                                                   \
+	"exec \"$@\""
+
 /* umask: -1 = as it is. merged: RedirectStderr; an engine keeps no order between two streams.
  * secrets: its standard input begins with a number and as many lines, which are the config vars.
  * "$@" is the command. */
