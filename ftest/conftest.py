@@ -14,6 +14,7 @@ import pytest
 
 from engines import driver, engines, make_driver_app, slug, tool  # noqa: F401 (fixtures)
 from hsup import App, marked_processes
+from podman import DIFFERENCES
 from wire import Launcher
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -38,6 +39,15 @@ def pytest_runtest_makereport(item, call):
     if report.skipped:
         report.outcome = "failed"
         report.longrepr = f"skipped, which counts as a failure: {report.longrepr}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    instead = DIFFERENCES.get(pyfuncitem.originalname) if pyfuncitem.funcargs.get("driver") == "podman" else None
+    if instead is None:
+        return None
+    instead(pyfuncitem.funcargs["app"])
+    return True
 
 
 @pytest.fixture(scope="session")

@@ -49,9 +49,7 @@ def test_dynos_run_on_and_no_line_is_lost_or_repeated(app, how):
         assert_all_once(app, last, dyno)
 
 
-def test_no_line_is_lost_over_quick_kills_of_a_fast_writer(app):
-    """Also while the successor has not caught up; nobody can wait for the log of an engine then."""
-    last = 40_000
+def kill_quickly(app, last):
     app.start()
     app.submit(app.release(("web", [f"exec ./tool count {app.shared}/at {last} 0"], 1)))
     app.wait_line(r"number-1$")
@@ -63,6 +61,12 @@ def test_no_line_is_lost_over_quick_kills_of_a_fast_writer(app):
         wait_until(lambda: supervisor not in marked_processes(app.mark), "its end")
         app.process.send_signal(signal.SIGHUP)  # without the wait that a crash costs
         time.sleep(0.02 * kills)
+
+
+def test_no_line_is_lost_over_quick_kills_of_a_fast_writer(app):
+    """Also while the successor has not caught up; nobody can wait for the log of an engine then."""
+    last = 40_000
+    kill_quickly(app, last)
     app.wait_line(r"app\[web\.1\]: counted$")
     assert app.stop() == 0
     assert_all_once(app, last)
