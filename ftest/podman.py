@@ -10,8 +10,7 @@ from hsup import PATIENCE, wait_until
 
 
 def input_ends_with_the_supervisor(app):
-    """Who types comes and goes; but with the last that is attached, a dyno's input ends. The next life
-    has one again."""
+    """Who types comes and goes; but with the last that is attached, a dyno's input ends."""
     def type_words(*words):
         done = subprocess.run(["timeout", "1", app.build / "hsup", "attach", "-C", app.control, "web.1"], env=app.env,
                               input="".join(f"{word}\n" for word in words), capture_output=True, text=True, check=False)
@@ -31,7 +30,6 @@ def input_ends_with_the_supervisor(app):
     app.wait_line(r"app\[web\.1\]: end of file$")
     app.wait_line(r"hsup\[web\.1\]: process exited with status 0")
     app.wait_line(r"hsup\[web\.1\]: state changed from starting to up", count=2)
-    assert "got three" in type_words("three")
 
 
 def last_lines_may_come_late(app):
