@@ -260,7 +260,7 @@ static void secrets_are_read_line_by_line(void **state)
 	json_decref(body);
 
 	assert_non_null(mkdtemp(folder));
-	script_start(-1, false, true, script);
+	script_start(-1, false, true, true, script);
 	/* Where a container has a tmpfs. */
 	struct strbuf own = {0};
 	for (const char *at = script; *at; at = where ? where + strlen(SCRIPT_SECRETS) : "") {

@@ -151,7 +151,10 @@ static void add_command(struct body *b)
 	json_t *command = json_array();
 	char script[SCRIPT_SIZE], directory[4096];
 
-	script_start(p->umask, p->redirect_stderr, b->first != NULL, script);
+	const int *stdio = b->setup->start->stdio;
+
+	script_start(p->umask, p->redirect_stderr, b->first != NULL, stdio && attach_is_tty(stdio),
+		script);
 	body_put(b, b->root, "Cmd", command);
 	/* The image's own would be put in front. */
 	body_put(b, b->root, "Entrypoint", json_array());

@@ -1,5 +1,7 @@
 #include "drivers/docker/script.h"
 
+#include "drivers/docker/attach.h"
+
 #include <stdio.h>
 
 /* For any POSIX shell: the stack may have no bash. `read` of a shell takes no byte beyond its line,
@@ -37,12 +39,13 @@ static void compose(int umask, const char *rest, char ret_script[SCRIPT_SIZE])
 	(void)snprintf(ret_script, SCRIPT_SIZE, "%s%s", mask, rest);
 }
 
-void script_start(int umask, bool merged, bool secrets, char ret_script[SCRIPT_SIZE])
+void script_start(int umask, bool merged, bool secrets, bool terminal, char ret_script[SCRIPT_SIZE])
 {
 	char text[SCRIPT_SIZE - 24];
 
-	(void)snprintf(text, sizeof text, "%s%s%s", merged ? "exec 2>&1\n" : "",
-		secrets ? READ_SECRETS SOURCE_SECRETS : "", PROFILES);
+	(void)snprintf(text, sizeof text, "%s%s%s%s", merged ? "exec 2>&1\n" : "",
+		secrets ? READ_SECRETS SOURCE_SECRETS : "", terminal ? ATTACH_SCRIPT : "",
+		PROFILES);
 	compose(umask, text, ret_script);
 }
 

@@ -19,8 +19,9 @@
 
 /* umask: -1 = as it is. merged: RedirectStderr; an engine keeps no order between two streams.
  * secrets: its standard input begins with a number and as many lines, which are the config vars.
- * "$@" is the command. */
-void script_start(int umask, bool merged, bool secrets, char ret_script[SCRIPT_SIZE]);
+ * terminal: it waits until that has a size. "$@" is the command. */
+void script_start(
+	int umask, bool merged, bool secrets, bool terminal, char ret_script[SCRIPT_SIZE]);
 /* Of a command beside it. */
 void script_exec(int umask, char ret_script[SCRIPT_SIZE]);
 /* Kills every process that has SCRIPT_MARK=mark in its environment; "" = whatever it is. */
