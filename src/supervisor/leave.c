@@ -8,6 +8,7 @@
 #define PROGRESS_EVERY (5 * NSEC_PER_SEC)
 #define DRAIN_AT_END   (2 * NSEC_PER_SEC)
 #define LINGER	       (3 * NSEC_PER_SEC)
+#define LINGER_ENGINE  (15 * NSEC_PER_SEC) /* an engine reads a large log for long */
 #define LIST_AT_END    (5 * NSEC_PER_SEC)  /* for an engine that is gone to come back */
 #define KILL_AT_END    (10 * NSEC_PER_SEC) /* likewise */
 
@@ -73,9 +74,11 @@ static int on_linger(sd_event_source *source, uint64_t usec, void *userdata)
 /* Everything has ended, and waits for its output to be read: not for ever. */
 static void linger(struct supervisor *s)
 {
+	uint64_t most = s->setup->driver->caps & DRIVER_ENGINE ? LINGER_ENGINE : LINGER;
+
 	if (s->leaving && !s->linger)
 		(void)sd_event_add_time_relative(s->loop, &s->linger, CLOCK_MONOTONIC,
-			LINGER / NSEC_PER_USEC, 1000, on_linger, s);
+			most / NSEC_PER_USEC, 1000, on_linger, s);
 }
 
 void supervisor_leave(struct supervisor *s, int code)
