@@ -117,7 +117,6 @@ def test_one_id_once(keep, pipe):
     _, pid, _, _ = spawn(keep, w, 1, "sleep", "1000")
     w.keep(7, first[0], first[0], tag=b"first")
     w.keep(7, other[0], other[0], tag=b"other")
-    w.keep(7, other[0], other[0], generation=2)
     w.keep(1, other[0], other[0], tag=b"other")
     w.keep(1, other[0], other[0], generation=2)
     entries = w.list()
@@ -138,6 +137,19 @@ def test_one_id_once(keep, pipe):
     w.keep(7, other[0], other[0], generation=3)
     w.send(ACK, w.child(7, 2))
     assert w.list()[7]["generation"] == 3
+
+
+def test_two_lives_of_one_dyno(keep, pipe):
+    """The one before is let go of when the next has started: until then both are there."""
+    w = keep("first").connect()
+    first, second = pipe(b"first"), pipe(b"second")
+    w.keep(7, first[0], first[0])
+    w.keep(7, second[0], second[0], generation=2)
+    w.send(ACK, w.child(7))
+    entry = w.list()[7]
+    assert entry["generation"] == 2 and os.read(entry["fds"][0], 100) == b"second"
+    w.send(ACK, w.child(7, 2))
+    assert not w.list()
 
 
 def test_it_gets_no_signal(keep, pipe):
