@@ -20,8 +20,10 @@ from wire import Launcher
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-# As nohup has it, HUP would be ignored by every program of the tests, too.
+# What nohup and a shell's `&` have us ignore, every program of the tests would ignore, too.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def told_to_end(*_):

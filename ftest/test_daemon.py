@@ -49,7 +49,9 @@ def kill_and_wait(*pids, signo=signal.SIGKILL):
 
 def select_readable(fd):
     import select
-    return select.select([fd], [], [], 0)[0]
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return poll.poll(0)
 
 
 def state_of(pid):

@@ -37,7 +37,13 @@ def pipe():
 def descriptors(launcher):
     """What the launcher has open. (To close some takes another process, and its time.)"""
     folder = f"/proc/{launcher.process.pid}/fd"
-    return [os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)]
+    found = []
+    for fd in os.listdir(folder):
+        try:
+            found.append(os.readlink(f"{folder}/{fd}"))
+        except FileNotFoundError:  # closed just now
+            pass
+    return found
 
 
 def held(launcher, *pipes):

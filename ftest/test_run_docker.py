@@ -90,7 +90,9 @@ def test_a_slow_reader_gets_all_and_holds_up_the_container(app):
     process = start(app, "seq 1000000; echo done >&2", stdin=subprocess.DEVNULL)
     assert process.stdout.read(2) == b"1\n"
     time.sleep(1)
-    assert select.select([process.stderr], [], [], 0)[0] == []
+    poll = select.poll()
+    poll.register(process.stderr, select.POLLIN)
+    assert poll.poll(0) == []
     assert process.stdout.read() == b"".join(b"%d\n" % n for n in range(2, 1_000_001))
     assert process.wait(PATIENCE) == 0
     assert process.stderr.read() == b"done\n"
