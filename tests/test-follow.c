@@ -365,6 +365,7 @@ static void a_full_pipe(void **state)
 		run(&s);
 		assert_true(s.over && !s.lost);
 		assert_int_equal(s.kept->len[0] + s.kept->len[1], ARRAY_SIZE(many) * many[0].len);
+		leave(&s);
 		stage_close(&s);
 	}
 }
