@@ -69,7 +69,8 @@ static void welcome(int listener, const char *path)
 
 	if (client < 0 || connect(engine, (const struct sockaddr *)&address, sizeof address) < 0 ||
 		n_pairs == PAIRS) {
-		(void)close(client);
+		if (client >= 0)
+			(void)close(client);
 		(void)close(engine);
 		return;
 	}

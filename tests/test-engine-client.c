@@ -384,10 +384,12 @@ static void cancels_and_closes(void **state)
 	assert_int_equal(fake.n_open, 0);
 	/* With calls that wait; and by an answer to one of those that wait for nothing. */
 	for (int i = 0; i < 3; i++) {
+		static const struct fake_route none[] = {{0}};
+
 		closes_in_changed = i == 0;
 		closes_in_answer = i == 1;
 		n_answers = 0;
-		fake.routes = i == 1 ? (const struct fake_route[]){{0}} : routes;
+		fake.routes = i == 1 ? none : routes;
 		open_engine();
 		assert_int_equal(ask("GET", "/ok", NULL), 0);
 		assert_int_equal(ask("GET", "/ok", NULL), 0);

@@ -122,6 +122,7 @@ static void tell_adopted(struct container *c, const json_t *answer, bool ended)
 {
 	struct docker *d = c->owner;
 	const json_t *state = json_object_get(answer, "State");
+	int out = TAKE_FD(c->out), error = TAKE_FD(c->err);
 	struct driver_entry entry = {
 		.id = c->id,
 		.generation = c->generation,
@@ -130,8 +131,8 @@ static void tell_adopted(struct container *c, const json_t *answer, bool ended)
 		.pid = engine_is_local(d->engine) ? (int)json_number_of(state, "Pid", 0) : 0,
 		.ended = ended,
 		.started = time_read(json_text_of(state, "StartedAt")),
-		.out = TAKE_FD(c->out),
-		.err = TAKE_FD(c->err),
+		.out = out,
+		.err = error,
 	};
 
 	if (c->attached) {
@@ -300,7 +301,10 @@ void adopt_list(struct docker *d, const json_t *list)
 
 	d->adopting = ADOPT_LOOKING;
 	d->looking++; /* so that none of them is the last */
-	json_array_foreach(list, i, member) find_one(d, member);
+	json_array_foreach(list, i, member)
+	{
+		find_one(d, member);
+	}
 	/* What the launcher knows and the engine does not was never made. */
 	for (struct container *c = d->first; c; c = c->next)
 		if (c->phase == PHASE_FOUND && !c->seen)

@@ -165,13 +165,14 @@ int container_reopen(struct container *c)
 int container_follow(struct container *c, struct err *err)
 {
 	struct docker *d = c->owner;
+	int out = TAKE_FD(c->out_in), error = TAKE_FD(c->err_in);
 	const struct follow_setup setup = {
 		.engine = d->engine,
 		.loop = d->context->loop,
 		.place = c->place,
 		.container = c->ref,
-		.out = TAKE_FD(c->out_in),
-		.err = TAKE_FD(c->err_in),
+		.out = out,
+		.err = error,
 		.recovers = c->recovers,
 		.broke = container_broke,
 		.over = container_over,

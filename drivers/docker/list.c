@@ -31,7 +31,10 @@ static void compare_list(struct docker *d, const json_t *list)
 	const json_t *member;
 	size_t i;
 
-	json_array_foreach(list, i, member) compare_one(d, member);
+	json_array_foreach(list, i, member)
+	{
+		compare_one(d, member);
+	}
 	for (struct container *c = d->first; c; c = c->next)
 		if (c->phase == PHASE_RUNNING && !c->seen)
 			container_inspect(c);

@@ -284,10 +284,9 @@ static int create(struct container *c, struct err *err)
 		c->out_in = fd_close(c->out_in);
 	}
 	(void)snprintf(path, sizeof path, "/containers/create?name=%s", c->called);
-	const struct engine_request request = {.method = "POST",
-		.path = path,
-		.body = TAKE_PTR(c->body),
-		.timeout = START_TIMEOUT};
+	json_t *body = TAKE_PTR(c->body);
+	const struct engine_request request = {
+		.method = "POST", .path = path, .body = body, .timeout = START_TIMEOUT};
 	c->phase = PHASE_CREATING;
 	c->made = true;
 	return engine_ask(d->engine, &request, on_created, c, &c->call, err);
