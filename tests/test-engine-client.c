@@ -184,7 +184,7 @@ static void escapes(void **state)
 	struct strbuf b = {0};
 
 	(void)state;
-	engine_escape(&b, "a/b c%\xc3\xa9~");
+	strbuf_escape(&b, "a/b c%\xc3\xa9~");
 	assert_string_equal(b.data, "a%2Fb%20c%25%C3%A9~");
 	strbuf_done(&b);
 	json_t *o = json_pack("{s:s,s:i,s:b,s:n}", "t", "x", "n", 7, "b", 1, "z");

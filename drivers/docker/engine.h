@@ -88,9 +88,6 @@ int engine_pipe(struct engine *e, const char *path, const struct web_pipe_events
 int engine_pipe_result(
 	const struct engine *e, const struct web_result *result, struct err *err) HSUP_MUST_CHECK;
 
-/* For paths: text as one component of a query or path. */
-void engine_escape(struct strbuf *b, const char *text);
-
 /* ---- JSON, for whom an absent member and one of another type are the same ---- */
 
 const char *json_text_of(const json_t *o, const char *name); /* "" */

@@ -33,17 +33,6 @@ bool json_is_list(const json_t *o)
 	return json_is_array(o);
 }
 
-void engine_escape(struct strbuf *b, const char *text)
-{
-	for (; *text; text++) {
-		if ((*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
-			(*text >= '0' && *text <= '9') || strchr("-._~", *text))
-			(void)strbuf_add(b, text, 1);
-		else
-			(void)strbuf_printf(b, "%%%02X", (unsigned char)*text);
-	}
-}
-
 /* dockerd: {"message"}, podman: {"cause", "message", "response"}; a proxy in between: anything.
  * Returns ret_text. */
 static char *said(const char *body, size_t len, char *ret_text, size_t size)

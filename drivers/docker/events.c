@@ -89,7 +89,7 @@ void docker_listen(struct docker *d)
 	(void)snprintf(filters, sizeof filters,
 		"{\"type\":[\"container\"],\"label\":[\"" LABEL_OWNER "=%s\"]}", d->context->owner);
 	(void)strbuf_puts(&path, "/events?filters=");
-	engine_escape(&path, filters);
+	strbuf_escape(&path, filters);
 	const struct engine_stream stream = {
 		.method = "GET", .path = path.data, .data = on_data, .done = on_done};
 	if (path.error || engine_stream(d->engine, &stream, d, &d->events, &err) < 0) {

@@ -140,7 +140,7 @@ static void pull(struct make *m)
 	m->pulled = true;
 	pull_init(&m->pull);
 	(void)strbuf_puts(&path, "/images/create?fromImage=");
-	engine_escape(&path, m->reference);
+	strbuf_escape(&path, m->reference);
 	/* Without any the engine would pull them all. */
 	if (image_wants_tag(m->reference))
 		(void)strbuf_puts(&path, "&tag=latest");
@@ -194,7 +194,7 @@ void make_inspect(struct make *m)
 	struct strbuf _cleanup_strbuf_ path = {0};
 
 	(void)strbuf_puts(&path, "/images/");
-	engine_escape(&path, m->reference);
+	strbuf_escape(&path, m->reference);
 	(void)strbuf_puts(&path, "/json");
 	const struct engine_request request = {.method = "GET", .path = path.data};
 	(void)make_ask(m, "looking at it", &request, on_inspect);

@@ -17,7 +17,7 @@ void image_filter(struct strbuf *b, const char *name, const char *value)
 
 	(void)strbuf_printf(&text, "{\"label\":[\"%s=%s\"]}", name, value);
 	(void)strbuf_puts(b, "filters=");
-	engine_escape(b, text.data ? text.data : "");
+	strbuf_escape(b, text.data ? text.data : "");
 }
 
 void images_list_path(const struct images *i, struct strbuf *ret_path)

@@ -50,7 +50,7 @@ static void change(struct strbuf *path, const char *fmt, ...)
 	(void)vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
 	(void)strbuf_puts(path, "&changes=");
-	engine_escape(path, text);
+	strbuf_escape(path, text);
 }
 
 /* As changes: podman takes none from the body. No value needs quotes. Labels that the container
@@ -85,7 +85,7 @@ static void commit(struct make *m)
 		return;
 	}
 	(void)strbuf_printf(&path, "/commit?container=%s&pause=0&tag=%s&repo=", m->container, tag);
-	engine_escape(&path, m->repository);
+	strbuf_escape(&path, m->repository);
 	add_changes(m, &path);
 	/* podman wants one, whatever is in it. */
 	json_t *body = json_pack("{ss}", "WorkingDir", "/app");
@@ -100,7 +100,7 @@ static void commit(struct make *m)
 void make_archive_path(const struct make *m, const char *of, struct strbuf *b)
 {
 	(void)strbuf_printf(b, "/containers/%s/archive?path=", m->container);
-	engine_escape(b, of);
+	strbuf_escape(b, of);
 }
 
 static void put(struct make *m, const char *doing,

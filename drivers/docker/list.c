@@ -84,7 +84,7 @@ void docker_list(struct docker *d)
 	(void)snprintf(
 		filters, sizeof filters, "{\"label\":[\"" LABEL_OWNER "=%s\"]}", d->context->owner);
 	(void)strbuf_puts(&path, "/containers/json?all=1&filters=");
-	engine_escape(&path, filters);
+	strbuf_escape(&path, filters);
 	const struct engine_request request = {.method = "GET", .path = path.data};
 	if (path.error || engine_ask(d->engine, &request, on_list, d, &d->list, &err) < 0) {
 		d->wants_list = true;

@@ -63,6 +63,17 @@ int strbuf_printf(struct strbuf *b, const char *fmt, ...)
 	return r;
 }
 
+void strbuf_escape(struct strbuf *b, const char *text)
+{
+	for (; *text; text++) {
+		if ((*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
+			(*text >= '0' && *text <= '9') || strchr("-._~", *text))
+			(void)strbuf_add(b, text, 1);
+		else
+			(void)strbuf_printf(b, "%%%02X", (unsigned char)*text);
+	}
+}
+
 void strbuf_reset(struct strbuf *b)
 {
 	b->len = 0;

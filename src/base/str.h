@@ -21,6 +21,8 @@ struct strbuf {
 int strbuf_add(struct strbuf *b, const void *data, size_t len);
 int strbuf_puts(struct strbuf *b, const char *text);
 int strbuf_printf(struct strbuf *b, const char *fmt, ...) HSUP_PRINTF(2, 3);
+/* Text as one component of a URL's path or query (RFC 3986). */
+void strbuf_escape(struct strbuf *b, const char *text);
 void strbuf_reset(struct strbuf *b); /* empties, keeps the memory */
 void strbuf_done(struct strbuf *b);  /* frees; b is usable again */
 

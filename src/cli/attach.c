@@ -148,7 +148,7 @@ static int attach(struct reach *r, struct app *app)
 		return usage_error(&command_attach, "one dyno only: '%s' are %zu", app->names[0],
 			json_array_size(app->answer));
 	(void)strbuf_puts(&path, "/v1/dynos/");
-	http_escape(&path, name);
+	strbuf_escape(&path, name);
 	(void)strbuf_puts(&path, "/stdin");
 	t = calloc(1, sizeof *t);
 	if (!t || path.error) {

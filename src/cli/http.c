@@ -190,14 +190,3 @@ int http_do(struct http *h, struct http_call *c, struct err *err)
 		(void)http_step(h, -1, 1000);
 	return http_result(c, err);
 }
-
-void http_escape(struct strbuf *b, const char *text)
-{
-	for (; *text; text++) {
-		if ((*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
-			(*text >= '0' && *text <= '9') || strchr("-._~", *text))
-			(void)strbuf_add(b, text, 1);
-		else
-			(void)strbuf_printf(b, "%%%02X", (unsigned char)*text);
-	}
-}

@@ -51,6 +51,3 @@ void http_end(struct http *h, struct http_call *c);
 
 /* The whole of it: begin, wait, result. http_end() is the caller's, after 0 and after a failure. */
 int http_do(struct http *h, struct http_call *c, struct err *err) HSUP_MUST_CHECK;
-
-/* Adds text to a path or a query, escaped. */
-void http_escape(struct strbuf *b, const char *text);

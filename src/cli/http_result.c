@@ -2,33 +2,13 @@
 #include "cli/http.h"
 
 #include "cli/member.h"
+#include "io/curl.h"
 
-#include <curl/curl.h>
 #include <errno.h>
-#include <stdio.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#include "base/fd.h"
-
-/* libcurl says that it could not connect, and not always why. */
-static int why_not_connected(const char *path)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (strlen(path) >= sizeof address.sun_path)
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
-		return -errno;
-	return -ECONNREFUSED; /* it answers by now; at that moment it did not */
-}
 
 static int not_connected(const struct http_call *c, struct err *err)
 {
-	int r = why_not_connected(c->socket);
+	int r = curl_ask_socket(c->socket);
 
 	switch (-r) {
 	case ENOENT:

@@ -19,7 +19,7 @@ char *app_query(const struct app *app, const char *path, const char *more)
 	}
 	for (size_t i = 0; i < app->n_names; i++) {
 		(void)strbuf_printf(&b, "%cname=", mark);
-		http_escape(&b, app->names[i]);
+		strbuf_escape(&b, app->names[i]);
 		mark = '&';
 	}
 	if (b.error) {

@@ -42,7 +42,7 @@ static int show(struct reach *r, struct app *app, const struct options *o, const
 	(void)strbuf_printf(&path, "/v1/config?secrets=%d", o->ask.secrets);
 	if (type) {
 		(void)strbuf_puts(&path, "&type=");
-		http_escape(&path, type);
+		strbuf_escape(&path, type);
 	}
 	if (path.error)
 		return ask_error(r, EXIT_UNREACHED, "no process type has such a long name");

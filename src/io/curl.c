@@ -1,9 +1,13 @@
 #include "io/curl.h"
 
+#include "base/fd.h"
 #include "io/library.h"
 
 #include <errno.h>
 #include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 static struct curl_api table;
 const struct curl_api *const curl = &table;
@@ -52,4 +56,17 @@ int curl_load(struct err *err)
 		return err_set(err, -EOPNOTSUPP, "libcurl does not start");
 	loaded = true;
 	return 0;
+}
+
+int curl_ask_socket(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (strlen(path) >= sizeof address.sun_path)
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+		return -errno;
+	return -ECONNREFUSED; /* it answers by now; at that moment it did not */
 }

@@ -36,3 +36,7 @@ extern const struct curl_api *const curl;
 
 /* -EOPNOTSUPP and err when there is no libcurl, or none that starts. Again is free. */
 int curl_load(struct err *err) HSUP_MUST_CHECK;
+
+/* Why nobody could be reached there: libcurl says that it could not connect, and not always why.
+ * A negative errno. */
+int curl_ask_socket(const char *path);

@@ -1,31 +1,16 @@
 /* What libcurl says, as negative errno. */
-#include "base/fd.h"
 #include "io/web_private.h"
 
 #include <errno.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-
-/* libcurl says that it could not connect, and not always why. */
-static int ask_socket(const char *path)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (strlen(path) >= sizeof address.sun_path)
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
-		return -errno;
-	return -ECONNREFUSED; /* it answers by now; at that moment it did not */
-}
 
 static int not_connected(const struct transfer *t, const char **ret_text)
 {
 	long number = 0;
 
 	(void)curl->getinfo(t->easy, CURLINFO_OS_ERRNO, &number);
-	int r = t->web->socket ? ask_socket(t->web->socket) : number ? -(int)number : -ECONNREFUSED;
+	int r = t->web->socket ? curl_ask_socket(t->web->socket)
+		: number       ? -(int)number
+			       : -ECONNREFUSED;
 	switch (-r) {
 	case ENOENT:
 	case ENOTDIR:
