@@ -138,6 +138,7 @@ static int take(const struct incoming *in, struct packet *p)
 	case WIRE_UPGRADE:
 	case WIRE_TAG:
 	case WIRE_KEEP:
+	case WIRE_SPAWN_BOX:
 	case WIRE_TYPE_MAX:
 		break;
 	}

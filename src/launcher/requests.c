@@ -215,6 +215,8 @@ static bool dispatch(struct launcher *l, struct packet *p, const struct wire_req
 		 */
 		upgrade_begin(l);
 		return true;
+	case WIRE_SPAWN_BOX:
+		return false;
 	case WIRE_KEEP:
 		/* Safe: a slot and at most two descriptors, and the table bounds their number.
 		 * They are pipes and nothing else: here nobody reads them, and to close one never

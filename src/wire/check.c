@@ -86,6 +86,7 @@ static bool fixed_sound(const struct packet *p, struct wire_request *r)
 		r->body = packet_body(p, 0, false);
 		return r->body;
 	case WIRE_SPAWN:
+	case WIRE_SPAWN_BOX:
 	case WIRE_KEEP:
 	case WIRE_SPAWNED:
 	case WIRE_FAILED:
@@ -106,9 +107,8 @@ int wire_check_request(const struct packet *p, struct wire_request *ret_request)
 {
 	struct wire_request r = {.type = packet_header(p)->type};
 
-	int error = r.type == WIRE_SPAWN || r.type == WIRE_KEEP ? check_spawn(p, &r)
-		    : p->n_fds == 0 && fixed_sound(p, &r)	? 0
-								: -EBADMSG;
+	bool spawn = r.type == WIRE_SPAWN || r.type == WIRE_SPAWN_BOX || r.type == WIRE_KEEP;
+	int error = spawn ? check_spawn(p, &r) : p->n_fds == 0 && fixed_sound(p, &r) ? 0 : -EBADMSG;
 	if (error == 0)
 		*ret_request = r;
 	return error;

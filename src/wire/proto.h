@@ -57,6 +57,9 @@ enum wire_type {
 			 * stdout [, stderr] read ends. A child that somebody else runs: kept
 			 * and listed until it is acknowledged; no answer: what cannot be kept
 			 * (its id is there already, no pipe, no room) is logged */
+	WIRE_SPAWN_BOX = 20, /* S->L as WIRE_SPAWN: the child is the first of a pid namespace, and
+			      * becomes hsup-box: it is init of a dyno. Its exit tells how the
+			      * dyno's own process ended */
 	WIRE_TYPE_MAX,
 };
 
@@ -73,6 +76,7 @@ struct wire_header {
 #define WIRE_CAN_STDIO 1u /* WIRE_OUTPUT_MERGED; a standard input for a child with pipes */
 #define WIRE_CAN_NPROC 2u /* the spec's limit of processes */
 #define WIRE_CAN_KEEP  4u /* WIRE_KEEP, WIRE_ENTRY_KEPT */
+#define WIRE_CAN_BOX   8u /* WIRE_SPAWN_BOX and specs with a box: it was told of an hsup-box */
 
 struct wire_hello {
 	uint32_t wire_version; /* WIRE_VERSION of the sender */
@@ -126,6 +130,19 @@ enum wire_stage {
 	WIRE_STAGE_USER = 10,
 	WIRE_STAGE_DIRECTORY = 11,
 	WIRE_STAGE_EXEC = 12,
+	/* Of hsup-box. */
+	WIRE_STAGE_BOX = 13, /* starting it, or its own settings */
+	WIRE_STAGE_UID = 14, /* taking a uid of its range */
+	WIRE_STAGE_CGROUP = 15,
+	WIRE_STAGE_NAMESPACES = 16,
+	WIRE_STAGE_STACK = 17, /* the root that is shown */
+	WIRE_STAGE_APP = 18,   /* the slug and the layer above it */
+	WIRE_STAGE_MOUNTS = 19,
+	WIRE_STAGE_BINDS = 20,
+	WIRE_STAGE_PIVOT = 21,
+	WIRE_STAGE_NETWORK = 22,
+	WIRE_STAGE_SANDBOX = 23, /* capabilities, seccomp */
+	WIRE_STAGE_SWEEP = 24,
 	WIRE_STAGE_MAX,
 };
 

@@ -24,7 +24,7 @@ void spec_begin(struct spec_builder *b)
 	struct spec_header header = {.magic = SPEC_MAGIC, .version = SPEC_VERSION};
 
 	b->text.limit = LIMIT_SPEC;
-	b->n_args = b->n_env = 0;
+	b->n_args = b->n_env = b->n_binds = 0;
 	strbuf_reset(&b->text);
 	(void)strbuf_add(&b->text, &header, sizeof header);
 }
@@ -52,18 +52,23 @@ static int record(struct spec_builder *b, enum spec_record_type type, const void
 	return record_close(b);
 }
 
+static int record_string(struct spec_builder *b, enum spec_record_type type, const char *text)
+{
+	return record(b, type, text, strlen(text) + 1);
+}
+
 int spec_program(struct spec_builder *b, const char *program)
 {
 	if (!program[0])
 		return refuse(b, -EINVAL);
-	return record(b, SPEC_PROGRAM, program, strlen(program) + 1);
+	return record_string(b, SPEC_PROGRAM, program);
 }
 
 int spec_arg(struct spec_builder *b, const char *arg)
 {
 	if (b->n_args++ >= SPEC_MAX_ARGS)
 		return refuse(b, -E2BIG);
-	return record(b, SPEC_ARG, arg, strlen(arg) + 1);
+	return record_string(b, SPEC_ARG, arg);
 }
 
 int spec_env(struct spec_builder *b, const char *name, const char *value)
@@ -83,7 +88,7 @@ int spec_env(struct spec_builder *b, const char *name, const char *value)
 
 int spec_directory(struct spec_builder *b, const char *path)
 {
-	return record(b, SPEC_DIRECTORY, path, strlen(path) + 1);
+	return record_string(b, SPEC_DIRECTORY, path);
 }
 
 int spec_session(struct spec_builder *b, enum spec_terminal session)
@@ -119,6 +124,38 @@ int spec_nofile(struct spec_builder *b, uint64_t soft)
 int spec_nproc(struct spec_builder *b, uint64_t limit)
 {
 	return record(b, SPEC_NPROC, &limit, sizeof limit);
+}
+
+int spec_box(struct spec_builder *b, const struct spec_box *box)
+{
+	return record(b, SPEC_BOX, box, sizeof *box);
+}
+
+int spec_box_name(struct spec_builder *b, const char *name)
+{
+	return record_string(b, SPEC_BOX_NAME, name);
+}
+
+int spec_box_stack(struct spec_builder *b, const char *name)
+{
+	return record_string(b, SPEC_BOX_STACK, name);
+}
+
+int spec_box_slug(struct spec_builder *b, const char *path)
+{
+	return record_string(b, SPEC_BOX_SLUG, path);
+}
+
+int spec_hostname(struct spec_builder *b, const char *name)
+{
+	return record_string(b, SPEC_HOSTNAME, name);
+}
+
+int spec_bind(struct spec_builder *b, const char *bind)
+{
+	if (b->n_binds++ >= SPEC_BOX_BINDS)
+		return refuse(b, -E2BIG);
+	return record_string(b, SPEC_BIND, bind);
 }
 
 int spec_seal(struct spec_builder *b)

@@ -23,6 +23,13 @@ enum spec_record_type {
 	SPEC_UMASK = 7,	    /* u32, once */
 	SPEC_NOFILE = 8,    /* u64, once */
 	SPEC_NPROC = 9,	    /* u64, once; since WIRE_CAN_NPROC */
+	/* Since WIRE_CAN_BOX. */
+	SPEC_BOX = 10,	     /* struct spec_box, once; without it none of those below */
+	SPEC_BOX_NAME = 11,  /* string, once */
+	SPEC_BOX_STACK = 12, /* string, once */
+	SPEC_BOX_SLUG = 13,  /* string, once */
+	SPEC_HOSTNAME = 14,  /* string, once */
+	SPEC_BIND = 15,	     /* string, at most SPEC_BOX_BINDS */
 	SPEC_RECORD_MAX,
 };
 

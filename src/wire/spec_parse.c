@@ -29,6 +29,16 @@ static int take_env(struct spec *s, char *text)
 	return 0;
 }
 
+static const char **string_of(struct spec *s, unsigned type)
+{
+	return type == SPEC_PROGRAM	? &s->program
+	       : type == SPEC_BOX_NAME	? &s->box_name
+	       : type == SPEC_BOX_STACK ? &s->box_stack
+	       : type == SPEC_BOX_SLUG	? &s->box_slug
+	       : type == SPEC_HOSTNAME	? &s->hostname
+					: &s->directory;
+}
+
 static int take_string(struct spec *s, unsigned type, char *text, size_t len)
 {
 	if (!is_string(text, len))
@@ -39,11 +49,65 @@ static int take_string(struct spec *s, unsigned type, char *text, size_t len)
 		return take_env(s, text);
 	if (!text[0])
 		return -EBADMSG;
-	if (type == SPEC_PROGRAM)
-		s->program = text;
-	else
-		s->directory = text;
+	if (type == SPEC_BIND) {
+		if (s->n_binds >= SPEC_BOX_BINDS)
+			return -EBADMSG;
+		s->binds[s->n_binds++] = text;
+		return 0;
+	}
+	*string_of(s, type) = text;
 	return 0;
+}
+
+/* Names of files of ours: no way out of their folder. */
+static bool is_name(const char *text)
+{
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	size_t len = strlen(text);
+
+	return len > 0 && len <= SPEC_BOX_NAME_MAX && text[0] != '.' &&
+	       strspn(text, allowed) == len;
+}
+
+static int take_box(struct spec *s, const char *bytes, size_t len)
+{
+	const struct spec_box *box = &s->box;
+
+	if (len != sizeof s->box)
+		return -EBADMSG;
+	memcpy(&s->box, bytes, sizeof s->box);
+	s->has_box = true;
+	bool known = box->mode >= SPEC_BOX_RUN && box->mode < SPEC_BOX_MODE_MAX &&
+		     box->network < SPEC_BOX_NET_MAX && !(box->flags & ~SPEC_BOX_FLAGS_ALL) &&
+		     box->target >= 0;
+	return known ? 0 : -EBADMSG;
+}
+
+/* What its mode needs, and names that are names. */
+static int check_box(const struct spec *s)
+{
+	bool given = s->box_name || s->box_stack || s->box_slug || s->hostname || s->n_binds > 0;
+
+	if (!s->has_box)
+		return given ? -EBADMSG : 0;
+	if ((s->box_name && !is_name(s->box_name)) || (s->box_stack && !is_name(s->box_stack)) ||
+		(s->hostname && !is_name(s->hostname)) || (s->box_slug && s->box_slug[0] != '/'))
+		return -EBADMSG;
+	switch ((enum spec_box_mode)s->box.mode) {
+	case SPEC_BOX_RUN:
+		return s->box_name && s->box_stack ? 0 : -EBADMSG;
+	case SPEC_BOX_JOIN:
+		return s->box.target > 0 ? 0 : -EBADMSG;
+	case SPEC_BOX_SWEEP:
+		for (unsigned i = 1; i < s->n_args; i++)
+			if (!is_name(s->argv[i]))
+				return -EBADMSG;
+		return 0;
+	case SPEC_BOX_MODE_MAX:
+		break;
+	}
+	return -EBADMSG;
 }
 
 /* uid, gid and groups: the all-ones id means "leave it as it is" to the kernel, which here would
@@ -96,6 +160,11 @@ static int take_record(struct spec *s, unsigned type, char *bytes, size_t len)
 	case SPEC_ARG:
 	case SPEC_ENV:
 	case SPEC_DIRECTORY:
+	case SPEC_BOX_NAME:
+	case SPEC_BOX_STACK:
+	case SPEC_BOX_SLUG:
+	case SPEC_HOSTNAME:
+	case SPEC_BIND:
 		return take_string(s, type, bytes, len);
 	case SPEC_SESSION:
 		return take_u32(bytes, len, SPEC_SESSION_FOREGROUND, &s->session);
@@ -108,6 +177,8 @@ static int take_record(struct spec *s, unsigned type, char *bytes, size_t len)
 		return take_limit(bytes, len, &s->has_nofile, &s->nofile);
 	case SPEC_NPROC:
 		return take_limit(bytes, len, &s->has_nproc, &s->nproc);
+	case SPEC_BOX:
+		return take_box(s, bytes, len);
 	case SPEC_RECORD_MAX:
 		break;
 	}
@@ -140,7 +211,7 @@ int spec_parse(void *data, size_t len, struct spec *ret_spec)
 			spec_padded(record.length) > len - at || record.type >= SPEC_RECORD_MAX)
 			return -EBADMSG;
 		if ((seen & 1U << record.type) && record.type != SPEC_ARG &&
-			record.type != SPEC_ENV)
+			record.type != SPEC_ENV && record.type != SPEC_BIND)
 			return -EBADMSG;
 		seen |= 1U << record.type;
 		if (take_record(ret_spec, record.type, bytes + at, record.length) < 0)
@@ -149,5 +220,5 @@ int spec_parse(void *data, size_t len, struct spec *ret_spec)
 	}
 	ret_spec->argv[ret_spec->n_args] = NULL;
 	ret_spec->env[ret_spec->n_env] = NULL;
-	return ret_spec->program && ret_spec->n_args > 0 ? 0 : -EBADMSG;
+	return ret_spec->program && ret_spec->n_args > 0 ? check_box(ret_spec) : -EBADMSG;
 }

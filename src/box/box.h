@@ -1,0 +1,148 @@
+/* hsup-box: what every file of it shares.
+ *
+ * The launcher's child becomes this program for a spec that has a box, as root (or, rootless, as
+ * who the launcher is, first in a user namespace of its own):
+ *
+ *   main.c      settings, spec, which mode
+ *   plan.c      spec and settings -> what is to be mounted where; pure, nothing has happened yet
+ *   birth.c     SPEC_BOX_RUN: the order of all that follows
+ *   ids.c       a uid of its own; user namespaces
+ *   cgroup.c    cgroups: made, limited, joined, removed
+ *   root.c      the mounts of the plan, pivot_root; dev.c /dev, etc.c files of /etc
+ *   link.c      interfaces, addresses, routes, by netlink.c
+ *   last.c      in the dyno's own process: limits, capabilities, seccomp, exec
+ *   init.c      pid 1: signals, orphans, the end; pty.c between two terminals
+ *   join.c      SPEC_BOX_JOIN
+ *   sweep.c     SPEC_BOX_SWEEP
+ *   setup.c     `hsup-box --setup`: what a machine needs once
+ *
+ * Libc only, static. Nothing is allocated on the heap. Whatever fails is told as (stage, errno) in
+ * the memory that the launcher shares with its child; then the process exits, and with it, because
+ * it is the first of its pid namespace, all that it has begun. */
+#pragma once
+
+#include "base/err.h"
+#include "spawn/stages.h"
+#include "wire/box_settings.h"
+#include "wire/spec.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Descriptors the launcher's child leaves open for it, besides 0, 1 and 2, which are the dyno's. */
+#define BOX_FD_SPEC	3 /* the sealed memfd, checked by the launcher's child */
+#define BOX_FD_FAILURES 4 /* memfd of struct birth_failure[]; ours is that of --slot */
+
+/* Ids of a stack's files outside: inside they are 0 to 65535. In a range that systemd's list of
+ * uids (UIDS-GIDS) calls unused; no process ever has one. */
+#define BOX_ROOT_ID 1900000000u
+#define BOX_IDS	    65536u
+
+/* What birth_failure.stage is when the dyno's own process has ended: `error` is its status, as
+ * waitpid() gives it. A signal that ended it could not be told by our own exit: init of a pid
+ * namespace cannot die of one it sends itself. */
+#define BOX_ENDED 0x656e64u
+
+struct box_cgroup {
+	int into;    /* of the unified hierarchy, for CLONE_INTO_CGROUP; -1 = there is none */
+	int late[4]; /* cgroup.procs of v1 hierarchies: to be joined when the dyno runs */
+	unsigned n_late;
+};
+
+struct box {
+	const struct box_settings *settings;
+	const struct spec *spec;
+	bool root;	  /* else rootless */
+	bool owns_output; /* 1 and 2 are pipes made for this dyno: they become its user's */
+	struct rlimit nofile;
+	uid_t uid;				/* outside; inside it is the same */
+	gid_t gid;				/* likewise */
+	int uid_lock;				/* held by us as long as we live, -1 = none */
+	uint32_t machine_address, dyno_address; /* host order; 0 = no network of its own */
+	struct box_cgroup cgroup;
+};
+
+/* Tells (stage, error: a positive errno) and exits. In any process of the box. */
+HSUP_NORETURN void box_fail(enum wire_stage stage, int error);
+/* A step of the birth was taken: in developers' builds, where HSUP_BOX_DIE_AFTER may end us here.
+ */
+void box_step(const struct box *b);
+/* A step of the sandbox is to be left out (developers' builds, HSUP_BOX_SKIP): to prove that it is
+ * that step which closes what a probe tries. Always false in others. */
+bool box_skips(const struct box *b, const char *step);
+
+/* ---- ids.c ---- */
+
+/* The first uid of the range, from a hint on, whose byte nobody has locked: open file description
+ * locks in RUN/native.uids, so that a death frees it, and nothing else. *ret_lock is inherited by
+ * init and closed by the dyno. 0; -EAGAIN: none is free; or negative errno. Sets uid, gid,
+ * uid_lock and the addresses. */
+int ids_take(struct box *b) HSUP_MUST_CHECK;
+/* Writes the maps of `pid`'s user namespace through `proc` (a procfs of its pid namespace): inside
+ * uid is b->uid, every other of 0..65535 is one of BOX_ROOT_ID. */
+int ids_map_dyno(const struct box *b, int proc, pid_t pid) HSUP_MUST_CHECK;
+/* A user namespace that shows files of `owner` as b->uid's (and its group `group`): for an idmapped
+ * mount. Its descriptor, or negative errno. */
+int ids_owner_map(const struct box *b, int proc, uid_t owner, gid_t group) HSUP_MUST_CHECK;
+
+/* ---- cgroup.c ---- */
+
+/* A fresh one of this name in each hierarchy that has what the box limits, with the limits set, and
+ * in the unified one. Never one that is there: a cgroup that was killed cannot be used again
+ * (6.18). Without any hierarchy, or rootless without delegation: `into` is -1, and 0 is returned.
+ */
+int cgroup_make(const struct box *b, struct box_cgroup *ret) HSUP_MUST_CHECK;
+/* Joins the late ones with all processes of this pid namespace but ourselves, until none is left
+ * outside. Each may take 10 ms on an idle machine (RCU). */
+int cgroup_join_late(struct box_cgroup *c) HSUP_MUST_CHECK;
+void cgroup_close(struct box_cgroup *c);
+
+/* ---- plan.c, root.c ---- */
+
+struct box_root {
+	int proc;	 /* a mounted procfs of the new pid namespace, detached */
+	int userns;	 /* that of the dyno, to show the stack through; -1 = as it is */
+	int slug_userns; /* to show the slug through; -1 = as it is */
+	int stack, slug; /* folders (O_PATH); -1 = the machine's own root; none */
+	int layer; /* the box's own folder: upper, work, tmp are made in it; -1: tmpfs instead */
+	bool sys;  /* the network is its own: a sysfs of it can be mounted */
+	const char *hostname;
+};
+
+/* Opens what the spec names, below what the settings allow: the stack, the slug, and a new folder
+ * for the layer. *ret_stage says which was wrong. */
+int root_open(
+	const struct box *b, struct box_root *ret, enum wire_stage *ret_stage) HSUP_MUST_CHECK;
+/* In a mount namespace of our own: mounts all, enters it, detaches the old. 0, or negative errno
+ * and the stage. */
+int root_enter(struct box *b, struct box_root *r, enum wire_stage *ret_stage) HSUP_MUST_CHECK;
+
+/* ---- link.c ---- */
+
+/* A netlink socket of the network namespace we are in. */
+int link_open(void) HSUP_MUST_CHECK;
+/* A pair: hv<uid> here (up, with the machine's address), eth0 in `netns`. And eth1, when the
+ * settings have one. */
+int link_make(const struct box *b, int machine, int netns) HSUP_MUST_CHECK;
+/* Inside: lo and eth0 (eth1) up, addresses, routes. Loopback only with SPEC_BOX_NET_NONE. */
+int link_configure(const struct box *b) HSUP_MUST_CHECK;
+
+/* ---- last.c ---- */
+
+/* Becomes the dyno's program: in its process, which is in all its namespaces and in its root. */
+HSUP_NORETURN void last_become(struct box *b);
+
+/* ---- init.c ---- */
+
+/* Pid 1, until the dyno's process `pid` has ended; then all the rest of the namespace is killed by
+ * our exit. master: of its terminal, -1 = it has none of ours. */
+HSUP_NORETURN void init_run(struct box *b, pid_t pid, int master);
+
+/* ---- modes ---- */
+
+HSUP_NORETURN void birth_run(struct box *b);
+HSUP_NORETURN void join_run(struct box *b);
+HSUP_NORETURN void sweep_run(struct box *b);
+/* `hsup-box --setup NAME=VALUE...`: folders, ip_forward, the nft table. Says on standard error what
+ * is wrong, in one line; the exit code. */
+int setup_run(const struct box_settings *s) HSUP_MUST_CHECK;

@@ -1,0 +1,6 @@
+#include "box/box.h"
+
+int main(void)
+{
+	return 70;
+}

@@ -1,0 +1,257 @@
+#include "wire/box_settings.h"
+
+#include "base/parse.h"
+#include "base/str.h"
+#include "wire/spec.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PER_DYNO 4 /* addresses of a /30 */
+
+void box_settings_init(struct box_settings *ret)
+{
+	memset(ret, 0, sizeof *ret);
+	ret->uids = (struct id_range){3000, 11000};
+	ret->subnet = (struct box_address){0xac100000, 12};
+	(void)snprintf(ret->run, sizeof ret->run, "/run/hsup");
+}
+
+static bool parse_ip(const char *text, uint32_t *ret)
+{
+	struct in_addr a;
+
+	if (inet_pton(AF_INET, text, &a) != 1)
+		return false;
+	*ret = ntohl(a.s_addr);
+	return true;
+}
+
+/* "ADDRESS/BITS" */
+static bool parse_address(const char *text, struct box_address *ret)
+{
+	const char *slash = strchr(text, '/');
+	char ip[INET_ADDRSTRLEN];
+
+	if (!slash || (size_t)(slash - text) >= sizeof ip)
+		return false;
+	memcpy(ip, text, (size_t)(slash - text));
+	ip[slash - text] = '\0';
+	return parse_ip(ip, &ret->address) && parse_uint(slash + 1, 32, &ret->bits) == 0;
+}
+
+static uint32_t mask(unsigned bits)
+{
+	return bits == 0 ? 0 : UINT32_MAX << (32 - bits);
+}
+
+/* ---- one setting each; false = it is not understood ---- */
+
+static bool set_subnet(struct box_settings *s, const char *v)
+{
+	return parse_address(v, &s->subnet) && s->subnet.bits <= 30 &&
+	       (s->subnet.address & ~mask(s->subnet.bits)) == 0;
+}
+
+static bool set_uid_min(struct box_settings *s, const char *v)
+{
+	return parse_uint(v, INT_MAX, &s->uids.min) == 0 && s->uids.min > 0;
+}
+
+static bool set_uid_max(struct box_settings *s, const char *v)
+{
+	return parse_uint(v, INT_MAX, &s->uids.max) == 0 && s->uids.max > 0;
+}
+
+static bool set_network(struct box_settings *s, const char *v)
+{
+	static const char *const names[SPEC_BOX_NET_MAX] = {
+		[SPEC_BOX_NET_OWN] = "own",
+		[SPEC_BOX_NET_HOST] = "host",
+		[SPEC_BOX_NET_NONE] = "none",
+	};
+
+	for (unsigned i = 0; i < SPEC_BOX_NET_MAX; i++)
+		if (strcmp(v, names[i]) == 0) {
+			s->network = i;
+			return true;
+		}
+	return false;
+}
+
+static bool is_interface(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 0 && len < BOX_NAMES && !strpbrk(name, "/: \t\n");
+}
+
+/* "IF:ADDRESS/BITS" */
+static bool set_extra(struct box_settings *s, const char *v)
+{
+	const char *colon = strchr(v, ':');
+
+	if (!colon || (size_t)(colon - v) >= sizeof s->extra_parent)
+		return false;
+	(void)snprintf(s->extra_parent, sizeof s->extra_parent, "%.*s", (int)(colon - v), v);
+	return is_interface(s->extra_parent) && parse_address(colon + 1, &s->extra);
+}
+
+static bool parse_route(char *text, struct box_route *r)
+{
+	char *rest = text;
+	const char *to = strsep(&rest, ":"), *gateway = strsep(&rest, ":");
+
+	if (!gateway || !rest || !is_interface(rest))
+		return false;
+	(void)snprintf(r->interface, sizeof r->interface, "%s", rest);
+	r->has_gateway = strcmp(gateway, "default") != 0;
+	if (r->has_gateway && !parse_ip(gateway, &r->gateway))
+		return false;
+	if (strcmp(to, "default") == 0) {
+		r->to = (struct box_address){0, 0};
+		return true;
+	}
+	return parse_address(to, &r->to) && (r->to.address & ~mask(r->to.bits)) == 0;
+}
+
+static bool set_routes(struct box_settings *s, const char *v)
+{
+	char text[1024];
+
+	s->n_routes = 0;
+	if ((size_t)snprintf(text, sizeof text, "%s", v) >= sizeof text)
+		return false;
+	for (char *rest = text, *one; (one = strsep(&rest, ","));) {
+		if (s->n_routes == BOX_ROUTES || !parse_route(one, &s->routes[s->n_routes]))
+			return false;
+		s->n_routes++;
+	}
+	return true;
+}
+
+static bool copy_path(char to[PATH_MAX], const char *v)
+{
+	return v[0] == '/' && (size_t)snprintf(to, PATH_MAX, "%s", v) < PATH_MAX;
+}
+
+static bool set_state(struct box_settings *s, const char *v)
+{
+	return copy_path(s->state, v);
+}
+
+static bool set_stacks(struct box_settings *s, const char *v)
+{
+	return copy_path(s->stacks, v);
+}
+
+static bool set_run(struct box_settings *s, const char *v)
+{
+	return copy_path(s->run, v);
+}
+
+static bool add_slugs(struct box_settings *s, const char *v)
+{
+	return s->n_slugs < BOX_FOLDERS && copy_path(s->slugs[s->n_slugs++], v);
+}
+
+static bool add_binds(struct box_settings *s, const char *v)
+{
+	return s->n_binds < BOX_FOLDERS && copy_path(s->binds[s->n_binds++], v);
+}
+
+static bool set_die_after(struct box_settings *s, const char *v)
+{
+	return parse_uint(v, 1000, &s->die_after) == 0;
+}
+
+static bool set_skip(struct box_settings *s, const char *v)
+{
+	return (size_t)snprintf(s->skip, sizeof s->skip, "%s", v) < sizeof s->skip;
+}
+
+static const struct setting {
+	const char *name, *form;
+	bool (*set)(struct box_settings *s, const char *value);
+} known[] = {
+	{"LIBCONTAINER_DYNO_SUBNET", "ADDRESS/BITS, of at most 30 bits, and none set behind them",
+		set_subnet},
+	{"LIBCONTAINER_DYNO_UID_MIN", "a uid above 0", set_uid_min},
+	{"LIBCONTAINER_DYNO_UID_MAX", "a uid above 0", set_uid_max},
+	{"LIBCONTAINER_DYNO_NETWORK", "own, host or none", set_network},
+	{"LIBCONTAINER_DYNO_EXTRA_INTERFACE", "INTERFACE:ADDRESS/BITS", set_extra},
+	{"LIBCONTAINER_DYNO_EXTRA_ROUTES",
+		"ADDRESS/BITS:GATEWAY:INTERFACE,..., where the first two may be 'default'",
+		set_routes},
+	{"HSUP_BOX_STATE", "an absolute path", set_state},
+	{"HSUP_BOX_STACKS", "an absolute path", set_stacks},
+	{"HSUP_BOX_RUN", "an absolute path", set_run},
+	{"HSUP_BOX_SLUGS", "an absolute path, at most 8 of them", add_slugs},
+	{"HSUP_BOX_BINDS", "an absolute path, at most 8 of them", add_binds},
+	{"HSUP_BOX_DIE_AFTER", "the number of a step", set_die_after},
+	{"HSUP_BOX_SKIP", "the name of a step", set_skip},
+};
+
+int box_settings_set(struct box_settings *s, const char *text, struct err *err)
+{
+	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+		size_t len = strlen(known[i].name);
+
+		if (strncmp(text, known[i].name, len) != 0 || text[len] != '=')
+			continue;
+		if (known[i].set(s, text + len + 1))
+			return 0;
+		return err_set(err, -EINVAL, "%s: '%.100s' is not %s", known[i].name,
+			text + len + 1, known[i].form);
+	}
+	return err_set(err, -ENOENT, "'%.100s' is no setting of native dynos", text);
+}
+
+static int check(const struct box_settings *s, struct err *err)
+{
+	if (s->uids.min > s->uids.max)
+		return err_set(err, -EINVAL,
+			"LIBCONTAINER_DYNO_UID_MIN (%u) is above LIBCONTAINER_DYNO_UID_MAX (%u)",
+			s->uids.min, s->uids.max);
+	for (unsigned i = 0; i < s->n_routes; i++) {
+		const char *name = s->routes[i].interface;
+
+		if (strcmp(name, "eth0") != 0 && (strcmp(name, "eth1") != 0 || !s->extra_parent[0]))
+			return err_set(err, -EINVAL,
+				"LIBCONTAINER_DYNO_EXTRA_ROUTES: a dyno has no interface %s", name);
+	}
+	return 0;
+}
+
+int box_settings_load(struct box_settings *s, char *const *environment, struct err *err)
+{
+	for (; *environment; environment++) {
+		int r = box_settings_set(s, *environment, err);
+		if (r < 0 && r != -ENOENT)
+			return r;
+	}
+	return check(s, err);
+}
+
+uint32_t box_uids(const struct box_settings *s)
+{
+	uint64_t room = (UINT64_C(1) << (32 - s->subnet.bits)) / PER_DYNO,
+		 uids = (uint64_t)s->uids.max - s->uids.min + 1;
+
+	return (uint32_t)(room < uids ? room : uids);
+}
+
+bool box_addresses(
+	const struct box_settings *s, uint32_t uid, uint32_t *ret_machine, uint32_t *ret_dyno)
+{
+	if (uid < s->uids.min || uid - s->uids.min >= box_uids(s))
+		return false;
+	uint32_t first = s->subnet.address + PER_DYNO * (uid - s->uids.min);
+	*ret_machine = first + 1;
+	*ret_dyno = first + 2;
+	return true;
+}
