@@ -19,7 +19,7 @@ import pytest
 
 from hsup import wait_until
 from wire import (ACK, ENTRY_KEPT, FAILED, HELLO, KEEP, LEAVE, LIST, PONG, RESTART, RUNNING, SEALS, SIGNAL, SPAWN, SPAWNED,
-                  STAGE_DIRECTORY, STAGE_POLICY, STAGE_REFUSED, STAGE_SPEC, TAG, UPGRADE, F_ADD_SEALS, alive,
+                  STAGE_DIRECTORY, STAGE_POLICY, STAGE_REFUSED, STAGE_SPEC, TAG, UPGRADE, F_ADD_SEALS, alive, box,
                   header, read_some, record, spec, user, readable)
 
 SUPERVISOR = 65534
@@ -128,7 +128,10 @@ def test_without_a_user_it_would_be_root(house):
     ("two users, the second of them root", AS_DYNO + user(0, 0)),
     ("more groups than there may be", user(FIRST, FIRST, *[FIRST] * 65)),
     ("half an id", record(6, struct.pack("=IH", FIRST, 0))),
-    ("a record that names a helper, or a root: there is none", AS_DYNO + record(10, b"/bin/sh\0")),
+    ("a record that names a helper, or a root: there is none", AS_DYNO + record(16, b"/bin/sh\0")),
+    ("a box that is none", record(10, b"/bin/sh\0")),
+    ("a box of no known mode", box(mode=4)),
+    ("a folder of its own without a box", AS_DYNO + record(11, b"web.1\0")),
     ("no process at all", AS_DYNO + record(9, struct.pack("=Q", 0))),
     ("a limit of processes in 32 bits", AS_DYNO + record(9, struct.pack("=I", 50))),
     ("a limit of processes twice", AS_DYNO + 2 * record(9, struct.pack("=Q", 50))),

@@ -18,9 +18,11 @@ BUILD = pathlib.Path(os.environ.get("HSUP_BUILD_DIR", "build"))
 LAUNCHER = BUILD / "hsup-launcher"
 
 (HELLO, SPAWN, SPAWNED, FAILED, SIGNAL, LEFT, EXITED, LIST, ENTRY, LIST_END, ACK, PING, PONG, SHUTDOWN,
- LEAVE, UPGRADE, RESTART, TAG, KEEP) = range(1, 20)
+ LEAVE, UPGRADE, RESTART, TAG, KEEP, SPAWN_BOX) = range(1, 21)
 EXITED_SIZE, RECORDS = 56, 32
-STAGE_REFUSED, STAGE_SPEC, STAGE_POLICY, STAGE_DIRECTORY, STAGE_EXEC = 1, 3, 4, 11, 12
+STAGE_REFUSED, STAGE_SPEC, STAGE_POLICY, STAGE_DIRECTORY, STAGE_EXEC, STAGE_BOX = 1, 3, 4, 11, 12, 13
+CAN_BOX = 8
+BOX_RUN, BOX_JOIN, BOX_SWEEP = 1, 2, 3
 RUNNING, ENTRY_LEFT, ENTRY_EXITED, ENTRY_KEPT = 1, 2, 3, 4
 PIPES, GIVEN, MERGED = 0, 1, 2
 SEALS = 0x1 | 0x2 | 0x4 | 0x8  # F_SEAL_SEAL, SHRINK, GROW, WRITE
@@ -50,6 +52,14 @@ def record(kind, data):
 def user(uid, gid, *groups):
     """A record of a spec: who the dyno is to be."""
     return record(6, struct.pack(f"={2 + len(groups)}I", uid, gid, *groups))
+
+
+def box(mode=BOX_RUN, name="web.1", stack="host", network=0, flags=0, target=0, memory=0, cpu=0, processes=0):
+    """Records of a spec: hsup-box is to make a container."""
+    data = record(10, struct.pack("=IIIiQII", mode, network, flags, target, memory, cpu, processes))
+    for kind, text in (11, name), (12, stack):
+        data += record(kind, text.encode() + b"\0") if text else b""
+    return data
 
 
 def spec(program, args, env=("PATH=/usr/bin:/bin",), directory=None, seal=True, raw=None, extra=b""):
@@ -126,11 +136,11 @@ class Wire:
         return children
 
     def spawn(self, ident, *args, generation=1, name=None, tag=b"tag", program=None, output=PIPES, stdio=(),
-              **more):
+              kind=SPAWN, **more):
         fd = spec(program or args[0], args, **more)
         name = (name or f"web.{ident}").encode()
         body = struct.pack("=QII", ident, generation, 0) + struct.pack("=HHI", output, len(name), len(tag))
-        self.send(SPAWN, body + name + tag, [fd, *stdio])
+        self.send(kind, body + name + tag, [fd, *stdio])
         os.close(fd)
 
     def keep(self, ident, *fds, generation=1, name=None, tag=b"tag", output=None):

@@ -16,6 +16,9 @@
  *   sweep.c     SPEC_BOX_SWEEP
  *   setup.c     `hsup-box --setup`: what a machine needs once
  *
+ * It is executed with every signal blocked: what came since its fork waits for init. Its parent's
+ * death may be its own (PR_SET_PDEATHSIG): a change of ids forgets that.
+ *
  * Libc only, static. Nothing is allocated on the heap. Whatever fails is told as (stage, errno) in
  * the memory that the launcher shares with its child; then the process exits, and with it, because
  * it is the first of its pid namespace, all that it has begun. */
@@ -29,19 +32,10 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Descriptors the launcher's child leaves open for it, besides 0, 1 and 2, which are the dyno's. */
-#define BOX_FD_SPEC	3 /* the sealed memfd, checked by the launcher's child */
-#define BOX_FD_FAILURES 4 /* memfd of struct birth_failure[]; ours is that of --slot */
-
 /* Ids of a stack's files outside: inside they are 0 to 65535. In a range that systemd's list of
  * uids (UIDS-GIDS) calls unused; no process ever has one. */
 #define BOX_ROOT_ID 1900000000u
 #define BOX_IDS	    65536u
-
-/* What birth_failure.stage is when the dyno's own process has ended: `error` is its status, as
- * waitpid() gives it. A signal that ended it could not be told by our own exit: init of a pid
- * namespace cannot die of one it sends itself. */
-#define BOX_ENDED 0x656e64u
 
 struct box_cgroup {
 	int into;    /* of the unified hierarchy, for CLONE_INTO_CGROUP; -1 = there is none */

@@ -55,8 +55,8 @@ static int send_child(struct client *c, enum wire_type type, struct launch_child
 	return outbox_send(&c->out, type, parts, 3, fds, n_fds);
 }
 
-static int client_spawn(void *state, struct launch_child child, const char *name, const void *tag,
-	size_t tag_len, int spec_fd, const struct launch_stdio *stdio)
+static int order(struct client *c, enum wire_type type, struct launch_child child,
+	const struct label *label, int spec_fd, const struct launch_stdio *stdio)
 {
 	static const struct launch_stdio pipes = {.in = -1};
 
@@ -70,8 +70,24 @@ static int client_spawn(void *state, struct launch_child child, const char *name
 
 	if (stdio->given)
 		memcpy(&fds[1], stdio->given, 3 * sizeof fds[0]);
-	return send_child(
-		state, WIRE_SPAWN, child, output, &(struct label){name, tag, tag_len}, fds, n_fds);
+	return send_child(c, type, child, output, label, fds, n_fds);
+}
+
+static int client_spawn(void *state, struct launch_child child, const char *name, const void *tag,
+	size_t tag_len, int spec_fd, const struct launch_stdio *stdio)
+{
+	return order(state, WIRE_SPAWN, child, &(struct label){name, tag, tag_len}, spec_fd, stdio);
+}
+
+static int client_spawn_box(void *state, struct launch_child child, const char *name,
+	const void *tag, size_t tag_len, int spec_fd, const struct launch_stdio *stdio)
+{
+	struct client *c = state;
+
+	/* An older one would close the connection, others refuse what they can only refuse. */
+	if (!(c->can & WIRE_CAN_BOX))
+		return -EOPNOTSUPP;
+	return order(c, WIRE_SPAWN_BOX, child, &(struct label){name, tag, tag_len}, spec_fd, stdio);
 }
 
 static int client_keep(void *state, struct launch_child child, const char *name, const void *tag,
@@ -257,6 +273,7 @@ static int shake_hands(struct client *c, struct err *err)
 static const struct launch_ops client_ops = {
 	.listen = client_listen,
 	.spawn = client_spawn,
+	.spawn_box = client_spawn_box,
 	.keep = client_keep,
 	.signal = client_signal,
 	.ack = client_ack,

@@ -75,6 +75,8 @@ struct launch_ops {
 	void (*listen)(void *state, const struct launch_child_events *events, void *userdata);
 	int (*spawn)(void *state, struct launch_child c, const char *name, const void *tag,
 		size_t tag_len, int spec_fd, const struct launch_stdio *stdio);
+	int (*spawn_box)(void *state, struct launch_child c, const char *name, const void *tag,
+		size_t tag_len, int spec_fd, const struct launch_stdio *stdio);
 	int (*keep)(void *state, struct launch_child c, const char *name, const void *tag,
 		size_t tag_len, int out, int err);
 	int (*signal)(void *state, struct launch_child c, int signo);
@@ -94,6 +96,11 @@ unsigned launch_can(struct launch *l);
  * caller's; stdio is NULL for pipes and no input. The outcome comes as `spawned`,
  * then `failed` or `exited`. 0, -ENOBUFS (queue full), or another negative errno. */
 int launch_spawn(struct launch *l, struct launch_child c, const char *name, const void *tag,
+	size_t tag_len, int spec_fd, const struct launch_stdio *stdio) HSUP_MUST_CHECK;
+
+/* The same, of a child whose spec is for a new box (SPEC_BOX_RUN): `exited` tells how the dyno's
+ * own process has ended. -EOPNOTSUPP (no WIRE_CAN_BOX), or as launch_spawn(). */
+int launch_spawn_box(struct launch *l, struct launch_child c, const char *name, const void *tag,
 	size_t tag_len, int spec_fd, const struct launch_stdio *stdio) HSUP_MUST_CHECK;
 
 /* Has the launcher keep a child that is none of its own: a name, a tag and the read ends of two

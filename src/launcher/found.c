@@ -40,6 +40,7 @@ static void name_of(const struct launcher *l, const struct child *c, char ret_na
 struct search {
 	const char *mark;
 	int32_t group; /* 0 = any */
+	bool init;     /* none but the first of a pid namespace */
 	struct proc found;
 };
 
@@ -47,7 +48,7 @@ struct search {
 static bool is_member(const struct proc *p, const struct search *s)
 {
 	return (!s->group || p->group == s->group) && p->state != 'Z' &&
-	       proc_marked(p->pid, s->mark);
+	       proc_marked(p->pid, s->mark) && (!s->init || proc_is_init(p->pid));
 }
 
 static bool find_member(const struct proc *p, void *userdata)
@@ -125,7 +126,8 @@ static bool try_member(const struct proc *p, void *userdata)
 static void find_output(struct launcher *l, struct child *c)
 {
 	char mark[BIRTH_MARK_SIZE], name[LIMIT_NAME + 1];
-	struct output o = {.search = {.mark = mark, .group = c->pid},
+	/* Whose init let go of them: the dyno's own process, which has a group of its own. */
+	struct output o = {.search = {.mark = mark, .group = c->boxed ? 0 : c->pid},
 		.child = c,
 		.ends = {-1, -1},
 		.n = c->output == WIRE_OUTPUT_MERGED ? 1 : 2};
@@ -191,7 +193,7 @@ static void take_one(struct launcher *l, struct child *c)
 static void find_unborn(struct launcher *l, struct child *c)
 {
 	char mark[BIRTH_MARK_SIZE];
-	struct search s = {.mark = mark};
+	struct search s = {.mark = mark, .init = c->boxed};
 
 	found_mark(l, c, mark);
 	procs_each(find_member, &s);
@@ -201,7 +203,7 @@ static void find_unborn(struct launcher *l, struct child *c)
 	}
 	/* Its leader, if it is one; the fork was in the middle of its tick at the earliest. */
 	c->fork_took = UINT32_MAX;
-	children_forked(l->children, c, s.found.group);
+	children_forked(l->children, c, c->boxed ? s.found.pid : s.found.group);
 	take_one(l, c);
 }
 

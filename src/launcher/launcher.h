@@ -1,6 +1,7 @@
 /* The launcher's whole state, and which file does what to it:
  *
  *   requests.c  the supervisor's requests: check, act            (socket -> children)
+ *   spawn.c     a birth
  *   kept.c      children that somebody else runs
  *   tell.c      what the supervisor is to be told                (children -> socket)
  *   reap.c      what the kernel says of children, signals to them
@@ -93,6 +94,9 @@ int start_supervisor(struct launcher *l) HSUP_MUST_CHECK;
 /* Serves what has come, some requests at most. False when nothing is left to read, or may be read
  * now. Drops the connection when it is malformed or at its end. */
 bool requests_serve(struct launcher *l);
+
+/* The child of a WIRE_SPAWN or WIRE_SPAWN_BOX, or a refusal to be told. */
+void spawn(struct launcher *l, struct packet *p, const struct wire_request *r);
 
 /* The child of a WIRE_KEEP, or a line in the log why not. Takes the descriptors it keeps. */
 void kept_enter(struct launcher *l, struct packet *p, const struct wire_request *r);

@@ -23,7 +23,10 @@ static const char usage[] =
 	"  --allow-root-dynos    and 0\n"
 	"  --terminal            processes may have a terminal, also when the supervisor is "
 	"confined;\n"
-	"                        its settings are put back when the supervisor ends\n";
+	"                        its settings are put back when the supervisor ends\n"
+	"  --box PROGRAM         hsup-box: processes may have containers of their own, which it "
+	"makes\n"
+	"  --box-option NAME=VALUE  for it; may be repeated\n";
 
 enum {
 	OPT_TABLE = 1000,
@@ -34,6 +37,8 @@ enum {
 	OPT_DYNO_IDS,
 	OPT_ALLOW_ROOT,
 	OPT_TERMINAL,
+	OPT_BOX,
+	OPT_BOX_OPTION,
 	OPT_RESUME,
 	OPT_CHECK,
 };
@@ -50,6 +55,8 @@ static const struct option known[] = {
 	{"dyno-ids", required_argument, NULL, OPT_DYNO_IDS},
 	{"allow-root-dynos", no_argument, NULL, OPT_ALLOW_ROOT},
 	{"terminal", no_argument, NULL, OPT_TERMINAL},
+	{"box", required_argument, NULL, OPT_BOX},
+	{"box-option", required_argument, NULL, OPT_BOX_OPTION},
 	{"resume", required_argument, NULL, OPT_RESUME},
 	{"check-resume", required_argument, NULL, OPT_CHECK},
 	{0},
@@ -78,6 +85,15 @@ static bool add_range(struct id_grant *g, const char *text)
 	struct id_range range;
 
 	return id_range_parse(text, &range) == 0 && id_grant_add(g, range) == 0;
+}
+
+/* What it means is between who gives it and hsup-box, which must not take it for an option. */
+static bool add_box_option(struct options *o, char *text)
+{
+	if (o->n_box_options == BOX_SETTINGS || text[0] == '-' || !strchr(text, '='))
+		return false;
+	o->box_options[o->n_box_options++] = text;
+	return true;
 }
 
 /* With a supervisor of its own user, what nobody has limited is limited all the same. */
@@ -121,6 +137,11 @@ static bool apply(int option, struct options *o)
 	case OPT_TERMINAL:
 		o->terminal = o->lends_terminal = true;
 		return true;
+	case OPT_BOX:
+		o->box = optarg;
+		return optarg[0] == '/';
+	case OPT_BOX_OPTION:
+		return add_box_option(o, optarg);
 	case OPT_CHECK:
 		o->check = true;
 		return parse_resume(optarg, o);

@@ -3,6 +3,7 @@
 
 #include "base/ids.h"
 #include "spawn/confine.h"
+#include "wire/box_settings.h"
 
 struct options {
 	char **argv;	/* all of it, for an upgrade */
@@ -21,6 +22,9 @@ struct options {
 	int resume_fd;
 	unsigned resume_count; /* upgrades so far */
 	bool check;	       /* only whether it could be taken over */
+	const char *box;       /* hsup-box; NULL = there are no boxes */
+	char *box_options[BOX_SETTINGS];
+	unsigned n_box_options;
 };
 
 /* -1 to go on with *ret, or the exit code of a call that ends here. */

@@ -81,6 +81,23 @@ bool proc_marked(int32_t pid, const char *mark)
 	return false;
 }
 
+bool proc_is_init(int32_t pid)
+{
+	char text[4096];
+	ssize_t n = read_file(pid, "status", text, sizeof text - 1);
+
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	/* Its number in each of the namespaces that it is in, from ours on: "NSpid:\t4711\t1". */
+	char *line = strstr(text, "\nNSpid:");
+	if (!line)
+		return false;
+	line[1 + strcspn(line + 1, "\n")] = '\0';
+	const char *last = strrchr(line, '\t');
+	return strcmp(last, "\t1") == 0 && strchr(line, '\t') != last;
+}
+
 void procs_each(bool (*each)(const struct proc *p, void *userdata), void *userdata)
 {
 	DIR *dir = opendir("/proc");

@@ -19,6 +19,9 @@ bool proc_started(const struct proc *p, uint64_t begun, uint32_t took);
 /* Is `mark` ("NAME=value") a variable that it was started with? False also when we may not know. */
 bool proc_marked(int32_t pid, const char *mark);
 
+/* Is it the first of a pid namespace that is not ours? */
+bool proc_is_init(int32_t pid);
+
 /* Every process of the machine, until `each` says false. */
 void procs_each(bool (*each)(const struct proc *p, void *userdata), void *userdata);
 

@@ -35,6 +35,9 @@ static bool group_lives(const struct launcher *l, const struct child *c)
 	int32_t pgid = c->pid;
 	siginfo_t si;
 
+	/* Init of a pid namespace is not dead before all the others there are. */
+	if (c->boxed)
+		return false;
 	if (c->found)
 		return found_group_lives(l, c);
 	if (kill(-pgid, 0) < 0 && errno == ESRCH)
@@ -91,6 +94,13 @@ static void say_refused(struct launcher *l, const struct child *c)
 		l->refused, wire_stage_text(c->failure.stage), err_name(c->failure.error));
 }
 
+/* As waitpid() gives it of one that has ended. */
+static bool is_status(int status)
+{
+	return (status & ~0xffff) == 0 &&
+	       (WIFEXITED(status) || (WIFSIGNALED(status) && status >> 8 == 0));
+}
+
 static void leader_ended(struct launcher *l, struct child *c, int status, const struct rusage *ru)
 {
 	c->status = status;
@@ -99,8 +109,12 @@ static void leader_ended(struct launcher *l, struct child *c, int status, const 
 	c->system_usec = usec(&ru->ru_stime);
 	c->max_rss_kb = (uint64_t)ru->ru_maxrss;
 	c->failure = l->failures[children_slot(l->children, c)];
-	/* Nothing else wrote it than our own code in the child; a value out of range would still be
-	 * a lie to the supervisor. */
+	if (c->failure.stage == BOX_ENDED && is_status(c->failure.error)) {
+		c->status = c->failure.error;
+		c->failure = (struct birth_failure){0};
+	}
+	/* Nothing else wrote it than our own code in the child, and hsup-box; a value out of range
+	 * would still be a lie to the supervisor. */
 	if (c->failure.stage >= WIRE_STAGE_MAX)
 		c->failure = (struct birth_failure){.stage = WIRE_STAGE_SPEC, .error = EBADMSG};
 	if (c->failure.stage == WIRE_STAGE_SPEC || c->failure.stage == WIRE_STAGE_POLICY)
@@ -209,6 +223,16 @@ static bool leader_is_there(const struct child *c)
 	return !c->found || syscall(SYS_pidfd_send_signal, c->pidfd, 0, NULL, 0) == 0;
 }
 
+/* Init passes on what it gets, to all of its pid namespace. A stop it could not: neither can it
+ * catch one, nor go on then. */
+static void signal_init(const struct child *c, int signo)
+{
+	if (signo == SIGSTOP)
+		(void)sigqueue(c->pid, SIGRTMAX, (union sigval){.sival_int = SIGSTOP});
+	else
+		(void)kill(c->pid, signo);
+}
+
 void reap_signal(struct launcher *l, struct child *c, int signo)
 {
 	if (c->state == CHILD_RUNNING) {
@@ -217,7 +241,9 @@ void reap_signal(struct launcher *l, struct child *c, int signo)
 		 * and gets the signal itself, when it unblocks signals. */
 		if (!leader_is_there(c))
 			return;
-		if (kill(-c->pid, signo) < 0 && errno == ESRCH)
+		if (c->boxed)
+			signal_init(c, signo);
+		else if (kill(-c->pid, signo) < 0 && errno == ESRCH)
 			(void)kill(c->pid, signo);
 	} else if (c->state == CHILD_LEFT) {
 		/* As long as a member hangs on us nobody else can get the group's number. One that

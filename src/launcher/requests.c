@@ -4,8 +4,6 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "launcher/found.h"
-#include "launcher/procs.h"
 #include "launcher/upgrade.h"
 
 #include <errno.h>
@@ -13,96 +11,6 @@
 
 /* Then what is due is told and the dead are reaped: a flood of requests starves nobody. */
 #define SERVE_AT_ONCE 32
-
-/* The child that was forked just now is to run first, and those that come after it. */
-#define REFILL_DELAY (5 * NSEC_PER_MSEC)
-
-static void close_pair(int fds[2])
-{
-	fds[0] = fd_close(fds[0]);
-	fds[1] = fd_close(fds[1]);
-}
-
-/* Enters the child, then forks: one that is forked is in the table, whatever becomes of us. */
-static void give_birth(
-	struct launcher *l, const struct wire_request *r, struct birth *b, struct pipes *pair)
-{
-	struct child *c = children_add(l->children, r->child, r->name, r->tag,
-		r->spawn->name_length, (uint16_t)r->spawn->tag_length);
-	if (!c) {
-		tell_refused(l, r->child, WIRE_STAGE_REFUSED, errno);
-		close_pair(pair->ends);
-		return;
-	}
-	found_mark(l, c, b->mark);
-	b->failure = &l->failures[children_slot(l->children, c)];
-	*b->failure = (struct birth_failure){0};
-	c->output = (uint8_t)r->spawn->output;
-	memcpy(c->pipe_ino, pair->ino, sizeof c->pipe_ino);
-	c->fork_begun = clock_boot();
-	pid_t pid = fork();
-	if (pid == 0)
-		stages_run(b);
-	if (pid < 0) {
-		tell_refused(l, r->child, WIRE_STAGE_FORK, errno);
-		close_pair(pair->ends);
-		children_remove(l->children, c);
-		return;
-	}
-
-	uint64_t took = clock_boot() - c->fork_begun;
-	c->fork_took = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
-	children_forked(l->children, c, pid);
-	c->out = pair->ends[0];
-	c->err = pair->ends[1];
-	c->spawn_time = clock_now();
-	c->known = true;
-	children_tell(l->children, c, NEWS_SPAWNED);
-	log_debug("%.*s is pid %d", r->spawn->name_length, r->name, pid);
-}
-
-/* Both of its outputs go through the first. */
-static void drop_second(struct pipes *pair)
-{
-	pair->ends[1] = fd_close(pair->ends[1]);
-	pair->own[1] = fd_close(pair->own[1]);
-	pair->ino[1] = 0;
-}
-
-static void spawn(struct launcher *l, struct packet *p, const struct wire_request *r)
-{
-	struct birth b = {
-		.policy = l->policy,
-		.spec = p->fds[0],
-		.nofile = l->nofile,
-		.parent = l->options.die_with_launcher ? getpid() : 0,
-	};
-	struct pipes pair = {.ends = {-1, -1}, .own = {-1, -1}};
-
-	if (children_find(l->children, r->child) || children_find_id(l->children, r->child->id)) {
-		tell_refused(l, r->child, WIRE_STAGE_REFUSED, EEXIST);
-		return;
-	}
-	if (r->spawn->output == WIRE_OUTPUT_GIVEN) {
-		memcpy(b.stdio, &p->fds[1], sizeof b.stdio);
-	} else {
-		int error = store_make(&l->store, &pair);
-
-		if (error < 0) {
-			tell_refused(l, r->child, WIRE_STAGE_OUTPUT, -error);
-			return;
-		}
-		if (r->spawn->output == WIRE_OUTPUT_MERGED)
-			drop_second(&pair);
-		b.stdio[0] = p->n_fds > 1 ? p->fds[1] : l->null;
-		b.stdio[1] = pair.own[0];
-		b.stdio[2] = pair.own[1] >= 0 ? pair.own[1] : pair.own[0];
-		b.owns_output = true;
-		l->refill_at = clock_now() + REFILL_DELAY;
-	}
-	give_birth(l, r, &b, &pair);
-	close_pair(pair.own);
-}
 
 static void acknowledge(struct launcher *l, const struct wire_child *name)
 {
@@ -184,6 +92,15 @@ static bool dispatch(struct launcher *l, struct packet *p, const struct wire_req
 		 * here it is closed unread. */
 		spawn(l, p, r);
 		return true;
+	case WIRE_SPAWN_BOX:
+		/* Safe: as above; and what is more is a pid namespace for that child. With it comes
+		 * no choice of program: the child, before it does anything else, refuses every spec
+		 * that is not for the hsup-box named at boot, and all when none was. To that goes
+		 * the sealed spec, with settings that were sealed at boot, too; what it grants of
+		 * it is its own to say. A child in a pid namespace is ended by one signal, with all
+		 * that it has begun. */
+		spawn(l, p, r);
+		return true;
 	case WIRE_SIGNAL:
 		/* Safe: reaches a group that we started ourselves and know to be alive; a pid
 		 * cannot be named. */
@@ -215,8 +132,6 @@ static bool dispatch(struct launcher *l, struct packet *p, const struct wire_req
 		 */
 		upgrade_begin(l);
 		return true;
-	case WIRE_SPAWN_BOX:
-		return false;
 	case WIRE_KEEP:
 		/* Safe: a slot and at most two descriptors, and the table bounds their number.
 		 * They are pipes and nothing else: here nobody reads them, and to close one never

@@ -68,13 +68,15 @@ const struct policy *launcher_seal(const struct policy *policy)
 	return mprotect(p, sizeof *p, PROT_READ) == 0 ? p : NULL;
 }
 
-static const struct policy *seal_policy(const struct id_grant *grant, bool terminal)
+static const struct policy *seal_policy(const struct options *o)
 {
 	gid_t groups[LIMIT_GROUPS];
 	int n = getgroups(LIMIT_GROUPS, groups);
 	struct policy p;
 
-	policy_init(&p, geteuid(), getegid(), groups, n > 0 ? (unsigned)n : 0, grant, terminal);
+	policy_init(
+		&p, geteuid(), getegid(), groups, n > 0 ? (unsigned)n : 0, &o->grant, o->terminal);
+	p.box = o->box != NULL;
 	return launcher_seal(&p);
 }
 
@@ -114,7 +116,7 @@ static int begin_anew(struct launcher *l, bool *ret_old, struct err *err)
 	if (r < 0)
 		return r;
 	l->children = children_new(&table, launcher_limit());
-	l->policy = seal_policy(&l->options.grant, l->options.terminal);
+	l->policy = seal_policy(&l->options);
 	/* A file, so that a child that is being born sees the same memory as whom we become. */
 	l->failures_fd = memfd_create("hsup-failures", MFD_CLOEXEC);
 	if (!l->children || !l->policy || l->failures_fd < 0 ||

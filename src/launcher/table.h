@@ -10,13 +10,14 @@
  *
  * The layout is numbered. Whoever changes a struct below counts TABLE_LAYOUT up; an old launcher's
  * table is then refused, unless code that converts it is written. Layout 1 is this one without
- * CHILD_KEPT: it is taken as it is, and is of this layout from then on. */
+ * CHILD_KEPT, layout 2 without `boxed`, which was a zero: they are taken as they are, and are of
+ * this layout from then on. */
 #pragma once
 
 #include "base/err.h"
 #include "spawn/stages.h"
 
-#define TABLE_LAYOUT	    2
+#define TABLE_LAYOUT	    3
 #define TABLE_LAYOUT_OLDEST 1
 #define NO_SLOT		    UINT16_MAX
 #define BLOCK_BYTES	    126
@@ -76,7 +77,8 @@ struct child {
 	uint64_t spawn_time;	      /* CLOCK_MONOTONIC, ns */
 	struct birth_failure failure; /* stage 0: it became the program, and what follows holds */
 	int32_t status;
-	uint32_t zero;
+	uint8_t boxed; /* 1: the first of a pid namespace, and init there */
+	uint8_t zero[3];
 	uint64_t exit_time, user_usec, system_usec, max_rss_kb;
 };
 

@@ -192,7 +192,8 @@ static bool send_due(struct launcher *l, unsigned due)
 		struct wire_hello body = {.wire_version = WIRE_VERSION,
 			.pid = (uint32_t)getpid(),
 			.children = children_count(l->children),
-			.can = WIRE_CAN_STDIO | WIRE_CAN_NPROC | WIRE_CAN_KEEP};
+			.can = WIRE_CAN_STDIO | WIRE_CAN_NPROC | WIRE_CAN_KEEP |
+			       (l->policy->box ? WIRE_CAN_BOX : 0U)};
 
 		return send_body(l, WIRE_HELLO, &body, sizeof body);
 	}

@@ -224,6 +224,8 @@ int upgrade_resume(struct launcher *l, int fd, struct err *err)
 	if (r < 0)
 		return r;
 	l->children = children_new(&table, launcher_limit());
+	/* An older launcher had never heard of it, nor of the option. */
+	h.policy.box = l->options.box != NULL;
 	l->policy = launcher_seal(&h.policy);
 	l->failures_fd = h.failures;
 	l->carry = h.carry;

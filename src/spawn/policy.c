@@ -43,7 +43,16 @@ static bool ids_granted(const struct policy *p, const struct spec *s)
 	return true;
 }
 
-int policy_check(const struct policy *p, const struct spec *s)
+/* What is not to be init must not be the first of its pid namespace: nobody would reap there, and
+ * it would not get the signals that it does not catch. */
+static bool box_granted(const struct policy *p, const struct spec *s, bool first)
+{
+	if (!s->has_box)
+		return !first;
+	return p->box && !s->has_user && (s->box.mode == SPEC_BOX_RUN) == first;
+}
+
+int policy_check(const struct policy *p, const struct spec *s, bool first)
 {
 	if (s->n_args > p->max_args || s->n_env > p->max_env)
 		return E2BIG;
@@ -52,6 +61,10 @@ int policy_check(const struct policy *p, const struct spec *s)
 	/* On the terminal of the root who has started us it could type what root then runs. */
 	if (s->session == SPEC_SESSION_FOREGROUND && !p->terminal)
 		return EPERM;
+	if (!box_granted(p, s, first))
+		return EPERM;
+	if (s->has_box)
+		return 0;
 	if (s->has_user ? !ids_granted(p, s) : p->must_ask)
 		return EPERM;
 	return 0;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -45,7 +46,7 @@ static void read_spec(const struct birth *b)
 	int r = spec_parse(text, (size_t)st.st_size, &spec);
 	if (r < 0)
 		fail(b, WIRE_STAGE_SPEC, -r);
-	r = policy_check(b->policy, &spec);
+	r = policy_check(b->policy, &spec, b->box.first);
 	if (r > 0)
 		fail(b, WIRE_STAGE_POLICY, r);
 }
@@ -54,7 +55,8 @@ static void make_session(const struct birth *b)
 {
 	if (spec.session == SPEC_SESSION_FOREGROUND) {
 		/* A job in the background may not take the terminal from its shell. */
-		bool foreground = tcgetpgrp(b->stdio[0]) == getpgrp();
+		bool foreground =
+			b->box.first ? b->box.foreground : tcgetpgrp(b->stdio[0]) == getpgrp();
 
 		if (setpgid(0, 0) < 0)
 			fail(b, WIRE_STAGE_SESSION, errno);
@@ -165,6 +167,18 @@ static int exec_search(const char *program)
 	return denied ? EACCES : ENOENT;
 }
 
+/* A parent that was gone before we asked for the signal has sent none. */
+static void bind_to_parent(const struct birth *b)
+{
+	struct pollfd p = {.fd = b->box.parent, .events = POLLIN};
+
+	if (!b->parent)
+		return;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
+		(b->box.first ? poll(&p, 1, 0) != 0 : getppid() != b->parent))
+		_exit(127);
+}
+
 void stages_run(const struct birth *b)
 {
 	sigset_t none;
@@ -176,11 +190,14 @@ void stages_run(const struct birth *b)
 	spec.env[spec.n_env] = NULL;
 	make_session(b);
 	connect_output(b);
+	if (spec.has_box) {
+		bind_to_parent(b);
+		fail(b, WIRE_STAGE_BOX, birth_exec_box(b, mark));
+	}
 	set_limits(b);
 	become_user(b);
 	/* After the ids: changing them forgets it. */
-	if (b->parent && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != b->parent))
-		_exit(127);
+	bind_to_parent(b);
 	if (spec.has_umask)
 		(void)umask(spec.umask);
 	/* As the user, so that it is the user's rights that count. */

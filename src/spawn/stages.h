@@ -13,8 +13,30 @@ struct birth_failure {
 	int32_t error;	/* positive errno */
 };
 
-/* All descriptors are close-on-exec and above 2; the child's own 0, 1 and 2 are replaced. */
+/* What `stage` is when the process that hsup-box has started has ended: `error` is its status, as
+ * waitpid() gives it. A signal that ended it could not be told by hsup-box's own exit: init of a
+ * pid namespace cannot die of one it sends itself. */
+#define BOX_ENDED 0x656e64u
+
+/* Descriptors that hsup-box is executed with, besides 0, 1 and 2, which are the dyno's. */
+#define BOX_FD_SPEC	3 /* the sealed memfd, checked here */
+#define BOX_FD_FAILURES 4 /* memfd of struct birth_failure[]; its own is that of --slot */
+
+/* What becomes of a spec with a box. */
+struct birth_box {
+	const char *program;  /* hsup-box */
+	char *const *options; /* "NAME=VALUE", for it to understand */
+	unsigned n_options;   /* at most BOX_SETTINGS */
+	int failures;	      /* the memfd that `failure` is in, there the slot-th */
+	unsigned slot;
+	bool first;	 /* the child is the first of a pid namespace */
+	bool foreground; /* our group has our terminal: a `first` child cannot see that */
+	int parent;	 /* a pidfd of `parent`, whose number means nothing to a `first` child */
+};
+
 #define BIRTH_MARK_SIZE 80
+
+/* All descriptors are close-on-exec and above 2; the child's own 0, 1 and 2 are replaced. */
 
 struct birth {
 	const struct policy *policy;
@@ -27,7 +49,14 @@ struct birth {
 	char mark[BIRTH_MARK_SIZE];
 	pid_t parent;	      /* when that dies, so does the child; 0: it lives on */
 	struct rlimit nofile; /* what the launcher itself was started with */
+	struct birth_box box;
 };
 
-/* In the child: expects every signal blocked and every disposition default. */
+/* In the child: expects every signal blocked and every disposition default. The dyno's program is
+ * executed with none blocked, hsup-box with all: init of a pid namespace would lose what comes
+ * before it has said that it wants it. */
 HSUP_NORETURN void stages_run(const struct birth *b);
+
+/* Its last stage for a spec with a box: executes hsup-box with what it needs and `mark` as its only
+ * variable. Returns only to say why not: a positive errno. */
+int birth_exec_box(const struct birth *b, char *mark) HSUP_MUST_CHECK;

@@ -1,0 +1,132 @@
+/* A birth: a place in the table, pipes, and a fork. */
+#include "launcher/launcher.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "launcher/found.h"
+#include "launcher/procs.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The child that was forked just now is to run first, and those that come after it. */
+#define REFILL_DELAY (5 * NSEC_PER_MSEC)
+
+static void close_pair(int fds[2])
+{
+	fds[0] = fd_close(fds[0]);
+	fds[1] = fd_close(fds[1]);
+}
+
+/* A fork whose child is the first of a new pid namespace. Who is not root may have one in a user
+ * namespace. clone3(), because it takes its arguments in the same order everywhere. */
+static pid_t fork_init(void)
+{
+	struct clone_args args = {
+		.flags = CLONE_NEWPID | (geteuid() == 0 ? 0U : CLONE_NEWUSER),
+		.exit_signal = SIGCHLD,
+	};
+
+	return (pid_t)syscall(SYS_clone3, &args, sizeof args);
+}
+
+/* Enters the child, then forks: one that is forked is in the table, whatever becomes of us. */
+static void give_birth(
+	struct launcher *l, const struct wire_request *r, struct birth *b, struct pipes *pair)
+{
+	struct child *c = children_add(l->children, r->child, r->name, r->tag,
+		r->spawn->name_length, (uint16_t)r->spawn->tag_length);
+	if (!c) {
+		tell_refused(l, r->child, WIRE_STAGE_REFUSED, errno);
+		close_pair(pair->ends);
+		return;
+	}
+	found_mark(l, c, b->mark);
+	b->failure = &l->failures[children_slot(l->children, c)];
+	*b->failure = (struct birth_failure){0};
+	c->output = (uint8_t)r->spawn->output;
+	memcpy(c->pipe_ino, pair->ino, sizeof c->pipe_ino);
+	c->boxed = b->box.first;
+	b->box.slot = children_slot(l->children, c);
+	c->fork_begun = clock_boot();
+	pid_t pid = b->box.first ? fork_init() : fork();
+	if (pid == 0)
+		stages_run(b);
+	if (pid < 0) {
+		tell_refused(l, r->child, WIRE_STAGE_FORK, errno);
+		close_pair(pair->ends);
+		children_remove(l->children, c);
+		return;
+	}
+
+	uint64_t took = clock_boot() - c->fork_begun;
+	c->fork_took = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
+	children_forked(l->children, c, pid);
+	c->out = pair->ends[0];
+	c->err = pair->ends[1];
+	c->spawn_time = clock_now();
+	c->known = true;
+	children_tell(l->children, c, NEWS_SPAWNED);
+	log_debug("%.*s is pid %d", r->spawn->name_length, r->name, pid);
+}
+
+/* Both of its outputs go through the first. */
+static void drop_second(struct pipes *pair)
+{
+	pair->ends[1] = fd_close(pair->ends[1]);
+	pair->own[1] = fd_close(pair->own[1]);
+	pair->ino[1] = 0;
+}
+
+void spawn(struct launcher *l, struct packet *p, const struct wire_request *r)
+{
+	struct birth b = {
+		.policy = l->policy,
+		.spec = p->fds[0],
+		.nofile = l->nofile,
+		.parent = l->options.die_with_launcher ? getpid() : 0,
+		.box =
+			{
+				.program = l->options.box,
+				.options = l->options.box_options,
+				.n_options = l->options.n_box_options,
+				.failures = l->failures_fd,
+				.first = r->type == WIRE_SPAWN_BOX,
+				.parent = -1,
+			},
+	};
+	_cleanup_close_ int parent = -1;
+	struct pipes pair = {.ends = {-1, -1}, .own = {-1, -1}};
+
+	if (children_find(l->children, r->child) || children_find_id(l->children, r->child->id)) {
+		tell_refused(l, r->child, WIRE_STAGE_REFUSED, EEXIST);
+		return;
+	}
+	if (r->spawn->output == WIRE_OUTPUT_GIVEN) {
+		memcpy(b.stdio, &p->fds[1], sizeof b.stdio);
+	} else {
+		int error = store_make(&l->store, &pair);
+
+		if (error < 0) {
+			tell_refused(l, r->child, WIRE_STAGE_OUTPUT, -error);
+			return;
+		}
+		if (r->spawn->output == WIRE_OUTPUT_MERGED)
+			drop_second(&pair);
+		b.stdio[0] = p->n_fds > 1 ? p->fds[1] : l->null;
+		b.stdio[1] = pair.own[0];
+		b.stdio[2] = pair.own[1] >= 0 ? pair.own[1] : pair.own[0];
+		b.owns_output = true;
+		l->refill_at = clock_now() + REFILL_DELAY;
+	}
+	if (b.box.first) {
+		b.box.foreground = tcgetpgrp(STDIN_FILENO) == getpgrp();
+		if (b.parent)
+			b.box.parent = parent = (int)syscall(SYS_pidfd_open, b.parent, 0);
+	}
+	give_birth(l, r, &b, &pair);
+	close_pair(pair.own);
+}

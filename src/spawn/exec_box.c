@@ -1,0 +1,68 @@
+#include "spawn/stages.h"
+
+#include "base/caps.h"
+#include "wire/box_settings.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FIXED_ARGS   4 /* and before the settings */
+#define NUMBER_SIZE  21
+#define BOX_FD_ABOVE (BOX_FD_FAILURES + 1)
+
+/* Where it ends. snprintf() is none of what a child may call. */
+static char *put_number(char *at, uint64_t number)
+{
+	char digits[NUMBER_SIZE];
+	size_t n = 0;
+
+	do
+		digits[n++] = (char)('0' + number % 10);
+	while ((number /= 10) > 0);
+	while (n > 0)
+		*at++ = digits[--n];
+	*at = '\0';
+	return at;
+}
+
+/* Each may be where the other is to go: first both out of the way. */
+static int place_descriptors(const struct birth *b)
+{
+	int spec = fcntl(b->spec, F_DUPFD_CLOEXEC, BOX_FD_ABOVE),
+	    failures = fcntl(b->box.failures, F_DUPFD_CLOEXEC, BOX_FD_ABOVE);
+
+	if (spec < 0 || failures < 0 || dup2(spec, BOX_FD_SPEC) < 0 ||
+		dup2(failures, BOX_FD_FAILURES) < 0)
+		return errno;
+	return 0;
+}
+
+int birth_exec_box(const struct birth *b, char *mark)
+{
+	static char name[] = "hsup-box", owns[] = "--owns-output";
+	char slot[8 + NUMBER_SIZE] = "--slot=", nofile[12 + 2 * NUMBER_SIZE] = "--nofile=";
+	char *args[FIXED_ARGS + BOX_SETTINGS + 1], *environment[] = {mark, NULL};
+	size_t n = 0;
+
+	int error = place_descriptors(b);
+	if (error == 0 && b->box.first && !b->policy->change_user)
+		error = -caps_pass_on();
+	if (error)
+		return error;
+	(void)put_number(slot + strlen(slot), b->box.slot);
+	char *end = put_number(nofile + strlen(nofile), b->nofile.rlim_cur);
+	*end = ':';
+	(void)put_number(end + 1, b->nofile.rlim_max);
+	args[n++] = name;
+	if (b->owns_output)
+		args[n++] = owns;
+	args[n++] = slot;
+	args[n++] = nofile;
+	for (unsigned i = 0; i < b->box.n_options; i++)
+		args[n++] = b->box.options[i];
+	args[n] = NULL;
+	(void)execve(b->box.program, args, environment);
+	return errno;
+}
