@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/fd.h"
+#include "bpf.h"
 #include "spawn/confine.h"
 
 #include <errno.h>
@@ -22,57 +23,6 @@
 #include <unistd.h>
 
 #define LAST_CALL 1100
-
-static uint32_t load(const struct seccomp_data *data, uint32_t at)
-{
-	uint32_t word;
-
-	assert_true(at + sizeof word <= sizeof *data);
-	memcpy(&word, (const char *)data + at, sizeof word);
-	return word;
-}
-
-static uint32_t run(const struct sock_filter *code, size_t n, const struct seccomp_data *data)
-{
-	uint32_t a = 0;
-
-	for (size_t at = 0; at < n; at++) {
-		const struct sock_filter *i = &code[at];
-		bool holds;
-
-		switch (i->code) {
-		case BPF_LD | BPF_W | BPF_ABS:
-			a = load(data, i->k);
-			continue;
-		case BPF_ALU | BPF_AND | BPF_K:
-			a &= i->k;
-			continue;
-		case BPF_RET | BPF_K:
-			return i->k;
-		case BPF_JMP | BPF_JA:
-			at += i->k;
-			continue;
-		case BPF_JMP | BPF_JEQ | BPF_K:
-			holds = a == i->k;
-			break;
-		case BPF_JMP | BPF_JGE | BPF_K:
-			holds = a >= i->k;
-			break;
-		case BPF_JMP | BPF_JGT | BPF_K:
-			holds = a > i->k;
-			break;
-		case BPF_JMP | BPF_JSET | BPF_K:
-			holds = (a & i->k) != 0;
-			break;
-		default:
-			fail_msg("instruction %#x", i->code);
-			return 0;
-		}
-		at += holds ? i->jt : i->jf;
-	}
-	fail_msg("the program has no end");
-	return 0;
-}
 
 /* ---- libseccomp's ---- */
 
@@ -130,7 +80,7 @@ static void compile(const struct filter_rule *rules, size_t n)
 
 static uint32_t both(const struct seccomp_data *data)
 {
-	uint32_t verdict = run(ours, n_ours, data), expected = run(theirs, n_theirs, data);
+	uint32_t verdict = bpf_run(ours, n_ours, data), expected = bpf_run(theirs, n_theirs, data);
 
 	if (verdict != expected)
 		fail_msg("call %d of %#x, args %#llx %#llx: %#x, but libseccomp says %#x", data->nr,
