@@ -33,6 +33,9 @@ static unsigned kill_at, calls; /* 0 = never */
 static bool tears;		/* a kill before a write comes in the middle of it */
 static bool terminals_refuse;	/* splice() */
 static bool small_pipes;	/* the user has too many to get large ones */
+static int shared_out = -1;	/* the launcher writes to it as well */
+
+#define LAUNCHER "hsup-launcher: says something\n"
 
 static void maybe_die(void)
 {
@@ -121,7 +124,16 @@ DYING_STORE(carry_set_place,
 	(c, piece, dev, ino, at))
 DYING(int, renameat2, (int a, const char *from, int b, const char *to, unsigned flags),
 	(a, from, b, to, flags))
-DYING_STORE(carry_set_file, (struct carry * c, uint64_t at, uint64_t len), (c, at, len))
+void __real_carry_set_file(struct carry *c, uint64_t at, uint64_t len);
+void __wrap_carry_set_file(struct carry *c, uint64_t at, uint64_t len)
+{
+	maybe_die();
+	__real_carry_set_file(c, at, len);
+	/* Between the look and the write. */
+	if (shared_out >= 0 && len > 0)
+		(void)!__real_write(shared_out, LAUNCHER, strlen(LAUNCHER));
+	maybe_die();
+}
 
 /* ---- the stage: what outlives a router ---- */
 
@@ -418,6 +430,10 @@ static void check_lines(const struct stage *s, bool again)
 	for (const char *at = s->got.data, *end; at && *at; at = end + 1) {
 		end = strchr(at, '\n');
 		assert_non_null(end);
+		/* Alone, or behind what a kill has left of a line of ours. */
+		const char *launcher = strstr(at, LAUNCHER);
+		if (launcher && launcher < end)
+			continue;
 		const char *text = memchr(at, ' ', (size_t)(end - at));
 		text = strstr(text ? text : at, "]: ");
 		assert_true(text && text < end);
@@ -447,7 +463,18 @@ static void check_lines(const struct stage *s, bool again)
 #define STEP 1
 #endif
 
-enum { NEW_PIPES = 1, TEARS = 2, SMALL_PIPES = 4 };
+enum { NEW_PIPES = 1, TEARS = 2, SMALL_PIPES = 4, SHARED = 8 };
+
+/* It says of each kill what it does about it. */
+static bool live_shared(const struct stage *s, unsigned at)
+{
+	bool whole = live(s, at);
+
+	if (shared_out >= 0 && !whole)
+		assert_int_equal(
+			__real_write(shared_out, LAUNCHER, strlen(LAUNCHER)), strlen(LAUNCHER));
+	return whole;
+}
 
 /* For each n: a router that is killed at its n-th step, one that is killed early, while it goes on
  * with what the first left, and as many as it takes to the end. */
@@ -464,12 +491,13 @@ static void kill_everywhere(enum out_kind kind, unsigned n_taps, size_t bytes, u
 		unsigned early = n * 7 % 101, lives = 0;
 
 		stage_open(&s, kind, n_taps, bytes);
-		whole = live(&s, n);
+		shared_out = flags & SHARED ? s.out[1] : -1;
+		whole = live_shared(&s, n);
 		kills += !whole;
 		(void)stage_read(&s);
 		if (flags & NEW_PIPES)
 			new_pipes(&s);
-		kills += early && !live(&s, early);
+		kills += early && !live_shared(&s, early);
 		(void)stage_read(&s);
 		do {
 			assert_true(lives++ < 200);
@@ -480,6 +508,7 @@ static void kill_everywhere(enum out_kind kind, unsigned n_taps, size_t bytes, u
 	}
 	assert_true(kills * STEP > 20);
 	tears = small_pipes = false;
+	shared_out = -1;
 }
 
 static void one_tap(void **state)
@@ -526,6 +555,15 @@ static void a_file_to_append_to(void **state)
 	(void)state;
 	kill_everywhere(OUT_APPEND, 3, 50000, 0);
 	kill_everywhere(OUT_APPEND, 3, 50000, TEARS);
+}
+
+static void a_file_that_the_launcher_writes_to_as_well(void **state)
+{
+	(void)state;
+	for (unsigned kind = OUT_FILE; kind <= OUT_APPEND; kind++) {
+		kill_everywhere(kind, 3, 50000, SHARED);
+		kill_everywhere(kind, 3, 50000, SHARED | TEARS);
+	}
 }
 
 static void a_socket(void **state)
@@ -818,6 +856,7 @@ int main(void)
 		cmocka_unit_test(a_log_file_that_is_rotated),
 		cmocka_unit_test(a_file),
 		cmocka_unit_test(a_file_to_append_to),
+		cmocka_unit_test(a_file_that_the_launcher_writes_to_as_well),
 		cmocka_unit_test(a_socket),
 		cmocka_unit_test(a_terminal),
 		cmocka_unit_test(the_launcher_too),

@@ -12,8 +12,9 @@
  *
  * Every step between two of these is one store or one system call, so a successor reads from the
  * journal and from what H and O hold exactly how far we came. A regular file is written directly:
- * what it has of our lines is read from it again. What takes neither splice() nor is a regular file
- * (an old kernel's terminal) may get the last write() twice.
+ * what it has of our lines is read from it again, and the launcher may write whole lines of its own
+ * to it; a line of ours that a kill has torn is then written anew behind its. What takes neither
+ * splice() nor is a regular file (an old kernel's terminal) may get the last write() twice.
  *
  * When the launcher is killed too, H and O are new: then nothing is lost, and what was last on its
  * way through them may come twice. */

@@ -9,6 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* What others may write to a file of ours while we write once, or are being replaced. */
+#define OTHERS_BYTES (64 << 10)
+
 static void put_out(struct carry *c, size_t bytes)
 {
 	c->out.start = c->out.end = c->out.start + (uint32_t)bytes;
@@ -46,10 +49,41 @@ size_t carry_same(int file, uint64_t at, const char *data, size_t len)
 	return same;
 }
 
+/* The first place behind the next end of a line, or behind what can be looked at at once. */
+static uint64_t next_line(int file, uint64_t at)
+{
+	char got[4096];
+	ssize_t n = pread(file, got, sizeof got, (off_t)at);
+	const char *end = n > 0 ? memchr(got, '\n', (size_t)n) : NULL;
+
+	return end ? at + (uint64_t)(end + 1 - got) : n > 0 ? at + (uint64_t)n : UINT64_MAX;
+}
+
+/* How much of our data is in the file. The launcher writes lines there, too: between our look at
+ * where the end is and our write, so that ours begin behind them; and after a kill in the midst of
+ * our write, so that the line that was torn is to be written anew, not to be gone on with. */
+static size_t find_written(int file, uint64_t noted, const char *data, size_t len)
+{
+	struct stat st;
+
+	if (fstat(file, &st) < 0)
+		return 0;
+	for (uint64_t at = noted; at < (uint64_t)st.st_size && at - noted < OTHERS_BYTES;
+		at = next_line(file, at)) {
+		size_t same = carry_same(file, at, data, len);
+
+		if (same == len || at + same == (uint64_t)st.st_size)
+			return same;
+		const char *end = memrchr(data, '\n', same);
+		if (end)
+			return (size_t)(end + 1 - data);
+	}
+	return 0;
+}
+
 /* How much of a write that may have happened is there. */
 static size_t written(const struct carry *c, const struct outlet *to)
 {
-	const char *data = c->j->buffer + c->out.start;
 	size_t len = c->j->file_len;
 	off_t at = (off_t)c->j->file_at;
 	char path[40];
@@ -58,7 +92,7 @@ static size_t written(const struct carry *c, const struct outlet *to)
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return lseek(to->fd, 0, SEEK_CUR) == at + (off_t)len ? len : 0;
-	return carry_same(fd, (uint64_t)at, data, len);
+	return find_written(fd, (uint64_t)at, c->j->buffer + c->out.start, len);
 }
 
 void carry_resume(struct carry *c, const struct outlet *to)
