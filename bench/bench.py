@@ -20,13 +20,14 @@ import api
 import containers
 import keep
 import logs
+import native
 import processes
 import slug
 import systems
 from processes import Failed
 
 PARTS = ("dynos", "idle", "slug", "keep", "logs", "api")
-MORE_PARTS = ("docker",)  # only when asked for: it needs root, and an engine
+MORE_PARTS = ("docker", "native")  # only when asked for: they need root, and an engine
 REPLACED = 30  # of the middle size, per round
 SETTLE_SECONDS = 1.5  # runit and s6 are slow with what lived for less than 1 s
 IDLE_SETTLE_SECONDS = 5
@@ -384,9 +385,9 @@ def parse(argv):
 
 def check_programs(build, options):
     names = ["bench/floor", "bench/child", "bench/measure", "bench/writer", "bench/flood", "bench/tally",
-             "bench/ask", "bench/bare", "bench/engine", "bench/relay"]
-    if "hsup" in options.systems and {"dynos", "idle", "keep", "logs", "api", "docker"} & set(options.parts):
-        names += ["hsup", "hsup-launcher", "hsup-slug"]
+             "bench/ask", "bench/bare", "bench/engine", "bench/relay", "bench/boxer"]
+    if "hsup" in options.systems and {"dynos", "idle", "keep", "logs", "api", "docker", "native"} & set(options.parts):
+        names += ["hsup", "hsup-launcher", "hsup-slug", "hsup-box"]
     elif "slug" in options.parts:
         names += ["hsup-slug"]
     missing = [name for name in names if not os.access(os.path.join(build, name), os.X_OK)]
@@ -420,6 +421,9 @@ def measure(bench, options):
     if measured_docker:
         containers.run(bench, os.path.abspath(os.environ["HSUP_BUILD_DIR"]), options.rounds,
                        options.docker_log_bytes, progress)
+    measured_native = "native" in options.parts and not native.usable()
+    if measured_native:
+        native.run(bench, os.path.abspath(os.environ["HSUP_BUILD_DIR"]), options.rounds, progress)
 
     print_table(bench, options.sizes, options.idle_seconds)
     if race:
@@ -435,6 +439,13 @@ def measure(bench, options):
         print_rows(*containers.table(bench))
     elif "docker" in options.parts:
         print(containers.usable())
+    if measured_native:
+        print("\nNative dynos (ratios to hsup's):\n")
+        print_rows(*native.table(bench))
+        for name in bench.native_missing:
+            print(f"{name}: not installed, not measured")
+    elif "native" in options.parts:
+        print(native.usable())
     if trace is not None:
         print(f"\nstrace -c -f of hsup and its launcher, {middle} idle dynos, "
               f"{options.idle_seconds} s:\n")
@@ -454,6 +465,8 @@ def measure(bench, options):
         found += api.limits(bench)
     if measured_docker:
         found += containers.limits(bench)
+    if measured_native:
+        found += native.limits(bench)
     return print_limits(found) if found else 0
 
 

@@ -1,0 +1,278 @@
+/* The supervisor of a launcher, for the bench of native dynos: boxer STACK, told by lines on
+ * standard input what to do, answers each by a line on standard output:
+ *
+ *   one		one box of /bin/true: "NS" from the order until its exit was told
+ *   many N	N of them at once: "NS" until the last exit was told
+ *   hold N	N boxes that live: "NS" until each has written a byte
+ *   pids	of those that live
+ *   stop	KILL to all that live: "NS" until the last exit was told
+ *
+ * What ended is swept before the next line is read, outside of what is timed. */
+#include "base/clock.h"
+#include "base/fd.h"
+#include "wire/packet.h"
+#include "wire/spec.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MOST	  2000
+#define SWEEP_MAX 64 /* names of one order */
+
+static struct box {
+	uint64_t id;
+	int pid, out, err;
+	bool alive;
+} boxes[MOST];
+static unsigned n_boxes, living;
+static uint64_t last_id;
+static uint32_t sequence;
+static int wire;
+static const char *stack;
+
+__attribute__((noreturn)) static void die(const char *what)
+{
+	(void)fprintf(stderr, "boxer: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void send_packet(unsigned type, const struct packet_part *parts, unsigned n, int fd)
+{
+	struct pollfd p = {.fd = wire, .events = POLLOUT};
+	int r;
+
+	while ((r = packet_send(wire, type, ++sequence, parts, n, &fd, fd >= 0)) == -EAGAIN)
+		(void)poll(&p, 1, -1);
+	if (r < 0)
+		die("sending");
+}
+
+static void send_body(unsigned type, const void *body, size_t len)
+{
+	send_packet(type, &(struct packet_part){body, len}, len > 0, -1);
+}
+
+static void order(unsigned type, uint64_t id, struct spec_builder *b)
+{
+	struct wire_spawn spawn = {.child = {id, 1, 0}, .name_length = 4};
+	int fd = spec_seal(b);
+
+	if (fd < 0)
+		die("spec");
+	send_packet(type, (struct packet_part[]){{&spawn, sizeof spawn}, {"bench", 4}}, 2, fd);
+	(void)close(fd);
+}
+
+static void name_of(uint64_t id, char ret_name[32])
+{
+	(void)snprintf(ret_name, 32, "bench.%d.%llu", (int)getpid(), (unsigned long long)id);
+}
+
+static void order_box(const char *const *args)
+{
+	static struct spec_builder b;
+	struct spec_box box = {
+		.mode = SPEC_BOX_RUN, .memory = 512u << 20, .cpu_percent = 100, .processes = 256};
+	struct box *new = &boxes[n_boxes++];
+	char name[32];
+
+	*new = (struct box){.id = ++last_id, .out = -1, .err = -1, .alive = true};
+	living++;
+	name_of(new->id, name);
+	spec_begin(&b);
+	(void)spec_program(&b, args[0]);
+	for (; *args; args++)
+		(void)spec_arg(&b, *args);
+	(void)spec_env(&b, "PATH", "/bin:/usr/bin");
+	(void)spec_directory(&b, "/");
+	(void)spec_box(&b, &box);
+	(void)spec_box_name(&b, name);
+	(void)spec_box_stack(&b, stack);
+	order(WIRE_SPAWN_BOX, new->id, &b);
+}
+
+static struct box *find(uint64_t id)
+{
+	for (unsigned i = 0; i < n_boxes; i++)
+		if (boxes[i].id == id)
+			return &boxes[i];
+	return NULL;
+}
+
+static void ended(const struct wire_child *child, int status)
+{
+	struct box *b = find(child->id);
+
+	send_body(WIRE_ACK, child, sizeof *child);
+	if (b && b->alive) {
+		b->alive = false;
+		living--;
+		if (status != 0 && status != 9)
+			(void)fprintf(stderr, "boxer: status %d\n", status);
+	} else if (!b) {
+		living--; /* a sweep */
+	}
+}
+
+static void take(struct packet *p)
+{
+	const struct wire_exited *x;
+	const struct wire_failed *f;
+	const struct wire_spawned *s;
+	struct box *b;
+	unsigned n;
+
+	switch (packet_header(p)->type) {
+	case WIRE_SPAWNED:
+		s = packet_body(p, sizeof *s, false);
+		b = find(s->child.id);
+		if (b) {
+			b->pid = s->pid;
+			b->out = TAKE_FD(p->fds[0]);
+			b->err = p->n_fds > 1 ? TAKE_FD(p->fds[1]) : -1;
+		}
+		break;
+	case WIRE_EXITED:
+		x = packet_records(p, sizeof *x, &n);
+		for (unsigned i = 0; i < n; i++)
+			ended(&x[i].child, x[i].status);
+		break;
+	case WIRE_FAILED:
+		f = packet_body(p, sizeof *f, false);
+		(void)fprintf(
+			stderr, "boxer: %s: %s\n", wire_stage_text(f->stage), strerror(f->error));
+		ended(&f->child, 0);
+		break;
+	case WIRE_PING:
+		send_body(WIRE_PONG, NULL, 0);
+		break;
+	case WIRE_SHUTDOWN:
+		exit(0);
+	default:
+		break;
+	}
+	packet_done(p);
+}
+
+static void receive(void)
+{
+	static struct packet p;
+	struct pollfd watch = {.fd = wire, .events = POLLIN};
+	int r;
+
+	(void)poll(&watch, 1, -1);
+	while ((r = packet_receive(wire, &p)) > 0)
+		take(&p);
+	if (r != -EAGAIN)
+		exit(0);
+}
+
+/* What all of them left, and the room in the table. */
+static void sweep(void)
+{
+	static struct spec_builder b;
+	const struct spec_box box = {.mode = SPEC_BOX_SWEEP};
+
+	for (unsigned i = 0; i < n_boxes; i += SWEEP_MAX) {
+		spec_begin(&b);
+		(void)spec_program(&b, "sweep");
+		(void)spec_arg(&b, "sweep");
+		for (unsigned k = i; k < n_boxes && k < i + SWEEP_MAX; k++) {
+			char name[32];
+
+			name_of(boxes[k].id, name);
+			(void)spec_arg(&b, name);
+			(void)fd_close(boxes[k].out);
+			(void)fd_close(boxes[k].err);
+		}
+		(void)spec_box(&b, &box);
+		order(WIRE_SPAWN, ++last_id, &b);
+		living++;
+	}
+	n_boxes = 0;
+	while (living > 0)
+		receive();
+}
+
+static void hold(unsigned n)
+{
+	static const char *const args[] = {"/bin/sh", "-c", "echo x; exec sleep 100000", NULL};
+	unsigned spoke = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		order_box(args);
+	while (spoke < n) {
+		struct pollfd watch[MOST + 1] = {{.fd = wire, .events = POLLIN}};
+
+		spoke = 0;
+		for (unsigned i = 0; i < n_boxes; i++)
+			watch[i + 1] = (struct pollfd){.fd = boxes[i].out, .events = POLLIN};
+		(void)poll(watch, n_boxes + 1, -1);
+		if (watch[0].revents)
+			receive();
+		for (unsigned i = 0; i < n_boxes; i++)
+			spoke += !boxes[i].alive || watch[i + 1].revents & POLLIN;
+	}
+}
+
+static void stop(void)
+{
+	for (unsigned i = 0; i < n_boxes; i++) {
+		struct wire_signal s = {.child = {boxes[i].id, 1, 0}, .signo = 9};
+
+		send_body(WIRE_SIGNAL, &s, sizeof s);
+	}
+	while (living > 0)
+		receive();
+}
+
+static void obey(const char *line)
+{
+	static const char *const args[] = {"/bin/true", NULL};
+	unsigned n = strchr(line, ' ') ? (unsigned)atoi(strchr(line, ' ')) : 1;
+	uint64_t begun = clock_now();
+
+	if (strncmp(line, "pids", 4) == 0) {
+		for (unsigned i = 0; i < n_boxes; i++)
+			(void)printf("%d ", boxes[i].pid);
+		(void)puts("");
+		return;
+	}
+	if (strncmp(line, "hold", 4) == 0 && n <= MOST)
+		hold(n);
+	else if (strncmp(line, "stop", 4) == 0)
+		stop();
+	else {
+		for (unsigned i = 0; i < n && i < MOST; i++)
+			order_box(args);
+		while (living > 0)
+			receive();
+	}
+	(void)printf("%llu\n", (unsigned long long)(clock_now() - begun));
+	(void)fflush(stdout);
+	if (living == 0)
+		sweep();
+}
+
+int main(int argc, char **argv)
+{
+	const char *fd = getenv(WIRE_FD_ENV);
+	struct wire_hello hello = {.wire_version = WIRE_VERSION, .pid = (uint32_t)getpid()};
+	char line[64];
+
+	if (argc != 2 || !fd)
+		return 2;
+	stack = argv[1];
+	wire = atoi(fd);
+	send_body(WIRE_HELLO, &hello, sizeof hello);
+	receive();
+	while (fgets(line, sizeof line, stdin)) {
+		obey(line);
+		(void)fflush(stdout);
+	}
+	return 0;
+}

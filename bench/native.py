@@ -1,0 +1,258 @@
+"""The native driver's boxes beside crun, runc, bubblewrap and `docker run`.
+
+What is timed is `true` in a container, from the order until its end was reaped: by a client that
+speaks to the launcher as the supervisor does (boxer.c), and from posix_spawn to wait4 for programs.
+crun and runc get the configuration that dockerd makes for such a container (capabilities, masked
+paths, seccomp, a network namespace of its own that nobody configures); hsup's box gets a veth pair,
+an address, a route, limits and seccomp. Taken in turn, with a gap before each, so that all begin on
+an idle machine: only the ratios count. bubblewrap and unshare are shown for what the kernel's part
+is; they do less.
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import tarfile
+import time
+
+import processes
+import starters
+from processes import Failed
+
+GAP = 0.03
+SINGLES = 12  # in a round
+MANY = 50
+IDLE = 1000
+UIDS = (20000, 24000)
+SUBNET = "10.216.0.0/16"
+
+# The limits (issue 6).
+START_P25_MS = 3.5
+TO_CRUN, TO_RUNC, TO_DOCKER = 1 / 5, 1 / 8, 1 / 40
+MANY_PER_SECOND = 250
+PSS_KIB = 120
+IDLE_START_S, IDLE_STOP_S = 8, 3
+
+
+class Boxer:
+    """A launcher whose supervisor is the bench's."""
+
+    name = "hsup"
+
+    def __init__(self, bench, build, folder):
+        self.folder = folder / "boxes"
+        self.folder.mkdir()
+        self.folder.chmod(0o755)
+        self.settings = [f"LIBCONTAINER_DYNO_UID_MIN={UIDS[0]}", f"LIBCONTAINER_DYNO_UID_MAX={UIDS[1]}",
+                         f"LIBCONTAINER_DYNO_SUBNET={SUBNET}", f"HSUP_BOX_STATE={self.folder}/state",
+                         f"HSUP_BOX_STACKS={self.folder}/stacks", f"HSUP_BOX_RUN={self.folder}/run",
+                         "HSUP_BOX_SLUGS=/", "HSUP_BOX_BINDS=/"]
+        self.build, self.environ, self.process = pathlib.Path(build), bench.environ, None
+
+    def start(self, root):
+        for name in ("state", "run", "stacks"):
+            (self.folder / name).mkdir()
+        shutil.copytree(root, self.folder / "stacks/bench-1", symlinks=True)
+        subprocess.run([self.build / "hsup-box", "--setup", *self.settings], check=True)
+        options = [word for setting in self.settings for word in ("--box-option", setting)]
+        self.process = subprocess.Popen(
+            [self.build / "hsup-launcher", "--box", self.build / "hsup-box", *options, "--",
+             self.build / "bench/boxer", "bench-1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=self.environ, start_new_session=True)
+
+    def ask(self, line):
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise Failed(f"boxer has ended at '{line}'")
+        return answer.strip()
+
+    def run(self):
+        return int(self.ask("one"))
+
+    def end(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait(30)
+
+
+class Command:
+    """A program that runs `true` in a container and ends with it."""
+
+    def __init__(self, name, argv, cleanup=None):
+        self.name, self.argv, self.cleanup, self.count = name, argv, cleanup, 0
+
+    def command(self):
+        self.count += 1
+        return [str(word).replace("@", f"hsup-bench-{os.getpid()}-{self.count}") for word in self.argv]
+
+    def run(self):
+        argv = self.command()
+        begun = time.monotonic_ns()
+        pid = os.posix_spawn(argv[0], argv, os.environ, setsid=True)
+        _, status, _ = os.wait4(pid, 0)
+        took = time.monotonic_ns() - begun
+        if status != 0:
+            raise Failed(f"{' '.join(argv)}: status {status}")
+        return took
+
+
+def docker_config(engine, container):
+    """What dockerd has told runc of it."""
+    found = list(pathlib.Path(engine.folder, "exec").rglob(f"{container}*/config.json"))
+    if not found:
+        raise Failed("dockerd's config.json is not where it was")
+    return json.loads(found[0].read_text())
+
+
+def make_bundle(engine, root, folder):
+    """The bundle of such a container, for the runtimes themselves: no hooks, no file of dockerd's."""
+    environment = {**os.environ, "DOCKER_HOST": engine.host}
+    run = ["docker", "run", "-d", "--network", "none", "--memory", "512m", "--pids-limit", "256", "--cpus", "1",
+           starters.STACK, "sleep", "1000"]
+    container = subprocess.run(run, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+    config = docker_config(engine, container)
+    subprocess.run(["docker", "rm", "-f", container], env=environment, check=True, capture_output=True)
+    config["root"] = {"path": str(root), "readonly": True}
+    config["process"].update(terminal=False, args=["/bin/true"])
+    config["process"].pop("oomScoreAdj", None)  # needs a capability that not every root has
+    config["linux"].pop("cgroupsPath", None)
+    config["mounts"] = [m for m in config["mounts"] if m["type"] != "bind" and m["type"] != "cgroup"]
+    for namespace in config["linux"]["namespaces"]:
+        namespace.pop("path", None)
+    config.pop("hooks", None)
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def peers(engine, root, folder):
+    """(who is there, the names of who is not)."""
+    bundle = make_bundle(engine, root, folder / "bundle")
+    docker = Command("docker", [shutil.which("docker"), "-H", engine.host, "run", "--rm", "--network", "none",
+                                starters.STACK, "true"])
+    wanted = {
+        "crun": ["--root", folder / "crun", "--cgroup-manager", "disabled", "run", "-b", bundle, "@"],
+        "runc": ["--root", folder / "runc", "run", "-b", bundle, "@"],
+        "bwrap": ["--unshare-all", "--ro-bind", root, "/", "--proc", "/proc", "--dev", "/dev", "/bin/true"],
+        "unshare": ["-fpmuin", "chroot", root, "/bin/true"],
+    }
+    there = [Command(name, [shutil.which(name), *argv]) for name, argv in wanted.items() if shutil.which(name)]
+    return [docker, *there], [name for name in wanted if not shutil.which(name)]
+
+
+def pss_kib(pid):
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(r"^Pss:\s+(\d+)", text, re.M).group(1))
+
+
+def run_round(bench, boxer, others, number, say):
+    say(f"{SINGLES} of each, in turn")
+    bench.wait_for_quiet()
+    for _ in range(SINGLES):
+        for who in [boxer, *others][number % 2:] + [boxer, *others][:number % 2]:
+            time.sleep(GAP)
+            bench.add("native true", who.name, who.run())
+    for _ in range(SINGLES):
+        bench.add("native true, back to back", boxer.name, boxer.run())
+    say(f"{MANY} at once")
+    bench.wait_for_quiet()
+    bench.add(f"native {MANY}", boxer.name, int(boxer.ask(f"many {MANY}")))
+    for who in others:
+        if who.name != "docker":
+            bench.add(f"native {MANY}", who.name, many_of(who))
+    say(f"{IDLE} idle")
+    bench.wait_for_quiet()
+    bench.add("native idle, start", boxer.name, int(boxer.ask(f"hold {IDLE}")))
+    time.sleep(1)
+    inits = [int(word) for word in boxer.ask("pids").split()]
+    bench.add("native init PSS", boxer.name, statistics.mean(pss_kib(pid) for pid in inits))
+    bench.add("native idle, stop", boxer.name, int(boxer.ask("stop")))
+
+
+def many_of(who):
+    argvs = [who.command() for _ in range(MANY)]
+    begun = time.monotonic_ns()
+    pids = {os.posix_spawn(argv[0], argv, os.environ, setsid=True) for argv in argvs}
+    while pids:
+        pid, status = os.wait()
+        if pid in pids and status != 0:
+            raise Failed(f"{who.name}: status {status}")
+        pids.discard(pid)
+    return time.monotonic_ns() - begun
+
+
+def usable():
+    if os.geteuid() != 0:
+        return "native: needs root, not measured"
+    return None if shutil.which("dockerd") else "native: dockerd is not installed, not measured"
+
+
+def run(bench, build, rounds, progress):
+    folder = pathlib.Path(bench.folder, "native")
+    folder.mkdir(mode=0o755)
+    root = folder / "root"
+    engine = starters.make_engine(bench)
+    boxer = Boxer(bench, build, folder)
+    try:
+        with tarfile.open(os.path.join(bench.folder, "stack.tar")) as archive:
+            archive.extractall(root)
+        boxer.start(root)
+        others, bench.native_missing = peers(engine, root, folder)
+        for number in range(rounds):
+            run_round(bench, boxer, others, number,
+                      lambda text, number=number: progress(f"native, round {number + 1} of {rounds}: {text}"))
+    finally:
+        boxer.end()
+        engine.end()
+
+
+def p25(values):
+    return sorted(values)[len(values) // 4]
+
+
+NAMES = ("hsup", "crun", "runc", "docker", "bwrap", "unshare")
+
+
+def table(bench):
+    """(header, rows)."""
+    rows = []
+    for title, measure in (("true, from idle: p25", "native true"), ("  median", "native true"),
+                           ("  back to back: p25", "native true, back to back"),
+                           (f"{MANY} at once", f"native {MANY}"), (f"{IDLE} that live: start", "native idle, start"),
+                           ("  stop", "native idle, stop")):
+        of = p25 if "p25" in title else statistics.median
+        cells = []
+        for name in NAMES:
+            values, least = bench.get(measure, name), bench.get(measure, "hsup")
+            ratio = f" = {of(values) / of(least):.1f}" if values and least and name != "hsup" else ""
+            cells.append(f"{of(values) / 1e6:.2f} ms{ratio}" if values else "-")
+        rows.append([title, *cells])
+    pss = bench.get("native init PSS", "hsup")
+    rows.append(["PSS of an init", f"{statistics.median(pss):.0f} KiB" if pss else "-", *["-"] * (len(NAMES) - 1)])
+    return ["", *NAMES], rows
+
+
+def limits(bench):
+    """As in bench.py: (what, value, limit, ratio or value of the least)."""
+    ours = bench.get("native true", "hsup")
+    found = [("native, true: p25, ms", p25(ours) / 1e6, START_P25_MS, min(ours) / 1e6)]
+    for name, limit in (("crun", TO_CRUN), ("runc", TO_RUNC), ("docker", TO_DOCKER)):
+        values = bench.get("native true", name)
+        if values:
+            found.append((f"native, true: p25, to {name}'s", p25(ours) / p25(values), limit, min(ours) / min(values)))
+    many = bench.get(f"native {MANY}", "hsup")
+    found += [
+        (f"native, {MANY} at once: ms of each", statistics.median(many) / 1e6 / MANY, 1000 / MANY_PER_SECOND,
+         min(many) / 1e6 / MANY),
+        ("native, PSS of an init, KiB", statistics.median(bench.get("native init PSS", "hsup")), PSS_KIB, None),
+        (f"native, {IDLE}: start, s", statistics.median(bench.get("native idle, start", "hsup")) / 1e9, IDLE_START_S,
+         None),
+        (f"native, {IDLE}: stop, s", statistics.median(bench.get("native idle, stop", "hsup")) / 1e9, IDLE_STOP_S,
+         None),
+    ]
+    return found
