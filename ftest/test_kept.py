@@ -364,17 +364,17 @@ def test_a_table_from_before_anything_could_be_kept(keep, pipe, folder):
     launcher = keep("first")
     w = launcher.connect()
     _, pid, _, _ = spawn(keep, w, 1, "sleep", "1000")
-    assert set_layout(folder, 1) == 2
+    assert set_layout(folder, 1) == 3
     upgrade(launcher)
     assert w.expect(RESTART)
     w.order_exit(85)
     w = launcher.connect()
     assert w.list()[1]["pid"] == pid
-    assert set_layout(folder, 1) == 2
+    assert set_layout(folder, 1) == 3
     kill(launcher, w)
     w = keep("second").connect()
     assert w.list()[1]["pid"] == pid
-    assert set_layout(folder, 2) == 2
+    assert set_layout(folder, 3) == 3
     w.keep(7, pipe()[0])
     assert set(w.list()) == {1, 7}
 
@@ -384,7 +384,7 @@ def test_a_table_of_a_later_layout_is_refused(keep, pipe, folder):
     w = launcher.connect()
     w.keep(7, pipe()[0])
     w.list()
-    set_layout(folder, 3)
+    set_layout(folder, 4)
     launcher.process.send_signal(signal.SIGUSR2)
     wait_until(lambda: "cannot take over (exit code 1): this one runs on" in launcher.text(), "the refusal")
     assert set(w.list()) == {7}

@@ -94,11 +94,14 @@ static void say_refused(struct launcher *l, const struct child *c)
 		l->refused, wire_stage_text(c->failure.stage), err_name(c->failure.error));
 }
 
-/* As waitpid() gives it of one that has ended. */
+/* As waitpid() gives it of one that has ended. (The C libraries' macros do not agree on others.) */
 static bool is_status(int status)
 {
-	return (status & ~0xffff) == 0 &&
-	       (WIFEXITED(status) || (WIFSIGNALED(status) && status >> 8 == 0));
+	int signo = status & 0x7f;
+
+	if (signo == 0)
+		return (status & ~0xff00) == 0;
+	return signo < NSIG && (status & ~0xff) == 0;
 }
 
 static void leader_ended(struct launcher *l, struct child *c, int status, const struct rusage *ru)

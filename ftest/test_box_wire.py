@@ -1,0 +1,393 @@
+"""The launcher's part of native dynos: who becomes hsup-box, with what, and how its end is told.
+
+In place of hsup-box is fake_box.c, which tells what it was executed with. As in test_launcher.py the
+test is the supervisor.
+"""
+import errno
+import fcntl
+import os
+import pathlib
+import pty
+import resource
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+
+import pytest
+
+from hsup import command_line, wait_until
+from test_keep import UNKNOWN, keep, kill, upgrade  # noqa: F401 (a fixture)
+from wire import (BOX_JOIN, BOX_RUN, BOX_SWEEP, CAN_BOX, LAUNCHER, RESTART, RUNNING, SEALS, SIGNAL, SPAWN, SPAWN_BOX,
+                  SPAWNED, STAGE_BOX, STAGE_POLICY, STAGE_SPEC, STUB, Wire, alive, box, read_some, spec, user)
+
+ENDED = 0x656e64
+EVERY_SIGNAL = "fffffffffffbfeff"  # but KILL and STOP
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    path = tmp_path_factory.mktemp("box") / "box"
+    source = __file__.replace("test_box_wire.py", "fake_box.c")
+    subprocess.run(["cc", "-O1", "-static", "-D_GNU_SOURCE", "-o", path, source], check=True)
+    return path
+
+
+@pytest.fixture
+def boxes(keep, program):
+    """A launcher with a box, and its wire."""
+    def make(name="first", *options, **more):
+        launcher = keep(name, f"--box={program}", "--box-option=A=1", "--box-option=B=-x=y z", *options, **more)
+        return launcher, launcher.connect()
+    return make
+
+
+def order(keep, w, ident, *words, mode=BOX_RUN, kind=None, **more):
+    """(pid, what the box has told: {first word: [rest of the line...]}, output)"""
+    name = None if mode == BOX_SWEEP else "web.1"
+    w.spawn(ident, *words, extra=box(mode, name, "host" if mode == BOX_RUN else None, target=mode == BOX_JOIN),
+            kind=kind or (SPAWN_BOX if mode == BOX_RUN else SPAWN), **more)
+    got, pid, out, _ = w.spawned()
+    assert got == ident
+    keep.pids.add(pid)
+    text = b""
+    while not text.endswith(b"ready\n"):
+        text += read_some(out)
+    told = {}
+    for line in text.decode().splitlines():
+        word, _, rest = line.partition(" ")
+        told.setdefault(word, []).append(rest)
+    return pid, told, out
+
+
+def send_signal(w, ident, signo):
+    w.send(SIGNAL, w.child(ident) + struct.pack("=iI", signo, 0))
+
+
+# ---- birth ----
+
+def test_what_it_is_executed_with(keep, boxes):
+    _, w = boxes()
+    assert w.can & CAN_BOX
+    pid, told, _ = order(keep, w, 1, "end", "0")
+    assert (told["pid"], told["ppid"], told["session"]) == (["1"], ["0"], ["1"])
+    soft, hard = ("18446744073709551615" if n == resource.RLIM_INFINITY else n
+                  for n in resource.getrlimit(resource.RLIMIT_NOFILE))
+    assert told["arg"] == ["hsup-box", "--owns-output", "--slot=0", f"--nofile={soft}:{hard}", "A=1", "B=-x=y z"]
+    assert [line.split("=")[0] for line in told["env"]] == ["HSUP_CHILD"] and told["env"][0].endswith(".1.1")
+    assert sorted(told["fds"][0].split()) == ["0", "1", "2", "3", "4"]
+    assert told["seals"] == [str(SEALS)] and told["flags"] == ["2"]
+    assert told["SigBlk:\t" + EVERY_SIGNAL] == [""]
+    assert w.exited() == (1, 0)
+
+
+def test_without_pipes_of_the_launchers_no_output_is_its_own(keep, boxes):
+    _, w = boxes()
+    reading, writing = os.pipe()
+    fd = spec("x", ["end", "0"], extra=box())
+    w.send(SPAWN_BOX, w.child(3) + struct.pack("=HHI", 1, 1, 0) + b"x", [fd, writing, writing, writing])
+    w.expect(SPAWNED)
+    assert w.exited() == (3, 0)
+    os.close(writing)
+    text = b""
+    while more := os.read(reading, 4096):
+        text += more
+    assert b"--slot=0" in text and b"--owns-output" not in text
+    for fd in (fd, reading):
+        os.close(fd)
+
+
+def test_each_has_a_slot_of_its_own(keep, boxes):
+    """What one tells is not taken for another's."""
+    _, w = boxes()
+    order(keep, w, 1, "wait")
+    _, told, _ = order(keep, w, 2, "end", str(7 << 8))
+    assert "--slot=1" in told["arg"]
+    assert w.exited() == (2, 7 << 8)
+    assert w.list()[1]["state"] == RUNNING
+
+
+@pytest.mark.parametrize("mode", [BOX_JOIN, BOX_SWEEP])
+def test_the_other_modes_are_no_init(keep, boxes, mode):
+    _, w = boxes()
+    pid, told, _ = order(keep, w, 1, "end", str(signal.SIGSEGV), mode=mode)
+    assert told["pid"] == told["session"] == [str(pid)]
+    assert sorted(told["fds"][0].split()) == ["0", "1", "2", "3", "4"]
+    assert w.exited() == (1, signal.SIGSEGV)
+
+
+@pytest.mark.parametrize("kind, extra", [
+    pytest.param(SPAWN, box(), id="a box without init"),
+    pytest.param(SPAWN_BOX, b"", id="init without a box"),
+    pytest.param(SPAWN_BOX, box(BOX_JOIN, target=1, stack=None), id="a join that is init"),
+    pytest.param(SPAWN_BOX, box(BOX_SWEEP, None, None), id="a sweep that is init"),
+    pytest.param(SPAWN_BOX, box() + user(4000, 4000), id="a box with a user"),
+    pytest.param(SPAWN, box(BOX_SWEEP, None, None) + user(4000, 4000), id="a sweep with a user"),
+])
+def test_ordered_the_wrong_way(boxes, kind, extra):
+    launcher, w = boxes()
+    w.spawn(1, "end", "0", kind=kind, extra=extra)
+    w.spawned()
+    assert w.failed() == (1, STAGE_POLICY, errno.EPERM)
+    assert "web.1 was refused" in launcher.text()
+
+
+@pytest.mark.parametrize("kind, extra", [
+    pytest.param(SPAWN_BOX, box(), id="run"),
+    pytest.param(SPAWN_BOX, b"", id="init"),
+    pytest.param(SPAWN, box(), id="run without init"),
+    pytest.param(SPAWN, box(BOX_JOIN, target=1, stack=None), id="join"),
+    pytest.param(SPAWN, box(BOX_SWEEP, None, None), id="sweep"),
+])
+def test_a_launcher_without_a_box(keep, kind, extra):
+    w = keep("first").connect()
+    assert not w.can & CAN_BOX
+    w.spawn(1, "true", kind=kind, extra=extra)
+    w.spawned()
+    assert w.failed() == (1, STAGE_POLICY, errno.EPERM)
+
+
+def test_a_spec_that_is_not_sealed(boxes):
+    _, w = boxes()
+    w.spawn(1, "end", "0", kind=SPAWN_BOX, extra=box(), seal=False)
+    w.spawned()
+    assert w.failed() == (1, STAGE_SPEC, errno.EPERM)
+
+
+def test_a_box_that_is_not_there(keep):
+    w = keep("first", "--box=/no/such/box").connect()
+    w.spawn(1, "true", kind=SPAWN_BOX, extra=box())
+    w.spawned()
+    assert w.failed() == (1, STAGE_BOX, errno.ENOENT)
+
+
+@pytest.mark.parametrize("options", [
+    ["--box", "relative"], ["--box-option", "no equals sign"], ["--box-option=--slot=7"],
+    [f"--box-option=N{i}=" for i in range(33)],
+])
+def test_options_that_are_refused(options):
+    run = subprocess.run([LAUNCHER, *options, "--", "true"], capture_output=True, text=True)
+    assert run.returncode == 2 and run.stderr.startswith("Usage:")
+
+
+def test_as_many_settings_as_there_may_be(keep, program):
+    options = [f"--box-option=N{i}={i}" for i in range(32)]
+    w = keep("first", f"--box={program}", *options).connect()
+    _, told, _ = order(keep, w, 1, "end", "0")
+    assert told["arg"][4:] == [option.partition("=")[2] for option in options]
+
+
+def test_without_root(keep, program, folder):
+    """In a user namespace that has no map yet: it is nobody there, and may do all the same."""
+    copy, table = folder / "box", folder / "theirs"
+    shutil.copy(program, copy)
+    shutil.copy(LAUNCHER, folder / "launcher")
+    table.mkdir()
+    os.chown(table, 4001, 4001)
+    launcher = keep("first", f"--box={copy}", table=table / "table",
+                    wrap=["setpriv", "--reuid=4001", "--regid=4001", "--clear-groups"])
+    w = launcher.connect()
+    pid, told, _ = order(keep, w, 1, "wait")
+    assert (told["pid"], told["ppid"]) == (["1"], ["0"])
+    effective = next(int(key.split("\t")[1], 16) for key in told if key.startswith("CapEff:"))
+    assert effective & 1 << 21 and effective & 1 << 7  # SYS_ADMIN, SETUID
+    assert os.readlink(f"/proc/{pid}/ns/user") != os.readlink("/proc/self/ns/user")
+    send_signal(w, 1, signal.SIGTERM)
+    assert w.exited() == (1, 3 << 8)
+
+
+# ---- the end ----
+
+@pytest.mark.parametrize("status", [0, 7 << 8, 255 << 8, signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV | 0x80])
+def test_how_the_dyno_ended(keep, boxes, status):
+    _, w = boxes()
+    order(keep, w, 1, "end", str(status))
+    assert w.exited() == (1, status)
+
+
+@pytest.mark.parametrize("status", [-1, 0x10000, 0x7f, 19 << 8 | 0x7f, 0xffff, 7 << 8 | 9])
+def test_an_end_that_is_none(keep, boxes, status):
+    _, w = boxes()
+    order(keep, w, 1, "end", str(status))
+    assert w.failed() == (1, STAGE_SPEC, errno.EBADMSG)
+
+
+def test_what_could_not_be_made(keep, boxes):
+    _, w = boxes()
+    order(keep, w, 1, "fail", "17", str(errno.ENOENT))
+    assert w.failed() == (1, 17, errno.ENOENT)
+    order(keep, w, 2, "fail", str(ENDED - 1), "0")
+    assert w.failed() == (2, STAGE_SPEC, errno.EBADMSG)
+
+
+def test_one_that_tells_nothing(keep, boxes):
+    _, w = boxes()
+    order(keep, w, 1, "exit", "5")
+    assert w.exited() == (1, 5 << 8)
+
+
+def test_kill_ends_all_of_it(keep, boxes):
+    _, w = boxes()
+    pid, _, _ = order(keep, w, 1, "hidden")
+    others = [int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    assert len(others) == 1 and alive(others[0])
+    send_signal(w, 1, signal.SIGKILL)
+    assert w.exited() == (1, signal.SIGKILL)  # and no LEFT before it
+    assert not alive(others[0])
+
+
+def test_signals(keep, boxes):
+    launcher, w = boxes()
+    pid, _, out = order(keep, w, 1, "wait")
+
+    def stops():
+        send_signal(w, 1, signal.SIGSTOP)
+        assert read_some(out) == b"signal %d code -1 value %d\n" % (signal.SIGRTMAX, signal.SIGSTOP)
+
+    stops()
+    send_signal(w, 1, signal.SIGUSR1)
+    assert read_some(out).startswith(b"signal %d code 0 " % signal.SIGUSR1)
+    upgrade(launcher)
+    assert w.expect(RESTART)
+    stops()  # who is init was not forgotten
+    send_signal(w, 1, signal.SIGTERM)
+    assert w.exited() == (1, 3 << 8)
+
+
+def test_a_signal_in_the_first_moment_waits(keep, boxes):
+    _, w = boxes()
+    w.spawn(1, "wait", kind=SPAWN_BOX, extra=box())
+    send_signal(w, 1, signal.SIGTERM)
+    w.spawned()
+    assert w.exited() == (1, 3 << 8)
+
+
+# ---- the launcher is killed, or replaced ----
+
+def test_an_upgrade(keep, boxes):
+    launcher, w = boxes()
+    pid, _, _ = order(keep, w, 1, "wait")
+    upgrade(launcher)
+    assert w.expect(RESTART)
+    w.order_exit(85)
+    w = launcher.connect()
+    assert w.can & CAN_BOX
+    assert w.list()[1]["pid"] == pid
+    _, told, _ = order(keep, w, 2, "end", str(9 << 8))
+    assert told["arg"][-2:] == ["A=1", "B=-x=y z"]
+    assert w.exited() == (2, 9 << 8)
+    send_signal(w, 1, signal.SIGTERM)
+    assert w.exited() == (1, 3 << 8)
+
+
+@pytest.mark.parametrize("how", ["wait", "hidden"])
+def test_a_killed_launchers_boxes_are_found(keep, boxes, how):
+    first, w = boxes()
+    pid, _, _ = order(keep, w, 1, how)
+    kill(first, w)
+    second, w = boxes("second")
+    entry = w.list()[1]
+    assert (entry["pid"], entry["state"]) == (pid, RUNNING)
+    send_signal(w, 1, signal.SIGSTOP)
+    assert read_some(entry["fds"][0]) == b"signal %d code -1 value %d\n" % (signal.SIGRTMAX, signal.SIGSTOP)
+    send_signal(w, 1, signal.SIGTERM)
+    assert w.exited() == (1, UNKNOWN)
+    assert "cannot be found again" not in second.text()
+
+
+def test_killed_around_the_clone(keep, boxes, folder):
+    """By the mark init is found, and not another that has it, though that one's number comes first."""
+    decoy = subprocess.Popen(["sh", "-c", 'read mark; exec env "$mark" sleep 1000'], stdin=subprocess.PIPE,
+                             start_new_session=True)
+    first, w = boxes()
+    pid, told, _ = order(keep, w, 1, "hidden")
+    assert decoy.pid < pid
+    try:
+        decoy.stdin.write(told["env"][0].encode() + b"\n")
+        decoy.stdin.flush()
+        wait_until(lambda: command_line(decoy.pid).startswith("sleep"), "the other")
+        kill(first, w)
+        table = bytearray((folder / "table").read_bytes())
+        at = table.index(struct.pack("=QIi", 1, 1, pid))
+        table[at + 12:at + 16] = bytes(4)  # no pid yet
+        table[at + 24] = 1  # CHILD_FORKING
+        (folder / "table").write_bytes(table)
+        _, w = boxes("second")
+        entry = w.list()[1]
+        assert (entry["pid"], entry["state"]) == (pid, RUNNING)
+        send_signal(w, 1, signal.SIGTERM)
+        assert w.exited() == (1, UNKNOWN)
+    finally:
+        decoy.kill()
+        decoy.wait()
+        decoy.stdin.close()
+
+
+def test_a_table_that_says_nonsense_of_init(keep, boxes, folder):
+    first, w = boxes()
+    pid, _, _ = order(keep, w, 1, "wait")
+    kill(first, w)
+    table = bytearray((folder / "table").read_bytes())
+    at = table.index(struct.pack("=QIi", 1, 1, pid))
+    assert table[at + 108] == 1
+    table[at + 108] = 2
+    (folder / "table").write_bytes(table)
+    _, w = boxes("second")
+    assert w.list() == {}
+
+
+def test_dying_with_the_launcher(keep, boxes):
+    first, w = boxes("first", "--die-with-launcher")
+    pid, _, _ = order(keep, w, 1, "wait")
+    kill(first, w)
+    wait_until(lambda: not alive(pid), "init to die")
+
+
+# ---- a terminal ----
+
+@pytest.mark.parametrize("background", [False, True])
+def test_the_terminal(program, tmp_path, background):
+    """It goes to a box in the foreground and comes back; a launcher in the background takes it from nobody. (Of the
+    groups outside its pid namespace init sees only that they are not its own.)"""
+    path = tmp_path / "tty.sock"
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(str(path))
+    listener.listen()
+    leader, terminal = pty.fork()
+    if leader == 0:
+        if background:
+            if os.fork() > 0:
+                os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+            os.setpgid(0, 0)
+        os.execv(LAUNCHER, [str(LAUNCHER), f"--box={program}", "--", sys.executable, "-S", "-E", "-c", STUB, str(path)])
+    listener.settimeout(15)
+    control, _ = listener.accept()
+    data, fds, _, _ = socket.recv_fds(control, 100, 1)
+    w = Wire(control, int(data), socket.socket(fileno=fds[0]))
+    w.hello()
+    number = struct.unpack("=i", fcntl.ioctl(terminal, 0x80045430, bytes(4)))[0]  # TIOCGPTN
+    slave = os.open(f"/dev/pts/{number}", os.O_RDWR | os.O_NOCTTY)
+    out, out_w = os.pipe()
+    foreground = struct.pack("=HHII", 5, 0, 4, 1) + bytes(4)
+    fd = spec("x", ["wait"], extra=box() + foreground)
+    w.send(SPAWN_BOX, w.child(1) + struct.pack("=HHI", 1, 5, 0) + b"run.1", [fd, slave, out_w, out_w])
+    body, _ = w.expect(SPAWNED)
+    child = struct.unpack("=i", body[16:20])[0]
+    text = b""
+    while not text.endswith(b"ready\n"):
+        text += read_some(out)
+    assert os.getsid(child) == leader and os.getpgid(child) == child
+    assert os.tcgetpgrp(terminal) == (leader if background else child)
+    if not background:
+        os.write(terminal, b"\x03")
+        assert read_some(out).startswith(b"signal %d " % signal.SIGINT)
+    send_signal(w, 1, signal.SIGTERM)
+    assert w.exited() == (1, 3 << 8)
+    assert os.tcgetpgrp(terminal) == leader
+    w.order_exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(leader, 0)[1]) == 0
+    for fd in (fd, slave, out, out_w, terminal):
+        os.close(fd)
+    listener.close()
