@@ -1,0 +1,171 @@
+#include "box/nft.h"
+
+#include "base/fd.h"
+#include "box/netlink.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TABLE	    "hsup"
+#define FAMILY_INET 1 /* NFPROTO_INET: its header drags much more in */
+
+/* Every end of a dyno's pair on the machine is called hv and its uid.
+ *
+ * Another table may still drop what this one lets pass: where Docker has set the policy of its
+ * FORWARD chain to drop, dynos reach nothing outside until
+ *     iptables -I DOCKER-USER -i hv+ -j ACCEPT
+ *     iptables -I DOCKER-USER -o hv+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+ * is said there: an accept of ours cannot overrule it. */
+static const char rules[] =
+	"add table inet " TABLE "\n"
+	/* Several hsup of one machine, each with a subnet: they may lie in each other. */
+	"add set inet " TABLE " subnets { type ipv4_addr; flags interval; auto-merge; }\n"
+	"add chain inet " TABLE " arrive { type filter hook prerouting priority -150; }\n"
+	"add chain inet " TABLE " input { type filter hook input priority 0; }\n"
+	"add chain inet " TABLE " forward { type filter hook forward priority 0; }\n"
+	"add chain inet " TABLE " leave { type nat hook postrouting priority 100; }\n"
+	"flush chain inet " TABLE " arrive\n"
+	"flush chain inet " TABLE " input\n"
+	"flush chain inet " TABLE " forward\n"
+	"flush chain inet " TABLE " leave\n"
+	/* Nobody gave them an IPv6 address; nor any other than their own of IPv4. */
+	"add rule inet " TABLE " arrive iifname \"hv*\" meta nfproto ipv6 drop\n"
+	"add rule inet " TABLE " arrive iifname \"hv*\" fib saddr . iif oif missing drop\n"
+	/* The machine may call a dyno, not a dyno the machine. */
+	"add rule inet " TABLE " input iifname \"hv*\" ct state established,related accept\n"
+	"add rule inet " TABLE " input iifname \"hv*\" reject with icmpx type admin-prohibited\n"
+	"add rule inet " TABLE " forward ct state established,related accept\n"
+	"add rule inet " TABLE " forward iifname \"hv*\" oifname \"hv*\" "
+	"reject with icmpx type admin-prohibited\n"
+	/* Where a cloud tells a machine its secrets. */
+	"add rule inet " TABLE " forward iifname \"hv*\" ip daddr 169.254.0.0/16 "
+	"reject with icmpx type admin-prohibited\n"
+	"add rule inet " TABLE " leave ip saddr @subnets oifname != \"hv*\" masquerade\n";
+
+static const char *find_program(void)
+{
+	static const char *const places[] = {
+		"/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft", "/usr/local/sbin/nft"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		if (access(places[i], X_OK) == 0)
+			return places[i];
+	return NULL;
+}
+
+HSUP_NORETURN static void become_nft(const char *program, int in, int errors)
+{
+	char *const argv[] = {
+		(char *)(uintptr_t) "nft", (char *)(uintptr_t) "-f", (char *)(uintptr_t) "-", NULL};
+	char *const none[] = {NULL};
+	sigset_t nothing;
+
+	(void)sigemptyset(&nothing);
+	(void)sigprocmask(SIG_SETMASK, &nothing, NULL);
+	if (dup2(in, STDIN_FILENO) >= 0 && dup2(errors, STDOUT_FILENO) >= 0 &&
+		dup2(errors, STDERR_FILENO) >= 0)
+		(void)execve(program, argv, none);
+	_exit(127);
+}
+
+/* Runs it with what is in `in`; its first line of complaint is kept. */
+static int run_nft(const char *program, int in, struct err *err)
+{
+	char text[400];
+	int out[2], status;
+
+	if (pipe2(out, O_CLOEXEC) < 0)
+		return err_errno(err, -errno, "cannot make a pipe");
+	_cleanup_close_ int errors = out[0];
+	pid_t pid = fork();
+	if (pid == 0)
+		become_nft(program, in, out[1]);
+	(void)fd_close(out[1]);
+	if (pid < 0)
+		return err_errno(err, -errno, "cannot start %s", program);
+	ssize_t n = fd_read_full(errors, text, sizeof text - 1);
+	text[n < 0 ? 0 : n] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	/* Not to let it wait for who reads the rest. */
+	errors = fd_close(errors);
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return err_errno(err, -errno, "cannot wait for %s", program);
+	if (status != 0)
+		return err_set(err, -EOPNOTSUPP, "%s does not take the rules: %s", program,
+			text[0] ? text : "it did not say why");
+	return 0;
+}
+
+int nft_make(const struct box_settings *s, struct err *err)
+{
+	const char *program = find_program();
+	struct in_addr subnet = {htonl(s->subnet.address)};
+	char ip[INET_ADDRSTRLEN], last[128];
+	int in[2];
+
+	if (!program)
+		return err_set(err, -ENOENT,
+			"dynos with networks of their own need the program nft (package nftables); "
+			"LIBCONTAINER_DYNO_NETWORK=host or none do without");
+	(void)snprintf(last, sizeof last, "add element inet " TABLE " subnets { %s/%u }\n",
+		inet_ntop(AF_INET, &subnet, ip, sizeof ip), s->subnet.bits);
+	if (pipe2(in, O_CLOEXEC) < 0)
+		return err_errno(err, -errno, "cannot make a pipe");
+	/* All of it fits into the pipe. */
+	int r = fd_write_all(in[1], rules, sizeof rules - 1);
+	if (r == 0)
+		r = fd_write_all(in[1], last, strlen(last));
+	(void)fd_close(in[1]);
+	r = r < 0 ? err_errno(err, r, "cannot write the rules") : run_nft(program, in[0], err);
+	(void)fd_close(in[0]);
+	return r;
+}
+
+static void message(struct netlink_batch *m, unsigned type, unsigned flags, unsigned subsystem)
+{
+	struct nfgenmsg head = {
+		.nfgen_family = subsystem ? 0 : FAMILY_INET,
+		.version = NFNETLINK_V0,
+		.res_id = htons((uint16_t)subsystem),
+	};
+
+	netlink_message(m, type, flags, &head, sizeof head);
+}
+
+static int ask(struct netlink_batch *m)
+{
+	_cleanup_close_ int fd = netlink_open(NETLINK_NETFILTER);
+
+	return fd < 0 ? fd : netlink_send(fd, m);
+}
+
+bool nft_stands(void)
+{
+	struct netlink_batch m;
+
+	netlink_begin(&m);
+	message(&m, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, NLM_F_ACK, 0);
+	netlink_text(&m, NFTA_TABLE_NAME, TABLE);
+	return ask(&m) == 0;
+}
+
+int nft_remove(void)
+{
+	struct netlink_batch m;
+
+	netlink_begin(&m);
+	message(&m, NFNL_MSG_BATCH_BEGIN, 0, NFNL_SUBSYS_NFTABLES);
+	message(&m, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE, NLM_F_ACK, 0);
+	netlink_text(&m, NFTA_TABLE_NAME, TABLE);
+	message(&m, NFNL_MSG_BATCH_END, 0, NFNL_SUBSYS_NFTABLES);
+	int r = ask(&m);
+	return r == -ENOENT || r == -EPROTONOSUPPORT ? 0 : r;
+}

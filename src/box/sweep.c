@@ -1,0 +1,142 @@
+#include "box/sweep.h"
+
+#include "base/fd.h"
+#include "box/box.h"
+#include "box/list.h"
+#include "box/nft.h"
+#include "box/remove.h"
+#include "wire/box_presence.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct sweep {
+	const struct box_settings *settings;
+	int claims, layers; /* RUN/boxes and STATE/boxes; layers: -1 = nobody has any */
+	int first;	    /* errno of what could not go */
+};
+
+static void note(struct sweep *s, int r)
+{
+	if (r < 0 && s->first == 0)
+		s->first = r;
+}
+
+static int open_layers(const struct box_settings *s)
+{
+	char path[PATH_MAX + sizeof BOX_CLAIMS + 1];
+
+	(void)snprintf(path, sizeof path, "%s/" BOX_CLAIMS, s->state);
+	int fd = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int remove_layer(int layers, const char *name)
+{
+	_cleanup_close_ int dir =
+		openat(layers, name, O_DIRECTORY | O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (dir < 0)
+		return errno == ENOENT ? 0 : -errno;
+	int r = remove_content(dir);
+	if (unlinkat(layers, name, AT_REMOVEDIR) < 0 && r == 0)
+		r = -errno;
+	return r;
+}
+
+/* Its claim goes last, and only if all else did: it is by its claim that it is found again. */
+static int sweep_one(struct sweep *s, const char *name)
+{
+	_cleanup_close_ int claim = claims_take(s->claims, name);
+
+	if (claim < 0)
+		return claim;
+	int r = sweep_cgroups(name);
+	int layer = s->layers < 0 ? 0 : remove_layer(s->layers, name);
+	if (r == 0)
+		r = layer;
+	if (r == 0 && unlinkat(s->claims, name, 0) < 0)
+		r = -errno;
+	return r;
+}
+
+/* Whoever is in this folder by name, and lives no more. */
+static void sweep_folder(struct sweep *s, int folder)
+{
+	struct list l;
+	const char *name;
+	bool is_folder;
+
+	if (folder < 0 || lseek(folder, 0, SEEK_SET) < 0)
+		return;
+	l.fd = folder;
+	l.at = l.len = 0;
+	l.failed = false;
+	while ((name = list_next(&l, &is_folder))) {
+		int r = sweep_one(s, name);
+		if (r != -EBUSY)
+			note(s, r);
+	}
+	if (l.failed)
+		note(s, -errno);
+}
+
+/* No box has a uid, and none can get one while we have all. */
+static int take_all_uids(int run)
+{
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	_cleanup_close_ int fd = openat(run, BOX_UIDS, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	return fcntl(fd, F_OFD_SETLK, &whole) < 0 ? -EBUSY : TAKE_FD(fd);
+}
+
+int sweep_setup(const struct box_settings *s)
+{
+	_cleanup_close_ int alone = box_presence_alone(s->run);
+	_cleanup_close_ int run = open(s->run, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int state = open(s->state, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+
+	if (alone < 0 || run < 0)
+		return 0;
+	_cleanup_close_ int uids = take_all_uids(run);
+	/* Not empty: somebody is just being born, or could not be swept. */
+	if (uids < 0 || unlinkat(run, BOX_CLAIMS, AT_REMOVEDIR) < 0)
+		return 0;
+	/* The table is everybody's: boxes of another RUN may still be behind it. */
+	int r = sweep_cgroup_parents();
+	if (r == 0)
+		r = nft_remove();
+	if (state >= 0)
+		(void)unlinkat(state, BOX_CLAIMS, AT_REMOVEDIR);
+	(void)unlinkat(run, BOX_UIDS, 0);
+	(void)unlinkat(run, BOX_PRESENT, 0);
+	(void)rmdir(s->run);
+	return r == -EBUSY ? 0 : r;
+}
+
+void sweep_run(struct box *b)
+{
+	struct sweep s = {.settings = b->settings, .claims = claims_open(b->settings)};
+
+	if (s.claims < 0)
+		box_fail(WIRE_STAGE_SWEEP, -s.claims);
+	s.layers = open_layers(b->settings);
+	for (unsigned i = 1; i < b->spec->n_args; i++)
+		note(&s, sweep_one(&s, b->spec->argv[i]));
+	if (b->spec->n_args <= 1) {
+		sweep_folder(&s, s.claims);
+		sweep_folder(&s, s.layers);
+		sweep_cgroups_unknown(s.claims);
+		if (b->root)
+			note(&s, sweep_setup(b->settings));
+	}
+	if (s.first < 0)
+		box_fail(WIRE_STAGE_SWEEP, -s.first);
+	_exit(0);
+}

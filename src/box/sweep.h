@@ -1,0 +1,28 @@
+/* Who is alive: each box, from before it makes anything until its init has ended, holds the lock of
+ * RUN/boxes/<its name>. The files outlive it: they are removed last of all that it was, by its
+ * sweep, which holds the lock meanwhile. */
+#pragma once
+
+#include "wire/box_settings.h"
+
+#define BOX_CLAIMS "boxes" /* in RUN: their locks; in STATE: their layers */
+#define BOX_UIDS   "native.uids"
+
+/* Before anything of the box is made: its cgroups and folders are nobody's else. To be kept open
+ * for life (close-on-exec). -EBUSY: the name is in use. */
+int box_claim(const struct box_settings *s, const char *name) HSUP_MUST_CHECK;
+
+/* The folder of the claims, made when it is missing. */
+int claims_open(const struct box_settings *s) HSUP_MUST_CHECK;
+/* Of who has ended, to sweep him: -EBUSY, he has not. */
+int claims_take(int claims, const char *name) HSUP_MUST_CHECK;
+
+/* The cgroups of that name, in every hierarchy: whoever is in them is killed. */
+int sweep_cgroups(const char *name) HSUP_MUST_CHECK;
+/* Cgroups whose boxes nobody knows here, as no claim of theirs is in `claims`: only if nobody is in
+ * them, and none of them is new: another hsup, with another RUN, may just be making it. */
+void sweep_cgroups_unknown(int claims);
+/* Our folders in the hierarchies. -EBUSY: some are still used, by another hsup. */
+int sweep_cgroup_parents(void) HSUP_MUST_CHECK;
+/* With nobody left on the machine: whatever setup has made. 0 too when somebody is. */
+int sweep_setup(const struct box_settings *s) HSUP_MUST_CHECK;

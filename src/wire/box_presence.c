@@ -1,0 +1,42 @@
+#include "wire/box_presence.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int lock_file(const char *run, int flags, short type, int command)
+{
+	struct flock whole = {.l_type = type, .l_whence = SEEK_SET};
+	char path[PATH_MAX + 16];
+	struct stat st;
+	int r;
+
+	(void)snprintf(path, sizeof path, "%s/" BOX_PRESENT, run);
+	_cleanup_close_ int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	do
+		r = fcntl(fd, command, &whole);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+	/* It was removed while we waited for it. */
+	if (fstat(fd, &st) < 0 || st.st_nlink == 0)
+		return -ENOENT;
+	return TAKE_FD(fd);
+}
+
+int box_presence_hold(const char *run)
+{
+	return lock_file(run, O_RDONLY, F_RDLCK, F_OFD_SETLKW);
+}
+
+int box_presence_alone(const char *run)
+{
+	return lock_file(run, O_RDWR, F_WRLCK, F_OFD_SETLK);
+}
