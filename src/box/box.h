@@ -4,11 +4,14 @@
  * who the launcher is, first in a user namespace of its own):
  *
  *   main.c      settings, spec, which mode
- *   plan.c      spec and settings -> what is to be mounted where; pure, nothing has happened yet
+ *   plan.c      spec and settings -> what is to be mounted where; pure, nothing has happened yet;
+ *               plan_bind.c of the binds
  *   birth.c     SPEC_BOX_RUN: the order of all that follows
  *   ids.c       a uid of its own; user namespaces
  *   cgroup.c    cgroups: made, limited, joined, removed
- *   root.c      the mounts of the plan, pivot_root; dev.c /dev, etc.c files of /etc
+ *   root.c      the mounts of the plan, pivot_root; root_open.c what they are of, image.c a stack
+ *               that is a file, root_layer.c overlays, dev.c /dev, etc.c files of /etc; mnt.c the
+ *               system calls
  *   link.c      interfaces, addresses, routes, by netlink.c
  *   last.c      in the dyno's own process: limits, capabilities, seccomp, exec
  *   init.c      pid 1: signals, orphans, the end; pty.c between two terminals
@@ -97,18 +100,24 @@ struct box_root {
 	int proc;	 /* a mounted procfs of the new pid namespace, detached */
 	int userns;	 /* that of the dyno, to show the stack through; -1 = as it is */
 	int slug_userns; /* to show the slug through; -1 = as it is */
-	int stack, slug; /* folders (O_PATH); -1 = the machine's own root; none */
-	int layer; /* the box's own folder: upper, work, tmp are made in it; -1: tmpfs instead */
-	bool sys;  /* the network is its own: a sysfs of it can be mounted */
+	bool sys;	 /* the network is its own: a sysfs of it can be mounted */
 	const char *hostname;
+	/* Set by root_open(). */
+	int stack, slug; /* folders (O_PATH); -1 = the machine's own root; none */
+	bool image;	 /* the stack is a mount of its own, attached nowhere */
+	int layer;	 /* the box's own folder, with upper, work and tmp; -1: tmpfs instead */
+	int binds[SPEC_BOX_BINDS]; /* sources, O_PATH; -1 behind the last */
 };
 
-/* Opens what the spec names, below what the settings allow: the stack, the slug, and a new folder
- * for the layer. *ret_stage says which was wrong. */
+/* In the mount namespace that root_enter() will be called in (a mount is copied only in its own):
+ * opens what the spec names, below what the settings allow: the stack, the slug, the sources of the
+ * binds, and a new folder for the layer, last: what fails before leaves nothing. *ret_stage says
+ * which was wrong. */
 int root_open(
 	const struct box *b, struct box_root *ret, enum wire_stage *ret_stage) HSUP_MUST_CHECK;
-/* In a mount namespace of our own: mounts all, enters it, detaches the old. 0, or negative errno
- * and the stage. */
+/* In a mount namespace of our own: mounts all, enters it, detaches the old. The working folder is
+ * the new root's. Closes what root_open() opened, in any case. 0, or negative errno and the stage.
+ */
 int root_enter(struct box *b, struct box_root *r, enum wire_stage *ret_stage) HSUP_MUST_CHECK;
 
 /* ---- link.c ---- */
