@@ -15,7 +15,7 @@ int dev_begin(struct root_work *w, const struct plan_step *s)
 	static const struct mnt_option options[] = {{"mode", "755"}, {"size", "64k"}, {NULL, NULL}};
 
 	w->dev = mnt_new("tmpfs", options, s->attributes);
-	return w->dev < 0 ? w->dev : 0;
+	return w->dev < 0 ? w->dev : root_own(w, w->dev, "", false);
 }
 
 static const char *name_of(const struct plan_step *s)

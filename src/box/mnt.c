@@ -92,11 +92,10 @@ int mnt_private(void)
 
 int mnt_pivot(void)
 {
-	/* The old root comes to lie upon the new one, and what was mounted upon the old one upon
-	 * that. */
+	/* The old root comes to lie upon the new one, and goes from there. */
 	int r = result(syscall(SYS_pivot_root, ".", "."));
 
-	for (unsigned i = 0; i < 2 && r == 0; i++)
+	if (r == 0)
 		r = result(syscall(SYS_umount2, ".", DETACH));
 	/* CVE-2024-21626: no folder of the machine stays the one we are in. */
 	if (r == 0)

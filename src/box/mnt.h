@@ -33,6 +33,6 @@ int mnt_attach(int mount, int dir, const char *path) HSUP_MUST_CHECK;
 int mnt_open(int dir, const char *path, int flags, uint64_t resolve) HSUP_MUST_CHECK;
 /* No mount of ours is seen outside, nor the other way round. */
 int mnt_private(void) HSUP_MUST_CHECK;
-/* The folder we are in, a mount below one that was attached to "/", becomes the root of all of the
- * mount namespace; the one before, and that, are gone. */
+/* The folder we are in, a mount, becomes the root of all of the mount namespace; the one before is
+ * gone, with all that is mounted in it. */
 int mnt_pivot(void) HSUP_MUST_CHECK;

@@ -30,7 +30,7 @@ int root_own(const struct root_work *w, int dir, const char *name, bool dyno)
 	/* Rootless, all is ours, and there is nobody else. */
 	if (!w->b->root || (uid == 0 && gid == 0))
 		return 0;
-	return fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	return fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
 /* ---- what is made before it is mounted ---- */
@@ -293,23 +293,21 @@ static int begin(struct root_work *w)
 {
 	static const struct mnt_option options[] = {{"mode", "755"}, {"size", "1m"}, {NULL, NULL}};
 	static const char *const dirs[] = {"skeleton", "stack", "slug", "layer", "root", "empty"};
+	static const char *const seen[] = {"skeleton", "empty", "mask"}; /* in the new root */
 
 	w->scratch =
 		mnt_new("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 	if (w->scratch < 0)
 		return w->scratch;
-	int r = root_own(w, w->scratch, ".", false);
-	for (unsigned i = 0; i < ARRAY_SIZE(dirs) && r == 0; i++) {
+	int r = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(dirs) && r == 0; i++)
 		r = mkdirat(w->scratch, dirs[i], 0755) < 0 ? -errno : 0;
-		if (r == 0)
-			r = root_own(w, w->scratch, dirs[i], false);
-	}
 	if (r == 0 && mknodat(w->scratch, "mask", S_IFREG | 0444, 0) < 0)
 		r = -errno;
+	for (unsigned i = 0; i < ARRAY_SIZE(seen) && r == 0; i++)
+		r = root_own(w, w->scratch, seen[i], false);
 	if (r == 0)
-		r = root_own(w, w->scratch, "mask", false);
-	if (r == 0)
-		r = mnt_attach(w->scratch, AT_FDCWD, "/");
+		r = mnt_attach(w->scratch, AT_FDCWD, "/proc");
 	if (r == 0 && fchdir(w->scratch) < 0)
 		r = -errno;
 	if (r < 0)

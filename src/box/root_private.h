@@ -3,8 +3,8 @@
 #include "box/box.h"
 #include "box/plan.h"
 
-/* The mount namespace while it is built. All lies in one tmpfs, which is attached to "/", where it
- * hides nothing that has a path, and goes with the old root:
+/* The mount namespace while it is built. All lies in one tmpfs, which is attached to the machine's
+ * /proc, a folder that is everywhere and that nothing here looks into, and goes with the old root:
  *   skeleton      the top of the root, see plan.h
  *   stack, slug   where the lower folders of overlays are attached: by path only, before 6.13
  *   layer         where the box's folder is, or a tmpfs
