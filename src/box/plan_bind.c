@@ -49,7 +49,7 @@ const char *plan_below(const char *path, size_t len, const char *folder)
 {
 	size_t n = without_slash(folder, strlen(folder));
 
-	if (n == 1)
+	if (n == 1 && folder[0] == '/')
 		n = 0; /* "/": below it is all */
 	if (len < n || memcmp(path, folder, n) != 0)
 		return NULL;
