@@ -1,5 +1,7 @@
 #include "drivers/port_life.h"
 
+#include "drivers/driver.h"
+
 #include <errno.h>
 
 static size_t slot_of(const struct port_lives *t, uint64_t id, uint32_t generation)
@@ -79,4 +81,21 @@ void port_life_remove(struct port_lives *t, uint64_t id, uint32_t generation)
 		t->lives[i] = (struct port_life){0};
 		t->lives[slot_of(t, moved.id, moved.generation)] = moved;
 	}
+}
+
+/* The first time it is not asked whether a stranger has taken it in the moment between: that would
+ * cost a tenth of the time to the replacement. If one has, the dyno fails again, and then it is
+ * asked. */
+unsigned port_life_choose(struct port_lives *t, const struct driver_start *start)
+{
+	const struct port_life *last = start->generation > 1 && start->failures <= 1
+					       ? port_life_find(t, start->id, start->generation - 1)
+					       : NULL;
+
+	if (last && last->ended && port_take_again(&t->ports, last->port))
+		return last->port;
+	/* Perhaps it binds without SO_REUSEADDR: then old connections are in its way, for a minute.
+	 */
+	return port_take(&t->ports, port_wish(start->type_index, start->instance),
+		start->bad_starts > 1 ? PORT_ANY_USE : PORT_LISTENERS);
 }

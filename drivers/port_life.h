@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+struct driver_start;
+
 struct port_life {
 	uint64_t id;
 	uint32_t generation;
@@ -27,6 +29,10 @@ int port_life_add(
  * been given to another since. */
 int port_life_adopt(struct port_lives *t, uint64_t id, uint32_t generation, unsigned port,
 	bool ended) HSUP_MUST_CHECK;
+
+/* A port for a life that begins, on the machine's network: 0 = none is free. A dyno keeps its port
+ * over a restart. */
+unsigned port_life_choose(struct port_lives *t, const struct driver_start *start) HSUP_MUST_CHECK;
 
 /* NULL when there is none; valid until the next call that changes the table. */
 struct port_life *port_life_find(const struct port_lives *t, uint64_t id, uint32_t generation);

@@ -8,9 +8,6 @@
 #include "drivers/environment.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 struct simple_tag {
 	uint32_t port;
@@ -23,7 +20,7 @@ static void on_spawned(void *userdata, struct launch_child c, int pid, int out, 
 {
 	struct driver_context *context = ((struct simple *)userdata)->context;
 
-	if (simple_is_exec(c.id)) {
+	if (child_job_kind(c.id)) {
 		(void)fd_close(out);
 		(void)fd_close(err);
 		return;
@@ -35,17 +32,16 @@ static void on_spawned(void *userdata, struct launch_child c, int pid, int out, 
 static void life_ended(struct simple *s, struct launch_child c)
 {
 	port_life_ended(&s->lives, c.id, c.generation);
-	simple_stdin_remove(s, c.id, c.generation);
+	stdin_dir_remove(&s->stdin_dir, c.id, c.generation);
 }
 
 static void on_failed(void *userdata, struct launch_child c, unsigned stage, int error)
 {
 	struct simple *s = userdata;
 	struct driver_context *context = s->context;
-	struct driver_exit exit = {
-		.exit = {.kind = EXIT_STAGE, .value = (int)stage, .error = error}};
+	struct driver_exit exit = child_failure(stage, error);
 
-	if (simple_is_exec(c.id)) {
+	if (child_job_kind(c.id)) {
 		simple_exec_ended(s, c, &exit.exit);
 		return;
 	}
@@ -57,34 +53,18 @@ static void on_left(void *userdata, struct launch_child c)
 {
 	struct driver_context *context = ((struct simple *)userdata)->context;
 
-	if (!simple_is_exec(c.id))
+	if (!child_job_kind(c.id))
 		context->events->left(context->userdata, c.id, c.generation);
-}
-
-static struct dyno_exit exit_of(int32_t status)
-{
-	if (status == WIRE_STATUS_UNKNOWN)
-		return (struct dyno_exit){.kind = EXIT_UNKNOWN};
-	if (WIFSIGNALED(status))
-		return (struct dyno_exit){.kind = EXIT_SIGNAL, .value = WTERMSIG(status)};
-	return (struct dyno_exit){.kind = EXIT_CODE, .value = WEXITSTATUS(status)};
 }
 
 static void on_exited(void *userdata, const struct wire_exited *x)
 {
 	struct simple *s = userdata;
 	struct driver_context *context = s->context;
-	struct driver_exit exit = {
-		.exit = exit_of(x->status),
-		.at = x->exit_time,
-		.user_usec = x->user_usec,
-		.system_usec = x->system_usec,
-		.max_rss_kb = x->max_rss_kb,
-	};
-
+	struct driver_exit exit = child_exit(x);
 	const struct launch_child c = {x->child.id, x->child.generation};
 
-	if (simple_is_exec(c.id)) {
+	if (child_job_kind(c.id)) {
 		simple_exec_ended(s, c, &exit.exit);
 		return;
 	}
@@ -95,16 +75,6 @@ static void on_exited(void *userdata, const struct wire_exited *x)
 static void on_entry(void *userdata, struct launch_entry *entry)
 {
 	struct simple *s = userdata;
-	struct driver_entry found = {
-		.id = entry->child.id,
-		.generation = entry->child.generation,
-		.pid = entry->pid,
-		.left = entry->state == WIRE_ENTRY_LEFT,
-		.ended = entry->state == WIRE_ENTRY_EXITED,
-		.started = entry->spawn_time,
-		.out = entry->out,
-		.err = entry->err,
-	};
 	struct simple_tag tag = {0};
 
 	/* Another driver's, which may come back for it. */
@@ -113,15 +83,11 @@ static void on_entry(void *userdata, struct launch_entry *entry)
 		(void)fd_close(entry->err);
 		return;
 	}
-	if (simple_is_exec(entry->child.id)) {
+	if (child_job_kind(entry->child.id)) {
 		simple_exec_found(s, entry);
 		return;
 	}
-	if (entry->tag_len >= sizeof tag) {
-		memcpy(&tag, entry->tag, sizeof tag);
-		found.tag = entry->tag + sizeof tag;
-		found.tag_len = entry->tag_len - sizeof tag;
-	}
+	struct driver_entry found = child_entry(entry, &tag, sizeof tag);
 	if (port_life_adopt(&s->lives, found.id, found.generation, tag.port, found.ended) == 0 &&
 		!found.ended)
 		port_mark(&s->lives.ports, tag.port);
@@ -154,24 +120,11 @@ static int simple_open(struct driver_context *context, void **ret_state, struct 
 		return err_errno(err, -ENOMEM, "simple driver");
 	s->context = context;
 	s->launch = context->launch;
-	s->null = -1;
-	simple_stdin_begin(s);
+	child_jobs_begin(&s->jobs);
+	stdin_dir_begin(&s->stdin_dir, context->stdin_dir);
 	launch_listen(s->launch, &child_events, s);
 	*ret_state = TAKE_PTR(s);
 	return 0;
-}
-
-/* Ours in front of the supervisor's. The length, or -E2BIG. */
-static int join_tags(
-	unsigned port, const void *tag, size_t tag_len, unsigned char ret_tag[LIMIT_TAG])
-{
-	struct simple_tag own = {.port = port};
-
-	if (sizeof own + tag_len > LIMIT_TAG)
-		return -E2BIG;
-	memcpy(ret_tag, &own, sizeof own);
-	memcpy(ret_tag + sizeof own, tag, tag_len);
-	return (int)(sizeof own + tag_len);
 }
 
 /* A launcher that is older than we are would not understand it. */
@@ -196,7 +149,8 @@ static int order(struct simple *s, const struct driver_start *start, unsigned po
 		.given = start->stdio, .in = -1, .merged = start->process->redirect_stderr};
 	unsigned char tag[LIMIT_TAG];
 
-	int tag_len = join_tags(port, start->tag, start->tag_len, tag);
+	const struct simple_tag own = {.port = port};
+	int tag_len = child_tag(&own, sizeof own, start->tag, start->tag_len, tag);
 	if (tag_len < 0)
 		return err_errno(err, tag_len, "tag");
 	int r = check_launcher(s, start->process, err);
@@ -207,35 +161,17 @@ static int order(struct simple *s, const struct driver_start *start, unsigned po
 		return spec;
 	_cleanup_close_ int in = -1;
 	if (start->process->stdin_open && !start->stdio) {
-		in = simple_stdin_make(s, child.id, child.generation);
+		in = stdin_dir_make(&s->stdin_dir, child.id, child.generation);
 		if (in < 0)
 			return err_errno(err, in, "Stdin");
 	}
 	stdio.in = in;
 	r = launch_spawn(s->launch, child, start->name, tag, (size_t)tag_len, spec, &stdio);
 	if (r < 0) {
-		simple_stdin_remove(s, child.id, child.generation);
+		stdin_dir_remove(&s->stdin_dir, child.id, child.generation);
 		return err_errno(err, r, "order to the launcher");
 	}
 	return 0;
-}
-
-/* A dyno keeps its port over a restart. The first time it is not asked whether a stranger has taken
- * it in the moment between: that would cost a tenth of the time to the replacement. If one has, the
- * dyno fails again, and then it is asked. */
-static unsigned choose_port(struct simple *s, const struct driver_start *start)
-{
-	const struct port_life *last =
-		start->generation > 1 && start->failures <= 1
-			? port_life_find(&s->lives, start->id, start->generation - 1)
-			: NULL;
-
-	if (last && last->ended && port_take_again(&s->lives.ports, last->port))
-		return last->port;
-	/* Perhaps it binds without SO_REUSEADDR: then old connections are in its way, for a minute.
-	 */
-	return port_take(&s->lives.ports, port_wish(start->type_index, start->instance),
-		start->bad_starts > 1 ? PORT_ANY_USE : PORT_LISTENERS);
 }
 
 static int simple_start(void *state, const struct driver_start *start, struct err *err)
@@ -244,7 +180,7 @@ static int simple_start(void *state, const struct driver_start *start, struct er
 	unsigned port = 0;
 
 	if (!start->only_one || !environment_var(start, "PORT")) {
-		port = choose_port(s, start);
+		port = port_life_choose(&s->lives, start);
 		if (port == 0)
 			return err_set(err, -EADDRINUSE, "no port from %u on is free",
 				port_wish(start->type_index, start->instance));
@@ -274,7 +210,8 @@ static int simple_retag(
 	const struct port_life *l = port_life_find(&s->lives, id, generation);
 	unsigned char whole[LIMIT_TAG];
 
-	int len = join_tags(l ? l->port : 0, tag, tag_len, whole);
+	const struct simple_tag own = {.port = l ? l->port : 0};
+	int len = child_tag(&own, sizeof own, tag, tag_len, whole);
 	if (len < 0)
 		return len;
 	return launch_tag(s->launch, (struct launch_child){id, generation}, whole, (size_t)len);
@@ -305,13 +242,20 @@ static bool simple_address(
 	return ret_address->port != 0;
 }
 
+static int simple_open_stdin(void *state, uint64_t id, uint32_t generation)
+{
+	const struct simple *s = state;
+
+	return stdin_dir_open(&s->stdin_dir, id, generation);
+}
+
 static void simple_close(void *state)
 {
 	struct simple *s = state;
 
 	launch_listen(s->launch, NULL, NULL);
-	simple_stdin_end(s);
-	(void)fd_close(s->null);
+	stdin_dir_end(&s->stdin_dir);
+	child_jobs_end(&s->jobs);
 	spec_builder_done(&s->spec);
 	account_done(&s->account);
 	free(s->lives.lives);

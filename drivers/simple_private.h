@@ -2,8 +2,10 @@
 #pragma once
 
 #include "drivers/account.h"
+#include "drivers/child.h"
 #include "drivers/driver.h"
 #include "drivers/port_life.h"
+#include "drivers/stdin_dir.h"
 #include "wire/spec.h"
 
 struct simple {
@@ -12,9 +14,8 @@ struct simple {
 	struct spec_builder spec;
 	struct port_lives lives; /* which port belongs to which */
 	struct account account;	 /* of the last User looked up */
-	uint64_t first_exec; /* added to the ids of commands: above all that were given before */
-	int null;	     /* /dev/null, once a command has run; -1 = not yet */
-	bool has_stdin;	     /* the directory of the dynos' standard inputs is there */
+	struct child_jobs jobs;	 /* commands */
+	struct stdin_dir stdin_dir;
 };
 
 /* ---- simple_compose.c ---- */
@@ -28,20 +29,8 @@ int simple_compose_exec(struct simple *s, const struct driver_exec *exec, unsign
 
 /* ---- simple_exec.c ---- */
 
-/* Whether a child of the launcher is a command, not a dyno. */
-bool simple_is_exec(uint64_t id);
 int simple_exec(void *state, const struct driver_exec *exec, struct err *err);
 int simple_exec_kill(void *state, uint64_t id);
 void simple_exec_ended(struct simple *s, struct launch_child c, const struct dyno_exit *exit);
 /* One that an earlier supervisor has left. */
 void simple_exec_found(struct simple *s, struct launch_entry *entry);
-
-/* ---- simple_stdin.c ---- */
-
-/* Makes the standard input of this life, and opens it for its process: the caller's. */
-int simple_stdin_make(struct simple *s, uint64_t id, uint32_t generation) HSUP_MUST_CHECK;
-/* The life has ended: nobody reads it any more. */
-void simple_stdin_remove(struct simple *s, uint64_t id, uint32_t generation);
-int simple_open_stdin(void *state, uint64_t id, uint32_t generation);
-void simple_stdin_begin(struct simple *s);
-void simple_stdin_end(struct simple *s);

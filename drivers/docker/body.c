@@ -5,6 +5,7 @@
 #include "drivers/docker/labels.h"
 #include "drivers/docker/script.h"
 #include "drivers/environment.h"
+#include "drivers/profile.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -144,14 +145,27 @@ static int add_user(struct body *b, struct err *err)
 	return check_user(b, user, err);
 }
 
+struct words {
+	struct body *body;
+	json_t *array;
+};
+
+static void add_word(void *userdata, const char *word)
+{
+	const struct words *w = userdata;
+
+	body_add(w->body, w->array, json_string(word));
+}
+
 static void add_command(struct body *b)
 {
 	const struct process *p = b->setup->start->process;
-	const char *shell = b->setup->image->shell, *own = p->directory;
-	json_t *command = json_array();
-	char script[SCRIPT_SIZE], directory[4096];
-
+	const char *shell = b->setup->image->shell;
 	const int *stdio = b->setup->start->stdio;
+	json_t *command = json_array();
+	struct words words = {b, command};
+	const struct profile_sink sink = {add_word, &words};
+	char script[SCRIPT_SIZE];
 
 	script_start(p->umask, p->redirect_stderr, b->first != NULL, stdio && attach_is_tty(stdio),
 		script);
@@ -164,20 +178,18 @@ static void add_command(struct body *b)
 		body_add(b, command, json_string(SCRIPT_GROUP));
 		body_add(b, command, json_string("init"));
 	}
-	body_add(b, command, json_string(shell));
-	body_add(b, command, json_string("-c"));
-	body_add(b, command, json_string(script));
-	body_add(b, command, json_string("dyno"));
-	if (p->n_args == 1) {
-		body_add(b, command, json_string(shell));
-		body_add(b, command, json_string("-c"));
-	}
-	for (size_t i = 0; i < p->n_args; i++)
-		body_add(b, command, json_string(p->args[i]));
-	(void)snprintf(directory, sizeof directory, "%s%s", own && own[0] == '/' ? "" : "/app",
-		own ? own[0] == '/' ? own : "/" : "");
-	body_put(b, b->root, "WorkingDir",
-		own && own[0] != '/' ? json_sprintf("/app/%s", own) : json_string(directory));
+	profile_command(&sink, shell, script, "dyno", p->args, p->n_args);
+}
+
+static int add_directory(struct body *b, struct err *err)
+{
+	char directory[4096];
+
+	int r = profile_directory(b->setup->start->process->directory, directory);
+	if (r < 0)
+		return err_errno(err, r, "Directory");
+	body_put(b, b->root, "WorkingDir", json_string(directory));
+	return 0;
 }
 
 /* ---- the rest of it ---- */
@@ -252,7 +264,9 @@ static int write_body(struct body *b, struct err *err)
 	if (r < 0)
 		return r;
 	add_command(b);
-	r = body_host(b, err);
+	r = add_directory(b, err);
+	if (r == 0)
+		r = body_host(b, err);
 	if (r < 0)
 		return r;
 	add_labels(b);
@@ -277,11 +291,6 @@ json_t *body_create(const struct body_setup *setup, struct strbuf *first, struct
 	return b.root;
 }
 
-static json_t *exec_of(const char *shell, const char *script)
-{
-	return json_pack("{s[sss]}", "Cmd", shell, "-c", script);
-}
-
 json_t *body_exec(const char *shell, const struct process *process, char *const *args,
 	size_t n_args, const char *mark, bool attached)
 {
@@ -289,14 +298,10 @@ json_t *body_exec(const char *shell, const struct process *process, char *const 
 	struct body b = {0};
 
 	script_exec(process->umask, script);
-	json_t *root = exec_of(shell, script), *command = json_object_get(root, "Cmd");
-	body_add(&b, command, json_string("check"));
-	if (n_args == 1) {
-		body_add(&b, command, json_string(shell));
-		body_add(&b, command, json_string("-c"));
-	}
-	for (size_t i = 0; i < n_args; i++)
-		body_add(&b, command, json_string(args[i]));
+	json_t *root = json_pack("{s[]}", "Cmd");
+	struct words words = {&b, json_object_get(root, "Cmd")};
+	const struct profile_sink sink = {add_word, &words};
+	profile_command(&sink, shell, script, "check", args, n_args);
 	body_put(&b, root, "Env", json_pack("[o]", json_sprintf(SCRIPT_MARK "=%s", mark)));
 	body_put(&b, root, "AttachStdin", json_boolean(attached));
 	if (b.failed) {
@@ -311,7 +316,7 @@ json_t *body_exec_kill(const char *shell, const char *mark)
 	char script[SCRIPT_SIZE];
 
 	script_exec_kill(mark, script);
-	return exec_of(shell, script);
+	return json_pack("{s[sss]}", "Cmd", shell, "-c", script);
 }
 
 void body_name(const char *app, const char *name, uint64_t id, uint32_t generation, char *ret_name,

@@ -10,10 +10,6 @@ static int choose_port(
 	struct docker *d, const struct driver_start *start, unsigned *ret_port, struct err *err)
 {
 	const char *own = environment_var(start, "PORT");
-	const struct port_life *last =
-		start->generation > 1 && start->failures <= 1
-			? port_life_find(&d->lives, start->id, start->generation - 1)
-			: NULL;
 
 	*ret_port = 0;
 	if (d->settings.network == DOCKER_NETWORK_NONE)
@@ -25,12 +21,7 @@ static int choose_port(
 	}
 	if (start->only_one && own)
 		return 0;
-	if (last && last->ended && port_take_again(&d->lives.ports, last->port))
-		*ret_port = last->port;
-	else
-		*ret_port =
-			port_take(&d->lives.ports, port_wish(start->type_index, start->instance),
-				start->bad_starts > 1 ? PORT_ANY_USE : PORT_LISTENERS);
+	*ret_port = port_life_choose(&d->lives, start);
 	return *ret_port ? 0
 			 : err_set(err, -EADDRINUSE, "no port from %u on is free",
 				   port_wish(start->type_index, start->instance));

@@ -1,6 +1,7 @@
 #include "drivers/docker/script.h"
 
 #include "drivers/docker/attach.h"
+#include "drivers/profile.h"
 
 #include <stdio.h>
 
@@ -19,13 +20,7 @@
 
 #define SOURCE_SECRETS "[ -r " SCRIPT_SECRETS "/env ] && . " SCRIPT_SECRETS "/env\n"
 
-#define PROFILES                                                                                   \
-	"unset TINI_KILL_PROCESS_GROUP\n"                                                          \
-	"for hsup_f in /etc/profile.d/*.sh /app/.profile.d/*.sh /app/.profile; do\n"               \
-	"[ -s \"$hsup_f\" ] && [ -r \"$hsup_f\" ] && . \"$hsup_f\"\n"                              \
-	"done\n"                                                                                   \
-	"unset hsup_f\n"                                                                           \
-	"exec \"$@\"\n"
+#define PROFILES "unset TINI_KILL_PROCESS_GROUP\n" PROFILE_SCRIPT
 
 /* These are of the dyno itself. */
 #define FORGET_LIFE "unset HEROKU_DYNO_ID NOTIFY_SOCKET WATCHDOG_USEC\n"

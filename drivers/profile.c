@@ -1,0 +1,28 @@
+#include "drivers/profile.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+void profile_command(const struct profile_sink *sink, const char *shell, const char *script,
+	const char *name, char *const *args, size_t n_args)
+{
+	sink->add(sink->userdata, shell);
+	sink->add(sink->userdata, "-c");
+	sink->add(sink->userdata, script);
+	sink->add(sink->userdata, name);
+	if (n_args == 1) {
+		sink->add(sink->userdata, shell);
+		sink->add(sink->userdata, "-c");
+	}
+	for (size_t i = 0; i < n_args; i++)
+		sink->add(sink->userdata, args[i]);
+}
+
+int profile_directory(const char *own, char ret_path[4096])
+{
+	int n = own && own[0] == '/'
+			? snprintf(ret_path, 4096, "%s", own)
+			: snprintf(ret_path, 4096, "/app%s%s", own ? "/" : "", own ? own : "");
+
+	return n < 4096 ? 0 : -ENAMETOOLONG;
+}
