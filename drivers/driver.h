@@ -21,8 +21,9 @@ enum driver_caps {
 				     * local slug that does not exist is only warned of */
 	DRIVER_DRY = 1 << 2,	    /* runs nothing: nothing is written either */
 	DRIVER_LIMITS_CPU = 1 << 3, /* honours Limits.CPU */
-	DRIVER_ENGINE = 1 << 4,	    /* what has ended lies with somebody else, who would keep it:
-				     * every life is released, at the end of all, too */
+	DRIVER_ENGINE = 1 << 4,	    /* somebody else runs the dynos, who may be gone, or slow */
+	DRIVER_LEAVES = 1 << 5,	    /* what has ended leaves something, which is its owner's: every
+				     * life is released, at the end of all, too */
 };
 
 struct driver_start {
@@ -122,7 +123,7 @@ struct driver_context {
 				  * needed, removed when it is empty; NULL = no dyno has a stdin */
 	const char *control_dir; /* absolute: what people know the app by; NULL = none */
 	const char *owner;     /* of this app on this machine, the same for every supervisor of it:
-				* hex digits; "" in a dry run */
+				* hex digits; "" unless the driver is DRIVER_LEAVES */
 	const char *state_dir; /* absolute, of this app, kept over restarts; NULL = none */
 	const char *app_dir;   /* absolute, of this app, until the machine stops; NULL = none */
 	bool lasts; /* false: `run` or `build`, beside a supervisor that may have dynos of
@@ -212,4 +213,4 @@ const struct driver *driver_at(size_t index); /* NULL behind the last */
 bool driver_lacks(
 	const struct driver *driver, const struct release *release, char *ret_text, size_t size);
 
-extern const struct driver driver_simple, driver_null, driver_docker;
+extern const struct driver driver_simple, driver_null, driver_docker, driver_native;

@@ -5,6 +5,7 @@
 static const struct driver *const table[] = {
 	&driver_simple,
 	&driver_docker,
+	&driver_native,
 	&driver_null,
 };
 

@@ -3,17 +3,34 @@
 #include <errno.h>
 #include <stdio.h>
 
+/* What follows is given to the shell that is there. */
+static void find_shell(const struct profile_sink *sink)
+{
+	sink->add(sink->userdata, PROFILE_SH);
+	sink->add(sink->userdata, "-c");
+	sink->add(sink->userdata,
+		"[ ! -x /bin/bash ] || exec /bin/bash -c \"$@\"\nexec " PROFILE_SH " -c \"$@\"");
+	sink->add(sink->userdata, PROFILE_SH);
+}
+
+static void add_shell(const struct profile_sink *sink, const char *shell)
+{
+	if (!shell) {
+		find_shell(sink);
+		return;
+	}
+	sink->add(sink->userdata, shell);
+	sink->add(sink->userdata, "-c");
+}
+
 void profile_command(const struct profile_sink *sink, const char *shell, const char *script,
 	const char *name, char *const *args, size_t n_args)
 {
-	sink->add(sink->userdata, shell);
-	sink->add(sink->userdata, "-c");
+	add_shell(sink, shell);
 	sink->add(sink->userdata, script);
 	sink->add(sink->userdata, name);
-	if (n_args == 1) {
-		sink->add(sink->userdata, shell);
-		sink->add(sink->userdata, "-c");
-	}
+	if (n_args == 1)
+		add_shell(sink, shell);
 	for (size_t i = 0; i < n_args; i++)
 		sink->add(sink->userdata, args[i]);
 }

@@ -11,6 +11,7 @@
 	"unset hsup_f\n"                                                                           \
 	"exec \"$@\"\n"
 
+#define PROFILE_SH   "/bin/sh"
 #define PROFILE_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* The whole command, a word at a time: the shell with a script that ends as PROFILE_SCRIPT does,

@@ -96,7 +96,7 @@ static int set_up_engine(void **state)
 {
 	(void)set_up(state);
 	room = (struct engine_room){0};
-	house.driver.caps |= DRIVER_ENGINE;
+	house.driver.caps |= DRIVER_ENGINE | DRIVER_LEAVES;
 	make_dir(house.control_dir);
 	house.driver.signal = room_signal;
 	house.driver.finish = room_finish;

@@ -20,7 +20,7 @@ static int on_acknowledge(sd_event_source *source, uint64_t usec, void *userdata
 	(void)source;
 	(void)usec;
 	/* At the end of all there is nobody to whom what the launcher keeps could be of use. */
-	bool all = !s->stopping || (s->setup->driver->caps & DRIVER_ENGINE);
+	bool all = !s->stopping || (s->setup->driver->caps & DRIVER_LEAVES);
 	for (size_t i = 0; i < s->n_over && all; i++) {
 		const struct launch_child *c = &s->over[i];
 		int r = s->setup->driver->release(s->driver_state, c->id, c->generation);

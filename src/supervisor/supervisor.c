@@ -198,7 +198,7 @@ static int begin(struct supervisor *s, struct err *err)
 	if (s->options->app_dir && run_mode_lasts(s->options->mode) &&
 		asprintf(&s->stdin_dir, "%s/stdin", s->options->app_dir) < 0)
 		return err_errno(err, -ENOMEM, "runtime directory");
-	if (s->setup->driver->caps & DRIVER_ENGINE) {
+	if (s->setup->driver->caps & DRIVER_LEAVES) {
 		r = owner_find(s->options->control_dir, s->owner, err);
 		if (r < 0)
 			return not_for_another_try(s, r);

@@ -1,0 +1,52 @@
+/* Where a dyno can be reached: its uid says its address, and its init is of that uid. */
+#include "drivers/native/private.h"
+
+#include "base/fd.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* 0 = not known: it has not become it yet, or it is gone. */
+static uint32_t uid_of(const struct native *n, int pid)
+{
+	char path[40], text[1024];
+	uint32_t machine, dyno;
+	unsigned uid = 0;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/status", pid);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	if (got <= 0)
+		return 0;
+	text[got] = '\0';
+	const char *line = strstr(text, "\nUid:");
+	if (!line || sscanf(line, "\nUid: %u", &uid) != 1)
+		return 0;
+	return box_addresses(&n->settings, uid, &machine, &dyno) ? uid : 0;
+}
+
+bool native_address(
+	void *state, uint64_t id, uint32_t generation, struct driver_address *ret_address)
+{
+	const struct native *n = state;
+	struct native_life *l = native_find(n, id, generation);
+	uint32_t machine, dyno;
+
+	*ret_address = (struct driver_address){0};
+	if (!l || l->port == 0)
+		return false;
+	ret_address->port = l->port;
+	if (native_network(n) == SPEC_BOX_NET_HOST)
+		return true;
+	if (l->uid == 0 && l->pid > 0)
+		l->uid = uid_of(n, l->pid);
+	if (l->uid == 0 || !box_addresses(&n->settings, l->uid, &machine, &dyno)) {
+		ret_address->port = 0;
+		return false;
+	}
+	const struct in_addr address = {.s_addr = htonl(dyno)};
+	(void)inet_ntop(AF_INET, &address, ret_address->host, sizeof ret_address->host);
+	return true;
+}

@@ -1,0 +1,262 @@
+/* Dynos in containers of their own, which hsup-box makes: no daemon, no engine. */
+#include "drivers/native/private.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define UIDS_FILE                                                                                  \
+	"native.uids" /* in settings.run: a byte for each uid, and the first for drivers */
+
+void native_note(const struct native *n, const char *fmt, ...)
+{
+	const struct driver_context *context = n->context;
+	char text[700] = "native: ";
+	size_t len = strlen(text);
+	va_list args;
+
+	if (!context->events->note)
+		return;
+	va_start(args, fmt);
+	(void)vsnprintf(text + len, sizeof text - len, fmt, args);
+	va_end(args);
+	context->events->note(context->userdata, NULL, text);
+}
+
+/* ---- the table of lives ---- */
+
+static struct native_life **place_of(const struct native *n, uint64_t id, uint32_t generation)
+{
+	uint64_t hash = (id * 31 + generation) * UINT64_C(0x9e3779b97f4a7c15);
+	/* Whoever changes it has it to change. */
+	struct native_life *const *constant = &n->buckets[(hash >> 32) % NATIVE_BUCKETS];
+	struct native_life **at;
+
+	memcpy(&at, &constant, sizeof at);
+	while (*at && ((*at)->id != id || (*at)->generation != generation))
+		at = &(*at)->next;
+	return at;
+}
+
+struct native_life *native_find(const struct native *n, uint64_t id, uint32_t generation)
+{
+	return *place_of(n, id, generation);
+}
+
+/* What is no name of a box (spec.h) has become one; unique in time by the id. */
+static void name_box(const char *owner, const char *name, uint64_t id, uint32_t generation,
+	char ret_box[SPEC_BOX_NAME_MAX + 1])
+{
+	(void)snprintf(ret_box, SPEC_BOX_NAME_MAX + 1, "%.32s.%.40s.%" PRIx64 ".%" PRIu32,
+		*owner ? owner : "0", name, id, generation);
+	for (char *c = ret_box; *c; c++)
+		if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+			    (*c >= '0' && *c <= '9') || strchr("._-", *c)))
+			*c = '-';
+}
+
+int native_add(struct native *n, uint64_t id, uint32_t generation, const char *name,
+	const char *box, struct native_life **ret_life)
+{
+	struct native_life *l = calloc(1, sizeof *l);
+
+	if (!l)
+		return -ENOMEM;
+	l->id = id;
+	l->generation = generation;
+	if (box)
+		(void)snprintf(l->box, sizeof l->box, "%s", box);
+	else
+		name_box(n->context->owner, name, id, generation, l->box);
+	*place_of(n, id, generation) = l;
+	*ret_life = l;
+	return 0;
+}
+
+void native_forget(struct native *n, uint64_t id, uint32_t generation)
+{
+	struct native_life **at = place_of(n, id, generation), *l = *at;
+
+	port_life_remove(&n->ports, id, generation);
+	if (!l)
+		return;
+	*at = l->next;
+	free(l);
+}
+
+/* ---- what the supervisor asks ---- */
+
+static int native_signal(void *state, uint64_t id, uint32_t generation, int signo)
+{
+	struct native *n = state;
+
+	return launch_signal(n->context->launch, (struct launch_child){id, generation}, signo);
+}
+
+static int native_retag(
+	void *state, uint64_t id, uint32_t generation, const void *tag, size_t tag_len)
+{
+	struct native *n = state;
+	const struct native_life *l = native_find(n, id, generation);
+	unsigned char whole[LIMIT_TAG];
+
+	if (!l)
+		return 0;
+	int len = native_tag(l, tag, tag_len, whole);
+	if (len < 0)
+		return len;
+	return launch_tag(
+		n->context->launch, (struct launch_child){id, generation}, whole, (size_t)len);
+}
+
+static int native_release(void *state, uint64_t id, uint32_t generation)
+{
+	struct native *n = state;
+	const struct native_life *l = native_find(n, id, generation);
+
+	if (l)
+		native_sweep(n, l->box);
+	native_forget(n, id, generation);
+	return launch_ack(n->context->launch, (struct launch_child){id, generation});
+}
+
+static int native_adopt(void *state)
+{
+	struct native *n = state;
+
+	return launch_list(n->context->launch);
+}
+
+static int native_open_stdin(void *state, uint64_t id, uint32_t generation)
+{
+	const struct native *n = state;
+
+	return stdin_dir_open(&n->stdin_dir, id, generation);
+}
+
+/* ---- open and close ---- */
+
+static void native_close(void *state)
+{
+	struct native *n = state;
+
+	if (!n)
+		return;
+	launch_listen(n->context->launch, NULL, NULL);
+	native_sweeps_done(n);
+	native_stacks_done(n);
+	for (size_t i = 0; i < NATIVE_BUCKETS; i++)
+		while (n->buckets[i])
+			native_forget(n, n->buckets[i]->id, n->buckets[i]->generation);
+	stdin_dir_end(&n->stdin_dir);
+	child_jobs_end(&n->jobs);
+	spec_builder_done(&n->spec);
+	sd_event_source_disable_unref(n->telling);
+	(void)fd_close(n->lock);
+	free(n->ports.lives);
+	free(n);
+}
+
+/* As long as it is held, what hsup-box has set up on this machine stays: the table of its packet
+ * filter, the folders of its cgroups. */
+static int hold_machine(struct native *n, struct err *err)
+{
+	struct flock shared = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+	char path[PATH_MAX + sizeof UIDS_FILE];
+
+	(void)snprintf(path, sizeof path, "%s/" UIDS_FILE, n->settings.run);
+	n->lock = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (n->lock < 0)
+		return err_errno(err, -errno,
+			"native dynos: %s, which `hsup start -d native` makes, cannot be opened",
+			path);
+	/* Who holds it alone is removing all that: not for long. */
+	if (fcntl(n->lock, F_OFD_SETLKW, &shared) < 0)
+		return err_errno(err, -errno, "native dynos: %s cannot be locked", path);
+	return 0;
+}
+
+static int check_launcher(struct launch *launch, struct err *err)
+{
+	if (launch_can(launch) & WIRE_CAN_BOX)
+		return 0;
+	return err_set(err, -EOPNOTSUPP,
+		"native dynos: the launcher that runs is too old for them, or was started without "
+		"hsup-box; `hsup start -d native` starts one that is not");
+}
+
+static int open_all(struct native *n, struct err *err)
+{
+	const char *stack = getenv("HSUP_NATIVE_STACK");
+
+	if (stack && *stack && strcmp(stack, STACK_HOST) != 0)
+		return err_set(err, -EINVAL, "HSUP_NATIVE_STACK=%.60s: must be " STACK_HOST, stack);
+	n->all_on_host = stack && *stack;
+	int r = check_launcher(n->context->launch, err);
+	if (r == 0)
+		r = box_settings_load(&n->settings, environ, err);
+	if (r == 0)
+		r = hold_machine(n, err);
+	if (r < 0)
+		return r;
+	r = cgroup_layout_load(&n->cgroups);
+	if (r < 0)
+		return err_errno(err, r, "native dynos: cgroups");
+	if (!n->root)
+		cgroup_layout_delegated(&n->cgroups);
+	r = sd_event_add_defer(n->context->loop, &n->telling, native_tell_ready, n);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(n->telling, SD_EVENT_OFF);
+	return r < 0 ? err_errno(err, r, "event loop") : 0;
+}
+
+static int native_open(struct driver_context *context, void **ret_state, struct err *err)
+{
+	struct native *n = calloc(1, sizeof *n);
+
+	if (!n)
+		return err_errno(err, -ENOMEM, "native driver");
+	n->context = context;
+	n->root = context->dyno_ids != NULL;
+	n->lock = -1;
+	box_settings_init(&n->settings);
+	child_jobs_begin(&n->jobs);
+	stdin_dir_begin(&n->stdin_dir, context->stdin_dir);
+	launch_listen(context->launch, &native_child_events, n);
+	int r = open_all(n, err);
+	if (r < 0) {
+		native_close(n);
+		return r;
+	}
+	*ret_state = n;
+	return 0;
+}
+
+const struct driver driver_native = {
+	.name = "native",
+	.alias = "libcontainer",
+	.summary = "a container of its own for each dyno; no daemon",
+	.caps = DRIVER_NEEDS_SLUG | DRIVER_LIMITS_CPU | DRIVER_LEAVES,
+	.open = native_open,
+	.prepare = native_prepare,
+	.prepare_stop = native_prepare_stop,
+	.start = native_start,
+	.signal = native_signal,
+	.retag = native_retag,
+	.release = native_release,
+	.adopt = native_adopt,
+	.address = native_address,
+	.usage = native_usage,
+	.open_stdin = native_open_stdin,
+	.exec = native_exec,
+	.exec_kill = native_exec_kill,
+	.finish = native_finish,
+	.close = native_close,
+	.gc = native_gc,
+};

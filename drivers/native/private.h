@@ -1,0 +1,140 @@
+/* What the files of the native driver share.
+ *
+ * A life of a dyno is one box: hsup-box makes it out of the spec, and is its init. What must
+ * survive a kill of the supervisor lies elsewhere: the box's name and port in the tag that the
+ * launcher keeps, its uid with its init, who is alive in locks. */
+#pragma once
+
+#include "base/cgroup.h"
+#include "drivers/child.h"
+#include "drivers/driver.h"
+#include "drivers/port_life.h"
+#include "drivers/stdin_dir.h"
+#include "io/stack_dir.h"
+#include "wire/box_settings.h"
+#include "wire/spec.h"
+
+#define NATIVE_PORT    5000 /* with a network of its own, unless Env says otherwise */
+#define NATIVE_BUCKETS 1024
+
+/* One life, from its order to its release. */
+struct native_life {
+	struct native_life *next; /* in its bucket */
+	uint64_t id;
+	uint32_t generation;
+	int pid;       /* of its init; 0 = none yet, or ended */
+	unsigned port; /* 0 = none, or the operator's own */
+	uint32_t uid;  /* 0 = not known yet */
+	char box[SPEC_BOX_NAME_MAX + 1];
+};
+
+/* What is asked for with `Stack`, and what there is of it. */
+struct native_stack {
+	struct native_stack *next;
+	char *name;
+	char folder[STACK_FOLDER]; /* NAME-VERSION, or "host" */
+	const char *shell;	   /* NULL = it is looked for in the dyno */
+};
+
+/* A release that was made ready; it is told from the loop. */
+struct native_ready {
+	struct native_ready *next;
+	uint64_t handle;
+};
+
+/* A box whose leavings are to be removed. */
+struct native_left {
+	struct native_left *next;
+	char box[SPEC_BOX_NAME_MAX + 1];
+};
+
+struct native {
+	struct driver_context *context;
+	struct box_settings settings;
+	bool root;	  /* the launcher is */
+	bool all_on_host; /* HSUP_NATIVE_STACK=host */
+	int lock; /* shared, on the file of the uids: hsup is used on this machine; -1 = not held */
+	struct spec_builder spec;
+	struct child_jobs jobs;
+	struct stdin_dir stdin_dir;
+	struct port_lives ports; /* of the machine's network */
+	struct native_life *buckets[NATIVE_BUCKETS];
+	struct native_stack *stacks;
+	struct native_ready *ready;
+	sd_event_source *telling; /* while `ready` holds any */
+	struct cgroup_layout cgroups;
+
+	struct native_left *left; /* wait for a sweep */
+	uint64_t n_sweeps;	  /* that were ordered: the id of the last */
+	uint64_t sweeping;	  /* that is under way; 0 = none */
+	sd_event_source *patience;
+	enum { FINISH_NONE, FINISH_NAMED, FINISH_REST, FINISH_TOLD } finishing;
+};
+
+/* ---- native.c ---- */
+
+void native_note(const struct native *n, const char *fmt, ...) HSUP_PRINTF(2, 3);
+struct native_life *native_find(const struct native *n, uint64_t id, uint32_t generation);
+/* -ENOMEM. box: NULL = named after the owner of the context. */
+int native_add(struct native *n, uint64_t id, uint32_t generation, const char *name,
+	const char *box, struct native_life **ret_life) HSUP_MUST_CHECK;
+void native_forget(struct native *n, uint64_t id, uint32_t generation);
+
+/* ---- children.c: what the launcher says ---- */
+
+extern const struct launch_child_events native_child_events;
+/* The tag that the launcher keeps. The length, or -E2BIG. */
+int native_tag(const struct native_life *l, const void *tag, size_t tag_len,
+	unsigned char ret_tag[LIMIT_TAG]) HSUP_MUST_CHECK;
+
+/* ---- stack.c ---- */
+
+int native_prepare(void *state, uint64_t handle, const struct release *release, struct err *err);
+void native_prepare_stop(void *state, uint64_t handle);
+int native_tell_ready(sd_event_source *source, void *userdata);
+/* What a release's dynos run on; looked for when it was not, or when it is gone. */
+int native_stack_of(struct native *n, const struct release *release,
+	const struct native_stack **ret_stack, struct err *err) HSUP_MUST_CHECK;
+void native_stacks_done(struct native *n);
+
+/* ---- compose.c: a sealed memfd ---- */
+
+int native_compose(struct native *n, const struct driver_start *start,
+	const struct native_life *life, struct err *err) HSUP_MUST_CHECK;
+int native_compose_exec(struct native *n, const struct driver_exec *exec,
+	const struct native_life *life, struct err *err) HSUP_MUST_CHECK;
+/* With none: whatever nobody owns. As many of `names` as go into one; *ret_n says how many. */
+int native_compose_sweep(struct native *n, const struct native_left *names, unsigned *ret_n,
+	struct err *err) HSUP_MUST_CHECK;
+
+/* ---- start.c ---- */
+
+int native_start(void *state, const struct driver_start *start, struct err *err);
+
+/* ---- exec.c ---- */
+
+int native_exec(void *state, const struct driver_exec *exec, struct err *err);
+int native_exec_kill(void *state, uint64_t id);
+
+/* ---- sweep.c ---- */
+
+/* Its leavings are to be removed: soon. */
+void native_sweep(struct native *n, const char *box);
+/* Whatever is left of any box that nobody runs. */
+void native_sweep_all(struct native *n);
+void native_sweep_ended(struct native *n, uint64_t id, const struct dyno_exit *exit);
+void native_finish(void *state);
+void native_sweeps_done(struct native *n);
+
+/* ---- usage.c, address.c ---- */
+
+void native_usage(void *state, uint64_t id, uint32_t generation);
+/* A process of it was killed for the limit of its memory. */
+bool native_out_of_memory(const struct native *n, const struct native_life *life);
+bool native_address(
+	void *state, uint64_t id, uint32_t generation, struct driver_address *ret_address);
+unsigned native_network(const struct native *n); /* enum spec_box_network */
+
+/* ---- gc.c ---- */
+
+int native_gc(const struct gc_order *order, struct err *err);

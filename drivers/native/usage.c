@@ -1,0 +1,171 @@
+/* What a dyno uses: its cgroups know. Where there is none for it, the processes below its init are
+ * asked, of which all of it are. */
+#include "drivers/native/private.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define PROCESSES 1024 /* looked at of one dyno */
+#define TEXT	  4096
+
+static bool read_text(const char *path, char ret_text[TEXT])
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, ret_text, TEXT - 1);
+
+	if (n < 0)
+		return false;
+	ret_text[n] = '\0';
+	return true;
+}
+
+/* A file of its cgroup in the hierarchy of this controller; NULL: the unified one. */
+static bool read_cgroup(
+	const struct native_life *l, const char *folder, const char *file, char ret_text[TEXT])
+{
+	char path[2 * CGROUP_PATH + SPEC_BOX_NAME_MAX];
+
+	if (!folder || !folder[0])
+		return false;
+	(void)snprintf(path, sizeof path, "%s/" CGROUP_PARENT "/%s/%s", folder, l->box, file);
+	return read_text(path, ret_text);
+}
+
+/* Of "name number" on a line of its own. */
+static uint64_t number_of(const char *text, const char *name)
+{
+	size_t len = strlen(name);
+	uint64_t value;
+
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, name, len) == 0 && sscanf(line + len, " %" SCNu64, &value) == 1)
+			return value;
+	}
+	return UINT64_MAX;
+}
+
+static bool is_unified(const struct native *n, enum cgroup_controller c)
+{
+	return n->cgroups.controllers & (1U << c);
+}
+
+/* Without the files that were read long ago: the kernel drops them before it is short of any. */
+static uint64_t memory_of(const struct native *n, const struct native_life *l)
+{
+	const char *folder = cgroup_folder(&n->cgroups, CGROUP_MEMORY);
+	bool unified = is_unified(n, CGROUP_MEMORY);
+	char text[TEXT];
+	uint64_t used;
+
+	if (!read_cgroup(l, folder, unified ? "memory.current" : "memory.usage_in_bytes", text) ||
+		sscanf(text, "%" SCNu64, &used) != 1)
+		return UINT64_MAX;
+	if (!read_cgroup(l, folder, "memory.stat", text))
+		return used;
+	uint64_t old = number_of(text, unified ? "inactive_file" : "total_inactive_file");
+	return old < used ? used - old : used;
+}
+
+static uint64_t cpu_of(const struct native *n, const struct native_life *l)
+{
+	char text[TEXT];
+	uint64_t used;
+
+	if (read_cgroup(l, n->cgroups.unified, "cpu.stat", text)) {
+		used = number_of(text, "usage_usec");
+		return used == UINT64_MAX ? used : used * NSEC_PER_USEC;
+	}
+	if (read_cgroup(l, cgroup_folder(&n->cgroups, CGROUP_CPUACCT), "cpuacct.usage", text) &&
+		sscanf(text, "%" SCNu64, &used) == 1)
+		return used;
+	return UINT64_MAX;
+}
+
+bool native_out_of_memory(const struct native *n, const struct native_life *life)
+{
+	bool unified = is_unified(n, CGROUP_MEMORY);
+	char text[TEXT];
+
+	if (!read_cgroup(life, cgroup_folder(&n->cgroups, CGROUP_MEMORY),
+		    unified ? "memory.events" : "memory.oom_control", text))
+		return false;
+	uint64_t killed = number_of(text, "oom_kill ");
+	return killed != UINT64_MAX && killed > 0;
+}
+
+/* ---- without a cgroup ---- */
+
+struct processes {
+	int pids[PROCESSES];
+	unsigned n;
+};
+
+static void add_children(struct processes *all, int pid)
+{
+	char path[64], text[TEXT];
+	int used;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", pid, pid);
+	if (!read_text(path, text))
+		return;
+	for (const char *at = text; all->n < PROCESSES; at += used)
+		if (sscanf(at, " %d%n", &all->pids[all->n], &used) == 1)
+			all->n++;
+		else
+			return;
+}
+
+/* Behind the program's name, which may hold anything: from its state on, 11 fields. */
+static void add_figures(int pid, uint64_t *memory, uint64_t *cpu)
+{
+	unsigned long long user, system, waited_user, waited_system, pages;
+	uint64_t tick = NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK),
+		 page = (uint64_t)sysconf(_SC_PAGESIZE);
+	char path[40], text[TEXT];
+
+	(void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	const char *rest = read_text(path, text) ? strrchr(text, ')') : NULL;
+	if (!rest ||
+		sscanf(rest,
+			") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu %*d "
+			"%*d %*d %*d %*u %*u %llu",
+			&user, &system, &waited_user, &waited_system, &pages) != 5)
+		return;
+	*cpu += (user + system + waited_user + waited_system) * tick;
+	*memory += pages * page;
+}
+
+static void add_up(int init, uint64_t *ret_memory, uint64_t *ret_cpu)
+{
+	struct processes all = {.pids = {init}, .n = 1};
+	uint64_t memory = 0, cpu = 0;
+
+	for (unsigned i = 0; i < all.n; i++) {
+		add_figures(all.pids[i], &memory, &cpu);
+		add_children(&all, all.pids[i]);
+	}
+	if (*ret_memory == UINT64_MAX)
+		*ret_memory = memory;
+	if (*ret_cpu == UINT64_MAX)
+		*ret_cpu = cpu;
+}
+
+void native_usage(void *state, uint64_t id, uint32_t generation)
+{
+	const struct native *n = state;
+	const struct driver_context *context = n->context;
+	const struct native_life *l = native_find(n, id, generation);
+
+	if (!l || l->pid == 0)
+		return;
+	uint64_t memory = memory_of(n, l), cpu = cpu_of(n, l);
+	if (memory == UINT64_MAX || cpu == UINT64_MAX)
+		add_up(l->pid, &memory, &cpu);
+	context->events->used(context->userdata, id, generation, memory, cpu);
+}
