@@ -3,8 +3,10 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
+import subprocess
 import tarfile
 
 from hsup import PATIENCE, App, command_line, marked_processes, wait_until
@@ -132,6 +134,17 @@ class DriverApp(App):
         os.kill(self.supervisor(), signal.SIGKILL)
         self.wait_line(r"found \d+ dynos running", since=seen)
         return seen
+
+    def type_line(self, dyno, line, answer):
+        """`hsup attach` until the dyno has answered, however long that takes on a busy machine."""
+        with subprocess.Popen([self.build / "hsup", "attach", "-C", self.control, dyno], env=self.env,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as attached:
+            attached.stdin.write(f"{line}\n")
+            attached.stdin.close()
+            said = attached.stdout.readline()
+            attached.terminate()
+        assert said == f"{answer}\n"
+        self.wait_line(rf"app\[{re.escape(dyno)}\]: {answer}$")
 
     def write(self, name, text):
         """Whole, or not at all, where a dyno sees it by the same path."""

@@ -3,7 +3,6 @@ hsup-docker(7) says the same to users, under "podman"."""
 import os
 import pathlib
 import signal
-import subprocess
 
 from driver_app import SLEEP
 from hsup import PATIENCE, wait_until
@@ -11,20 +10,14 @@ from hsup import PATIENCE, wait_until
 
 def input_ends_with_the_supervisor(app):
     """Who types comes and goes; but with the last that is attached, a dyno's input ends."""
-    def type_words(*words):
-        done = subprocess.run(["timeout", "1", app.build / "hsup", "attach", "-C", app.control, "web.1"], env=app.env,
-                              input="".join(f"{word}\n" for word in words), capture_output=True, text=True, check=False)
-        for word in words:
-            app.wait_line(rf"app\[web\.1\]: got {word}$")
-        return done.stdout
     app.start()
     app.submit(app.release({"Type": "web", "Stdin": True,
                             "Args": ["while read -r line; do echo got $line; done; echo end of file"]},
                            ("none", ["readlink /proc/self/fd/0; exec sleep 1000"], 1)))
     app.wait_up("web.1")
     app.wait_line(r"app\[none\.1\]: /dev/null$")
-    assert "got one" in type_words("one")
-    type_words("two")
+    app.type_line("web.1", "one", "got one")
+    app.type_line("web.1", "two", "got two")
     app.no_line("end of file")
     os.kill(app.supervisor(), signal.SIGKILL)
     app.wait_line(r"app\[web\.1\]: end of file$")

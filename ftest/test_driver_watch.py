@@ -64,20 +64,10 @@ def test_attach(app):
                            ("none", ["readlink /proc/self/fd/0; exec sleep 1000"], 1)))
     app.wait_up("web.1")
     app.wait_line(r"app\[none\.1\]: /dev/null$")
-    for word in ("one", "two"):  # an end of what is typed is none for the dyno
-        with subprocess.Popen([app.build / "hsup", "attach", "-C", app.control, "web.1"], env=app.env,
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as attached:
-            attached.stdin.write(f"{word}\n")
-            attached.stdin.flush()
-            assert attached.stdout.readline() == f"got {word}\n"
-            attached.stdin.close()
-            attached.terminate()
-        app.wait_line(rf"app\[web\.1\]: got {word}$")
+    app.type_line("web.1", "one", "got one")
+    app.type_line("web.1", "two", "got two")  # an end of what is typed is none for the dyno
     app.kill_supervisor()
-    done = subprocess.run(["timeout", "1", app.build / "hsup", "attach", "-C", app.control, "web.1"], env=app.env,
-                          input="three\n", capture_output=True, text=True, check=False)
-    app.wait_line(r"app\[web\.1\]: got three$")
-    assert "got three" in done.stdout
+    app.type_line("web.1", "three", "got three")
     app.no_line("end of file")
 
 

@@ -192,7 +192,7 @@ def test_a_malformed_packet_costs_the_connection_only(start, packet):
 def test_too_many_descriptors_and_a_wrong_first_message(start):
     launcher = start()
     w = launcher.connect()
-    before = len(os.listdir(f"/proc/{launcher.process.pid}/fd"))
+    before = launcher.descriptors()
     w.order_exit(1)
     w = launcher.connect(hello=False)
     w.send(LIST)
@@ -204,8 +204,7 @@ def test_too_many_descriptors_and_a_wrong_first_message(start):
     assert w.receive() is None
     w.order_exit(1)
     w = launcher.connect()
-    held = len(os.listdir(f"/proc/{launcher.process.pid}/fd"))
-    assert held == before, "descriptors were leaked"
+    assert launcher.descriptors() == before, "descriptors were leaked"
 
 
 def test_one_that_stays_after_its_connection_was_closed_is_killed(start):

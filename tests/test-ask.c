@@ -1,9 +1,12 @@
 #include "base/clock.h"
+#include "base/fd.h"
+#include "cli/http.h"
 #include "cli/private.h"
 #include "cli/split.h"
 #include "cli/sse.h"
 #include "cli/stamp.h"
 #include "cli/table.h"
+#include "io/curl.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -13,6 +16,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -186,6 +192,91 @@ static void how_long_and_how_much(void **state)
 	assert_string_equal(show_size(200.0 * 1024 * 1024 * 1024, text), "200G");
 }
 
+static int listen_at(const char *path)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	return fd;
+}
+
+static int on_piece(void *userdata, const char *data, size_t len)
+{
+	(void)data;
+	*(size_t *)userdata += len;
+	return 0;
+}
+
+static CURLMcode (*real_perform)(CURLM *multi, int *running);
+static int peer = -1;
+static const char *answer; /* as soon as it is asked */
+
+/* One whose request is answered before it has ended, as of an hsup that is quick. */
+static CURLMcode perform_slowly(CURLM *multi, int *running)
+{
+	char request[500];
+	CURLMcode r = real_perform(multi, running);
+
+	if (peer >= 0 && answer && read(peer, request, sizeof request) > 0) {
+		assert_int_equal(write(peer, answer, strlen(answer)), (int)strlen(answer));
+		answer = NULL;
+		r = real_perform(multi, running);
+	}
+	return r;
+}
+
+/* A step that hears the head of an answer while it asks does not wait for what may never come: its
+ * caller may now want to wait for more. */
+static void what_is_heard_at_once_is_told_at_once(void **state)
+{
+	(void)state;
+	char folder[] = "/tmp/test-ask-XXXXXX", path[60];
+	size_t heard = 0;
+	struct http *h;
+	struct err err;
+
+	assert_non_null(mkdtemp(folder));
+	(void)snprintf(path, sizeof path, "%s/socket", folder);
+	int listening = listen_at(path);
+	assert_int_equal(http_open(&h, &err), 0);
+	real_perform = curl->perform;
+	struct curl_api *api;
+	memcpy(&api, &curl, sizeof api); /* const for the house only */
+	api->perform = perform_slowly;
+	struct http_call first = {.socket = path, .method = "GET", .path = "/"}, second = first;
+	assert_int_equal(http_begin(h, &first, &err), 0);
+	(void)http_step(h, -1, 0);
+	peer = accept(listening, NULL, NULL);
+	assert_true(fd_nonblock(peer, true) >= 0);
+	answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+	while (!first.done)
+		(void)http_step(h, -1, 1000);
+
+	/* On the same connection. */
+	second.data = on_piece;
+	second.userdata = &heard;
+	second.endless = true;
+	answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+	assert_int_equal(http_begin(h, &second, &err), 0);
+	uint64_t before = clock_now();
+	while (heard < 3)
+		(void)http_step(h, -1, 20000);
+	assert_true(second.begun);
+	assert_true(clock_now() - before < 10 * NSEC_PER_SEC);
+
+	api->perform = real_perform;
+	http_end(h, &second);
+	http_end(h, &first);
+	http_free(h);
+	close(peer);
+	close(listening);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -195,6 +286,7 @@ int main(void)
 		cmocka_unit_test(points_in_time),
 		cmocka_unit_test(tables),
 		cmocka_unit_test(how_long_and_how_much),
+		cmocka_unit_test(what_is_heard_at_once_is_told_at_once),
 	};
 
 	return cmocka_run_group_tests_name("ask", tests, NULL, NULL);

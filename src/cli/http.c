@@ -12,6 +12,7 @@
 struct http {
 	CURLM *multi;
 	struct http_call *calls;
+	bool heard; /* something of an answer, since it was asked last */
 };
 
 int http_open(struct http **ret_http, struct err *err)
@@ -45,6 +46,7 @@ static size_t on_data(char *data, size_t size, size_t n, void *userdata)
 	size_t len = size * n;
 	int r;
 
+	c->http->heard = true;
 	(void)curl->getinfo(c->easy, CURLINFO_RESPONSE_CODE, &c->status);
 	if (c->data && c->status >= 200 && c->status < 300)
 		r = c->data(c->userdata, data, len);
@@ -58,6 +60,7 @@ static size_t on_header(char *line, size_t size, size_t n, void *userdata)
 {
 	struct http_call *c = userdata;
 
+	c->http->heard = true;
 	if (size * n <= 2 && (line[0] == '\r' || line[0] == '\n'))
 		c->begun = true;
 	return size * n;
@@ -120,6 +123,7 @@ int http_begin(struct http *h, struct http_call *c, struct err *err)
 		drop(c);
 		return err_errno(err, r, "cannot ask hsup");
 	}
+	c->http = h;
 	c->next = h->calls;
 	h->calls = c;
 	return 0;
@@ -153,8 +157,10 @@ int http_step(struct http *h, int fd, int timeout_ms)
 	struct CURLMsg *message;
 	int running, left, ready;
 
+	h->heard = false;
 	(void)curl->perform(h->multi, &running);
-	/* What ended at once is told at once. */
+	/* What came or ended at once is told at once: the caller may wait for something else then.
+	 */
 	bool ended = false;
 	for (int pass = 0; pass < 2; pass++) {
 		while ((message = curl->info_read(h->multi, &left)))
@@ -162,7 +168,7 @@ int http_step(struct http *h, int fd, int timeout_ms)
 				finish(h, message->easy_handle, message->data.result);
 				ended = true;
 			}
-		if (pass == 1 || ended)
+		if (pass == 1 || ended || h->heard)
 			break;
 		(void)curl->poll(h->multi, &extra, fd >= 0 ? 1 : 0, timeout_ms, &ready);
 		(void)curl->perform(h->multi, &running);

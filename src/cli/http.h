@@ -28,6 +28,7 @@ struct http_call {
 	long status;
 	int code; /* CURLcode */
 	void *easy, *headers;
+	struct http *http;
 	struct http_call *next; /* of those under way */
 };
 
