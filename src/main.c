@@ -3,6 +3,7 @@
  * The same program has two parts to play. Called by a user it parses the command line and becomes
  * the launcher; called by the launcher (which says so by HSUP_LAUNCHER_FD) it is the supervisor,
  * with the same arguments. */
+#include "boxes.h"
 #include "cli/cli.h"
 #include "config.h"
 #include "control/control.h"
@@ -65,9 +66,23 @@ static int find_self(char ret_path[PATH_MAX])
 	return 0;
 }
 
+/* What the launcher needs for native dynos; nothing, when there will be none. */
+static int prepare_boxes(const struct options *o, struct boxes *ret_boxes)
+{
+	char program[PATH_MAX];
+	bool beside;
+
+	*ret_boxes = (struct boxes){0};
+	if (!boxes_wanted(o))
+		return 0;
+	int r = find_program("hsup-box", program, &beside);
+	return r < 0 ? r : boxes_prepare(o, program, ret_boxes);
+}
+
 static int become_launcher(struct options *o, char **words)
 {
 	char launcher[PATH_MAX], slug[PATH_MAX], self[PATH_MAX];
+	struct boxes HSUP_CLEANUP(boxes_done) boxes = {0};
 	struct privileges privileges;
 	size_t n = 0, at = 0;
 	struct keep keep;
@@ -81,10 +96,13 @@ static int become_launcher(struct options *o, char **words)
 		log_error("%s", err.text);
 		return EXIT_REFUSED;
 	}
+	if (prepare_boxes(o, &boxes) < 0)
+		return EXIT_REFUSED;
 	keep_options(o, privileges.uid, privileges.gid, beside, &keep);
 	while (words[n])
 		n++;
-	const char **args = calloc(n + KEEP_ARGS + PRIVILEGES_ARGS + 6, sizeof *args);
+	const char **args =
+		calloc(n + KEEP_ARGS + PRIVILEGES_ARGS + boxes.n_args + 6, sizeof *args);
 	if (!args) {
 		log_error("out of memory");
 		return EXIT_REFUSED;
@@ -94,6 +112,8 @@ static int become_launcher(struct options *o, char **words)
 		args[at++] = keep.args[i];
 	for (unsigned i = 0; i < privileges.n_args; i++)
 		args[at++] = privileges.args[i];
+	for (unsigned i = 0; i < boxes.n_args; i++)
+		args[at++] = boxes.args[i];
 	args[at++] = "--";
 	args[at++] = self;
 	if (privileges.dyno_user) {

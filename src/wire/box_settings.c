@@ -230,6 +230,10 @@ static int check(const struct box_settings *s, struct err *err)
 int box_settings_load(struct box_settings *s, char *const *environment, struct err *err)
 {
 	for (; *environment; environment++) {
+		const char *equals = strchr(*environment, '=');
+
+		if (!equals || !equals[1])
+			continue;
 		int r = box_settings_set(s, *environment, err);
 		if (r < 0 && r != -ENOENT)
 			return r;

@@ -55,8 +55,9 @@ void box_settings_init(struct box_settings *ret);
 /* One "NAME=VALUE". -EINVAL, and err says what is wrong with it; -ENOENT for a name that is none of
  * ours. */
 int box_settings_set(struct box_settings *s, const char *text, struct err *err) HSUP_MUST_CHECK;
-/* All that is set in `environment`; others are passed over. Checks that they fit together: MIN
- * above MAX, a subnet without room for one /30, routes of an interface that is not there. */
+/* All that is set in `environment`, where "" counts as unset; others are passed over. Checks that
+ * they fit together: MIN above MAX, a subnet without room for one /30, routes of an interface that
+ * is not there. */
 int box_settings_load(
 	struct box_settings *s, char *const *environment, struct err *err) HSUP_MUST_CHECK;
 

@@ -1,0 +1,192 @@
+#include "boxes.h"
+
+#include "base/log.h"
+#include "base/parse.h"
+#include "drivers/driver.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define OPTION	 "--box-option="
+#define OPTION_N (sizeof OPTION - 1)
+
+/* One for all hsups of a machine: the lock of the uids is there. */
+#define RUN_OF_ROOT "/run/hsup"
+
+bool boxes_wanted(const struct options *o)
+{
+	const struct driver *d = driver_find(o->driver);
+
+	return d && strcmp(d->name, "native") == 0 &&
+	       (o->mode == MODE_START || o->mode == MODE_RUN);
+}
+
+/* ---- folders ---- */
+
+/* Whoever could put another in its place would choose what root mounts. What others may write to
+ * does no harm when nobody can move what others own there, as in /tmp. */
+static int check_way(const char *name, const char *path, struct err *err)
+{
+	_cleanup_free_ char *real = realpath(path, NULL);
+	mode_t harmless = 0;
+	struct stat st;
+
+	if (!real)
+		return err_errno(err, -errno, "%.300s", path);
+	for (char *p = real + strlen(real); p; p = strrchr(real, '/')) {
+		*p = '\0';
+		if (stat(real[0] ? real : "/", &st) < 0)
+			return err_errno(err, -errno, "%.300s", real);
+		if ((st.st_uid != 0 && st.st_uid != geteuid()) ||
+			((st.st_mode & 022) && !(st.st_mode & harmless)))
+			return err_set(err, -EPERM,
+				"native dynos: %.200s belongs to others or can be written by them, "
+				"who could then choose what root mounts: name a folder of root's "
+				"with %s",
+				real[0] ? real : "/", name);
+		harmless = S_ISVTX;
+	}
+	return 0;
+}
+
+static int make_folder(const char *name, const char *path, struct err *err)
+{
+	char part[PATH_MAX];
+
+	if ((size_t)snprintf(part, sizeof part, "%s", path) >= sizeof part)
+		return err_errno(err, -ENAMETOOLONG, "%.300s", path);
+	for (char *slash = part; (slash = strchr(slash + 1, '/'));) {
+		*slash = '\0';
+		/* What is wrong with it shows below. */
+		(void)mkdir(part, 0755);
+		*slash = '/';
+	}
+	if (mkdir(part, 0711) < 0 && errno != EEXIST)
+		return err_errno(err, -errno, "%.300s cannot be made", path);
+	return check_way(name, path, err);
+}
+
+/* ---- settings ---- */
+
+HSUP_PRINTF(3, 4)
+static int settle(const char *name, struct err *err, const char *fmt, ...)
+{
+	const char *given = getenv(name);
+	char value[PATH_MAX];
+	va_list ap;
+
+	if (given && *given)
+		return 0;
+	va_start(ap, fmt);
+	int n = vsnprintf(value, sizeof value, fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= sizeof value)
+		return err_errno(err, -ENAMETOOLONG, "%s", name);
+	return setenv(name, value, 1) < 0 ? err_errno(err, -errno, "%s", name) : 0;
+}
+
+static int settle_all(const struct options *o, struct err *err)
+{
+	int r = settle("HSUP_BOX_STATE", err, "%s/native", o->state_dir);
+
+	if (r == 0)
+		r = settle("HSUP_BOX_STACKS", err, "%s/stacks", o->state_dir);
+	if (r == 0)
+		r = settle(
+			"HSUP_BOX_RUN", err, "%s", geteuid() == 0 ? RUN_OF_ROOT : o->runtime_dir);
+	if (r == 0)
+		r = settle("HSUP_BOX_SLUGS", err, "%s/apps", o->state_dir);
+	/* Who may be told to run what root runs may be shown all that there is. Another may not. */
+	if (r == 0 && !o->supervisor_user)
+		r = settle("HSUP_BOX_BINDS", err, "/");
+	return r;
+}
+
+static int add(struct boxes *b, const char *option, const char *value, struct err *err)
+{
+	if (b->n_args == ARRAY_SIZE(b->args))
+		return err_set(err, -E2BIG, "too many settings of native dynos");
+	if (asprintf(&b->args[b->n_args], "%s%s", option, value) < 0)
+		return err_errno(err, -ENOMEM, "settings of native dynos");
+	b->n_args++;
+	return 0;
+}
+
+static int prepare(const struct options *o, const char *program, struct boxes *b, struct err *err)
+{
+	static struct box_settings s, one;
+
+	int r = settle_all(o, err);
+	if (r < 0)
+		return r;
+	box_settings_init(&s);
+	r = box_settings_load(&s, environ, err);
+	if (r == 0)
+		r = make_folder("HSUP_BOX_STATE", s.state, err);
+	if (r == 0)
+		r = make_folder("HSUP_BOX_STACKS", s.stacks, err);
+	if (r == 0)
+		r = make_folder("HSUP_BOX_RUN", s.run, err);
+	if (r == 0)
+		r = add(b, "--box=", program, err);
+	for (char **e = environ; r == 0 && *e; e++) {
+		box_settings_init(&one);
+		if (box_settings_set(&one, *e, NULL) == 0)
+			r = add(b, OPTION, *e, err);
+	}
+	return r;
+}
+
+/* ---- the machine ---- */
+
+static int set_up(const char *program, const struct boxes *b)
+{
+	static char name[] = "hsup-box", setup[] = "--setup";
+	char *args[2 + ARRAY_SIZE(b->args) + 1];
+	size_t n = 0;
+	int status;
+	pid_t pid;
+
+	args[n++] = name;
+	args[n++] = setup;
+	for (unsigned i = 1; i < b->n_args; i++)
+		args[n++] = b->args[i] + OPTION_N;
+	args[n] = NULL;
+	int e = posix_spawn(&pid, program, NULL, NULL, args, environ);
+	if (e != 0) {
+		log_error("%s: %s", program, err_name(e));
+		return -1;
+	}
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -1;
+	if (WIFSIGNALED(status))
+		log_error("%s --setup ended by SIG%s", program, signal_name(WTERMSIG(status)));
+	/* Else it has said itself what is wrong. */
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
+}
+
+int boxes_prepare(const struct options *o, const char *program, struct boxes *ret_boxes)
+{
+	struct err err;
+
+	*ret_boxes = (struct boxes){0};
+	if (prepare(o, program, ret_boxes, &err) < 0) {
+		log_error("%s", err.text);
+		return -1;
+	}
+	return set_up(program, ret_boxes);
+}
+
+void boxes_done(struct boxes *b)
+{
+	while (b->n_args > 0)
+		free(b->args[--b->n_args]);
+}
