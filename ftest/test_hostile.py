@@ -18,9 +18,9 @@ import time
 import pytest
 
 from hsup import wait_until
-from wire import (ACK, ENTRY_KEPT, FAILED, HELLO, KEEP, LEAVE, LIST, PONG, RESTART, RUNNING, SEALS, SIGNAL, SPAWN, SPAWNED,
-                  STAGE_DIRECTORY, STAGE_POLICY, STAGE_REFUSED, STAGE_SPEC, TAG, UPGRADE, F_ADD_SEALS, alive, box,
-                  header, read_some, record, spec, user, readable)
+from wire import (ACK, BOX_JOIN, ENTRY_KEPT, FAILED, HELLO, KEEP, LEAVE, LIST, PONG, RESTART, RUNNING, SEALS, SIGNAL,
+                  SPAWN, SPAWN_BOX, SPAWNED, STAGE_DIRECTORY, STAGE_POLICY, STAGE_REFUSED, STAGE_SPEC, TAG, UPGRADE,
+                  F_ADD_SEALS, alive, box, header, read_some, record, spec, user, readable)
 
 SUPERVISOR = 65534
 FIRST, LAST = 2000, 2999
@@ -105,6 +105,37 @@ def test_ids_that_are_not_granted(house, name, ids):
     house.refused(STAGE_POLICY, errno.EPERM, extra=user(*ids))
     assert house.warnings(r"web\.7 was refused \(1 in all\): checking the launcher's policy: Operation not permitted")
     house.unharmed()
+
+
+@pytest.mark.parametrize("kind, extra", [
+    pytest.param(SPAWN_BOX, box(), id="run"),
+    pytest.param(SPAWN_BOX, b"", id="init of root's"),
+    pytest.param(SPAWN_BOX, AS_DYNO, id="init"),
+    pytest.param(SPAWN, box(), id="run without init"),
+    pytest.param(SPAWN, box(BOX_JOIN, None, None, target=1), id="join"),
+    pytest.param(SPAWN, box(BOX_JOIN, None, None, target=1) + AS_DYNO, id="join as a dyno"),
+])
+def test_a_box_that_was_not_granted(house, kind, extra):
+    house.refused(STAGE_POLICY, errno.EPERM, kind=kind, extra=extra)
+    house.unharmed()
+
+
+def test_a_box_is_no_way_to_another_program(start, folder):
+    """Granted, it is the program named at boot that is executed, whatever the spec names; and nothing else is."""
+    program = folder / "box"
+    program.write_text("#!/bin/sh\necho the box, not $(id -u) of $#\n")
+    program.chmod(0o755)
+    launcher = start(options=[*OPTIONS, f"--box={program}", "--box-option=A=1"], verbose=False)
+    w = launcher.connect()
+    w.spawn(7, "/bin/sh", "-c", "echo hostile", kind=SPAWN_BOX, extra=box())
+    _, _, out, _ = w.spawned()
+    assert w.exited() == (7, 0)
+    assert read_some(out) == b"the box, not 0 of 4\n"
+    for ident, (kind, extra) in enumerate([(SPAWN_BOX, b""), (SPAWN_BOX, AS_DYNO), (SPAWN, b""), (SPAWN, box()),
+                                           (SPAWN_BOX, box() + AS_DYNO)], 8):
+        w.spawn(ident, "/bin/sh", "-c", "echo hostile", kind=kind, extra=extra)
+        w.spawned()
+        assert w.failed() == (ident, STAGE_POLICY, errno.EPERM)
 
 
 def test_without_a_user_it_would_be_root(house):

@@ -140,8 +140,9 @@ static const struct wire_request *request(struct fixture *f, struct packet *p)
 static int setup(void **state)
 {
 	static struct fixture f;
-	struct wire_hello hello = {
-		.wire_version = WIRE_VERSION, .pid = 1, .can = WIRE_CAN_STDIO | WIRE_CAN_KEEP};
+	struct wire_hello hello = {.wire_version = WIRE_VERSION,
+		.pid = 1,
+		.can = WIRE_CAN_STDIO | WIRE_CAN_KEEP | WIRE_CAN_BOX};
 	struct packet p = {.n_fds = 0};
 	struct err err;
 	int fds[2];
@@ -202,7 +203,16 @@ static void test_requests(void **state)
 		assert_int_equal(p.n_fds, in < 0 ? 1 : 2);
 		packet_done(&p);
 	}
-	assert_int_equal(launch_can(f->launch), WIRE_CAN_STDIO | WIRE_CAN_KEEP);
+	assert_int_equal(launch_spawn_box(f->launch, one, "web.1", "tag", 3, null,
+				 &(struct launch_stdio){.in = null, .merged = true}),
+		0);
+	r = request(f, &p);
+	assert_int_equal(r->type, WIRE_SPAWN_BOX);
+	assert_int_equal(r->spawn->output, WIRE_OUTPUT_MERGED);
+	assert_memory_equal(r->tag, "tag", 3);
+	assert_int_equal(p.n_fds, 2);
+	packet_done(&p);
+	assert_int_equal(launch_can(f->launch), WIRE_CAN_STDIO | WIRE_CAN_KEEP | WIRE_CAN_BOX);
 	assert_int_equal(launch_tag(f->launch, one, "other", 5), 0);
 	r = request(f, &p);
 	assert_int_equal(r->type, WIRE_TAG);
@@ -258,7 +268,7 @@ static void test_keep(void **state)
 }
 
 /* It would take it for broken, and close the connection. */
-static void test_an_older_launcher_is_not_asked_to_keep(void **state)
+static void test_an_older_launcher_is_not_asked_for_what_it_cannot(void **state)
 {
 	struct fixture *f = *state;
 	struct wire_hello hello = {.wire_version = WIRE_VERSION, .pid = 1, .can = WIRE_CAN_NPROC};
@@ -274,6 +284,7 @@ static void test_an_older_launcher_is_not_asked_to_keep(void **state)
 	assert_int_equal(launch_open(f->loop, fds[0], &events, f, &launch, &err), 0);
 	assert_int_equal(packet_receive(fds[1], &p), 1);
 	assert_int_equal(launch_keep(launch, one, "web.1", "", 0, fds[1], -1), -EOPNOTSUPP);
+	assert_int_equal(launch_spawn_box(launch, one, "web.1", "", 0, fds[1], NULL), -EOPNOTSUPP);
 	assert_int_equal(packet_receive(fds[1], &p), -EAGAIN);
 	assert_null(launch_close(launch));
 	(void)fd_close(fds[1]);
@@ -519,7 +530,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_requests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_keep, setup, teardown),
 		cmocka_unit_test_setup_teardown(
-			test_an_older_launcher_is_not_asked_to_keep, setup, teardown),
+			test_an_older_launcher_is_not_asked_for_what_it_cannot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kept_entries, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_records_go_together, setup, teardown),
 		cmocka_unit_test_setup_teardown(

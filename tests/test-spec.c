@@ -274,6 +274,190 @@ static void test_too_many(void **state)
 	assert_int_equal(parse(), -EBADMSG);
 }
 
+static const struct spec_box run = {
+	.mode = SPEC_BOX_RUN,
+	.network = SPEC_BOX_NET_HOST,
+	.flags = SPEC_BOX_PTY,
+	.memory = 1 << 20,
+	.cpu_percent = 150,
+	.processes = 10,
+};
+
+static void test_a_box_comes_back(void **state)
+{
+	struct spec_builder b = {0};
+	size_t len;
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		build_minimal(&b);
+		(void)spec_box(&b, &run);
+		(void)spec_box_name(&b, "app-web.1-0");
+		(void)spec_box_stack(&b, "host");
+		(void)spec_box_slug(&b, "/slugs/0a");
+		(void)spec_hostname(&b, "web.1");
+		(void)spec_bind(&b, "/srv:/data:ro");
+		(void)spec_bind(&b, "/a:/b");
+		assert_int_equal(seal_and_parse(&b, &len), 0);
+		assert_true(spec.has_box);
+		assert_memory_equal(&spec.box, &run, sizeof run);
+		assert_string_equal(spec.box_name, "app-web.1-0");
+		assert_string_equal(spec.box_stack, "host");
+		assert_string_equal(spec.box_slug, "/slugs/0a");
+		assert_string_equal(spec.hostname, "web.1");
+		assert_int_equal(spec.n_binds, 2);
+		assert_string_equal(spec.binds[0], "/srv:/data:ro");
+		assert_string_equal(spec.binds[1], "/a:/b");
+	}
+	build_minimal(&b);
+	assert_int_equal(seal_and_parse(&b, &len), 0);
+	assert_false(spec.has_box);
+	assert_null(spec.box_name);
+	assert_null(spec.box_slug);
+	assert_int_equal(spec.n_binds, 0);
+	build_minimal(&b);
+	for (unsigned i = 0; i < SPEC_BOX_BINDS; i++)
+		assert_int_equal(spec_bind(&b, "/a:/b"), 0);
+	assert_int_equal(spec_bind(&b, "/a:/b"), -E2BIG);
+	assert_int_equal(spec_seal(&b), -E2BIG);
+	spec_builder_done(&b);
+}
+
+static void begin_box(const struct spec_box *box, const char *name, const char *stack)
+{
+	begin_minimal();
+	add(SPEC_BOX, box, sizeof *box);
+	if (name)
+		add(SPEC_BOX_NAME, name, strlen(name) + 1);
+	if (stack)
+		add(SPEC_BOX_STACK, stack, strlen(stack) + 1);
+}
+
+static int parse_box(struct spec_box box)
+{
+	begin_box(&box, "n", "s");
+	return parse();
+}
+
+static void test_bad_boxes(void **state)
+{
+	struct spec_box longer[2] = {run};
+
+	(void)state;
+	assert_int_equal(parse_box(run), 0);
+	begin_minimal();
+	add(SPEC_BOX_NAME, "n", 2);
+	add(SPEC_BOX_STACK, "s", 2);
+	add(SPEC_BOX, &run, sizeof run - 1);
+	assert_int_equal(parse(), -EBADMSG);
+	begin_minimal();
+	add(SPEC_BOX_NAME, "n", 2);
+	add(SPEC_BOX_STACK, "s", 2);
+	add(SPEC_BOX, longer, sizeof run + 8);
+	assert_int_equal(parse(), -EBADMSG);
+	assert_int_equal(parse_box((struct spec_box){.mode = 0}), -EBADMSG);
+	assert_int_equal(parse_box((struct spec_box){.mode = SPEC_BOX_MODE_MAX}), -EBADMSG);
+	assert_int_equal(parse_box((struct spec_box){.mode = UINT32_MAX}), -EBADMSG);
+	assert_int_equal(
+		parse_box((struct spec_box){.mode = 1, .network = SPEC_BOX_NET_MAX}), -EBADMSG);
+	assert_int_equal(parse_box((struct spec_box){.mode = 1, .flags = 2}), -EBADMSG);
+	assert_int_equal(parse_box((struct spec_box){.mode = 1, .target = -1}), -EBADMSG);
+	begin_box(&run, "n", "s");
+	add(SPEC_BOX, &run, sizeof run); /* twice */
+	assert_int_equal(parse(), -EBADMSG);
+}
+
+static void test_what_a_mode_needs(void **state)
+{
+	struct spec_box join = {.mode = SPEC_BOX_JOIN, .target = 7},
+			sweep = {.mode = SPEC_BOX_SWEEP};
+
+	(void)state;
+	begin_box(&run, NULL, "s");
+	assert_int_equal(parse(), -EBADMSG);
+	begin_box(&run, "n", NULL);
+	assert_int_equal(parse(), -EBADMSG);
+	begin_box(&join, NULL, NULL);
+	assert_int_equal(parse(), 0);
+	join.target = 0;
+	begin_box(&join, NULL, NULL);
+	assert_int_equal(parse(), -EBADMSG);
+	begin_box(&sweep, NULL, NULL);
+	assert_int_equal(parse(), 0);
+	add(SPEC_ARG, "app-web.1-0", 12);
+	assert_int_equal(parse(), 0);
+	add(SPEC_ARG, "../x", 5);
+	assert_int_equal(parse(), -EBADMSG);
+	begin_box(&sweep, NULL, NULL);
+	add(SPEC_ARG, "", 1);
+	assert_int_equal(parse(), -EBADMSG);
+}
+
+/* Without a box none of the others; a string twice; one that is empty, or does not end. */
+static void test_bad_records_of_boxes(void **state)
+{
+	static const unsigned types[] = {
+		SPEC_BOX_NAME, SPEC_BOX_STACK, SPEC_BOX_SLUG, SPEC_HOSTNAME, SPEC_BIND};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		bool there = types[i] <= SPEC_BOX_STACK, many = types[i] == SPEC_BIND;
+		const char *value = types[i] == SPEC_BOX_SLUG ? "/s" : "xy";
+
+		REFUSED(types[i], value, 3);
+		begin_box(&run, there ? NULL : "n", there ? NULL : "s");
+		if (there)
+			add(types[i] == SPEC_BOX_NAME ? SPEC_BOX_STACK : SPEC_BOX_NAME, "o", 2);
+		add(types[i], value, 3);
+		assert_int_equal(parse(), 0);
+		add(types[i], value, 3);
+		assert_int_equal(parse(), many ? 0 : -EBADMSG);
+		begin_box(&run, types[i] == SPEC_BOX_NAME ? NULL : "n",
+			types[i] == SPEC_BOX_STACK ? NULL : "s");
+		add(types[i], "", 1);
+		assert_int_equal(parse(), -EBADMSG);
+		begin_box(&run, types[i] == SPEC_BOX_NAME ? NULL : "n",
+			types[i] == SPEC_BOX_STACK ? NULL : "s");
+		add(types[i], value, 2);
+		assert_int_equal(parse(), -EBADMSG);
+	}
+	begin_box(&run, "n", "s");
+	add(SPEC_BOX_SLUG, "relative", 9);
+	assert_int_equal(parse(), -EBADMSG);
+	begin_box(&run, "n", "s");
+	for (unsigned i = 0; i < SPEC_BOX_BINDS; i++)
+		add(SPEC_BIND, "/a:/b", 6);
+	assert_int_equal(parse(), 0);
+	add(SPEC_BIND, "/a:/b", 6);
+	assert_int_equal(parse(), -EBADMSG);
+}
+
+static void test_names_of_boxes(void **state)
+{
+	static const char *const bad[] = {
+		".", "..", ".hidden", "a/b", "/a", "a b", "a\n", "\xc3\xa4", "a:b", "a,b"};
+	char longest[SPEC_BOX_NAME_MAX + 2];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		begin_box(&run, bad[i], "s");
+		assert_int_equal(parse(), -EBADMSG);
+		begin_box(&run, "n", bad[i]);
+		assert_int_equal(parse(), -EBADMSG);
+		begin_box(&run, "n", "s");
+		add(SPEC_HOSTNAME, bad[i], strlen(bad[i]) + 1);
+		assert_int_equal(parse(), -EBADMSG);
+	}
+	memset(longest, 'x', sizeof longest);
+	longest[SPEC_BOX_NAME_MAX] = '\0';
+	begin_box(&run, longest, "A-Z.0_9");
+	assert_int_equal(parse(), 0);
+	longest[SPEC_BOX_NAME_MAX] = 'x';
+	longest[SPEC_BOX_NAME_MAX + 1] = '\0';
+	begin_box(&run, longest, "s");
+	assert_int_equal(parse(), -EBADMSG);
+}
+
 static void test_every_stage_has_a_text(void **state)
 {
 	(void)state;
@@ -293,6 +477,11 @@ int main(void)
 		cmocka_unit_test(test_bad_users),
 		cmocka_unit_test(test_bad_sizes),
 		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_a_box_comes_back),
+		cmocka_unit_test(test_bad_boxes),
+		cmocka_unit_test(test_what_a_mode_needs),
+		cmocka_unit_test(test_bad_records_of_boxes),
+		cmocka_unit_test(test_names_of_boxes),
 		cmocka_unit_test(test_every_stage_has_a_text),
 	};
 

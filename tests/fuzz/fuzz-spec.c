@@ -10,6 +10,31 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 extern volatile size_t fuzz_seen;
 volatile size_t fuzz_seen;
 
+/* What hsup-box takes for names and paths is what they are. */
+static size_t look_at_box(const struct spec *s)
+{
+	const char *const names[] = {s->box_name, s->box_stack, s->hostname};
+	size_t total = 0;
+
+	if (!s->has_box) {
+		if (s->box_name || s->box_stack || s->box_slug || s->hostname || s->n_binds > 0)
+			abort();
+		return 0;
+	}
+	if (s->box.mode == 0 || s->box.mode >= SPEC_BOX_MODE_MAX ||
+		s->box.network >= SPEC_BOX_NET_MAX || s->box.target < 0 ||
+		s->n_binds > SPEC_BOX_BINDS || (s->box_slug && s->box_slug[0] != '/') ||
+		(s->box.mode == SPEC_BOX_RUN && (!s->box_name || !s->box_stack)))
+		abort();
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (names[i] && (strchr(names[i], '/') || names[i][0] == '.' ||
+					strlen(names[i]) > SPEC_BOX_NAME_MAX))
+			abort();
+	for (unsigned i = 0; i < s->n_binds; i++)
+		total += strlen(s->binds[i]);
+	return total + (s->box_slug ? strlen(s->box_slug) : 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct spec spec;
@@ -35,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				abort();
 		if (spec.directory)
 			total += strlen(spec.directory);
+		total += look_at_box(&spec);
 		fuzz_seen = total;
 	}
 	free(copy);
