@@ -69,6 +69,9 @@ static int be_init(char **argv, bool no_unified)
 	pid_t pid = check(start(argv), "clone3");
 	if (no_unified)
 		box.cgroup.into = fd_close(box.cgroup.into);
+	/* How long a dyno may run before. */
+	if (getenv("DRIVE_JOIN_MS"))
+		(void)usleep((useconds_t)atoi(getenv("DRIVE_JOIN_MS")) * 1000);
 	double before = now();
 	check(cgroup_join_late(&box.cgroup), "cgroup_join_late");
 	if (getenv("DRIVE_TIMES"))
@@ -121,6 +124,7 @@ static int run_sweep(int argc, char **argv)
 	int status;
 
 	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		spec.argv[0] = argv[-1];
 		for (int i = 0; i < argc; i++)
 			spec.argv[i + 1] = argv[i];

@@ -1,0 +1,394 @@
+"""What boxes leave, also those that were killed in the middle; and their cgroups."""
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from box_machine import CGROUPS, lock, machine_of, until
+
+MEMORY = 64 << 20
+
+
+@pytest.fixture
+def machine(build, folder):
+    with machine_of(build / "tests" / "drive-box", folder / "m") as m:
+        yield m
+
+
+def swept(machine, n):
+    return not (machine.cgroups(n) or (machine.state / "boxes" / machine.name(n)).exists() or
+                (machine.run_folder / "boxes" / machine.name(n)).exists())
+
+
+# ---- cgroups ----
+
+
+def value(machine, n, controller, name):
+    return (CGROUPS / controller / "hsup" / machine.name(n) / name).read_text().strip()
+
+
+def members(machine, n, controller):
+    return set(value(machine, n, controller, "cgroup.procs").split())
+
+
+def test_limits_are_set(machine):
+    machine.setup()
+    machine.living(0, memory=MEMORY, cpu=150, processes=20)
+    until(lambda: members(machine, 0, "memory"))
+    assert value(machine, 0, "memory", "memory.limit_in_bytes") == str(MEMORY)
+    assert value(machine, 0, "memory", "memory.memsw.limit_in_bytes") == str(MEMORY)
+    assert value(machine, 0, "cpu", "cpu.cfs_quota_us") == "150000"
+    assert value(machine, 0, "cpu", "cpu.cfs_period_us") == "100000"
+    assert value(machine, 0, "pids", "pids.max") == "20"
+
+
+def test_without_limits_only_memory_is_joined(machine):
+    machine.setup()
+    machine.living(0)
+    until(lambda: members(machine, 0, "memory"))
+    assert [p.parts[4] for p in machine.cgroups(0)] == ["memory", "unified"]
+    assert members(machine, 0, "memory") == members(machine, 0, "unified")
+
+
+def test_memory_is_limited(machine):
+    machine.setup()
+    eat = "import time; time.sleep(0.3); x = bytearray(200 << 20); print(len(x))"
+    box = machine.python(0, eat, memory=MEMORY)
+    box.communicate(timeout=30)
+    assert box.returncode == 128 + signal.SIGKILL
+    box = machine.python(1, eat)
+    assert box.communicate(timeout=30)[0] == f"{200 << 20}\n"
+
+
+def test_processes_are_limited(machine):
+    machine.setup()
+    fork = """
+import os, time
+time.sleep(0.3)
+n = 1
+try:
+    while n < 100:
+        if os.fork() == 0:
+            time.sleep(60)
+        n += 1
+except OSError as e:
+    print(type(e).__name__, n)
+"""
+    assert machine.python(0, fork, processes=7).communicate(timeout=30)[0] == "BlockingIOError 7\n"
+
+
+@pytest.mark.parametrize("unified", [True, False])
+@pytest.mark.parametrize("storm", [True, False])
+def test_all_of_its_processes_are_joined(machine, unified, storm):
+    """Those that were there, and those that are born while they are being joined."""
+    machine.setup()
+    code = """
+import os, sys, time
+if sys.argv[1] == "storm":
+    # Each lives for as long as it takes to have a successor; there are always some.
+    for _ in range(3):
+        if os.fork() == 0:
+            break
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        if os.fork() > 0:
+            os._exit(0) if os.getppid() != 0 and os.getpid() != 2 else os.wait()
+for _ in range(30):
+    if os.fork() == 0:
+        break
+time.sleep(60)
+"""
+    machine.python(0, code, "storm" if storm else "calm",
+                   settings=None if unified else {"DRIVE_NO_UNIFIED": "1"})
+    until(lambda: len(members(machine, 0, "unified")) > 30, 20)
+    until(lambda: members(machine, 0, "memory") == members(machine, 0, "unified"), 5)
+
+
+def test_more_than_can_be_counted(machine):
+    """Then the dyno is held until all are inside, and goes on."""
+    machine.setup()
+    code = """
+import os, time
+for _ in range(1500):
+    if os.fork() == 0:
+        time.sleep(60)
+print("done", flush=True)
+time.sleep(60)
+"""
+    # The join is late here: all are there before it begins.
+    box = machine.box(0, "python3", "-c", code, settings={"DRIVE_JOIN_MS": "6000"})
+    assert box.stdout.readline() == "done\n"
+    until(lambda: len(members(machine, 0, "memory")) > 1500, 20)
+    assert members(machine, 0, "memory") == members(machine, 0, "unified")
+    until(lambda: "frozen 0" in value(machine, 0, "unified", "cgroup.events"))
+
+
+def test_a_cgroup_is_used_once(machine):
+    machine.setup()
+    assert machine.box(0, "true").wait(30) == 0
+    _, err = machine.box(0, "true").communicate(timeout=30)
+    assert "cgroup_make: File exists" in err
+    assert machine.sweep(machine.name(0)).returncode == 0
+    assert machine.box(0, "true").wait(30) == 0
+
+
+# ---- who is swept ----
+
+
+def test_the_living_are_left_alone(machine):
+    machine.setup()
+    alive = machine.living(0, memory=MEMORY)
+    layer = machine.layer(0)
+    (layer / "upper" / "file").write_text("mine")
+    machine.kill(machine.living(1, memory=MEMORY))
+    machine.layer(1)
+    done = machine.sweep()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert swept(machine, 1)
+    assert machine.has_table()
+    done = machine.sweep(machine.name(0))
+    assert done.returncode == 127
+    assert done.stderr == "drive-box: removing what it left: Device or resource busy\n"
+    assert alive.poll() is None
+    assert (layer / "upper" / "file").read_text() == "mine"
+    assert machine.connect("10.201.3.2", 5000) == "10.201.3.1"
+    assert len(machine.cgroups(0)) == 2
+    machine.kill(alive)
+    assert machine.sweep(machine.name(0)).returncode == 0
+    assert swept(machine, 0)
+
+
+def test_a_name_in_use_is_not_given_twice(machine):
+    machine.setup()
+    machine.living(0)
+    _, err = machine.box(1, "true", name=machine.name(0)).communicate(timeout=30)
+    assert "box_claim: Device or resource busy" in err
+
+
+def test_names_that_are_not_there(machine):
+    machine.setup()
+    assert machine.sweep(machine.name(0), machine.name(1)).returncode == 0
+    assert not list((machine.run_folder / "boxes").iterdir())
+
+
+def test_what_a_reboot_leaves(machine):
+    """RUN is gone with all locks; the layers are not."""
+    machine.setup()
+    machine.layer(0)
+    assert not (machine.run_folder / "boxes").exists()
+    assert machine.sweep().returncode == 0
+    assert swept(machine, 0)
+
+
+def test_cgroups_of_another_run(machine):
+    """Of whom we know nothing: only what is old and empty goes."""
+    machine.setup()
+    young, old, used = (CGROUPS / "memory" / "hsup" / machine.name(n) for n in ("young", "old", "used"))
+    for path in (young, old, used):
+        path.mkdir(parents=True)
+    sleeper = subprocess.Popen(["sleep", "60"])
+    try:
+        (used / "cgroup.procs").write_text(str(sleeper.pid))
+        for path in (old, used):
+            os.utime(path, (1, 1))
+        assert machine.sweep().returncode == 0
+        assert (young.exists(), old.exists(), used.exists()) == (True, False, True)
+        assert sleeper.poll() is None
+        # And they are behind the table, too.
+        assert machine.has_table()
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+        for path in (young, used):
+            until(lambda: not path.exists() or not (path / "cgroup.procs").read_text())
+            path.rmdir()
+
+
+def test_processes_that_are_left_are_killed(machine):
+    """Not of the namespace of its init: somebody put them into its cgroups."""
+    machine.setup()
+    box = machine.living(0)
+    sleeper = subprocess.Popen(["sleep", "60"])
+    for path in machine.cgroups(0):
+        (path / "cgroup.procs").write_text(str(sleeper.pid))
+    machine.kill(box)
+    assert machine.sweep(machine.name(0)).returncode == 0
+    assert sleeper.wait(5) == -signal.SIGKILL
+    assert swept(machine, 0)
+
+
+# ---- all of it ----
+
+
+def sweep_alone(machine):
+    """Where no cgroups are to be seen: those of other tests would keep the table."""
+    return machine.run("unshare", "-m", "sh", "-c", 'umount -l /sys/fs/cgroup; exec "$0" sweep', machine.drive)
+
+
+def test_nobody_left(machine):
+    machine.setup()
+    machine.kill(machine.living(0))
+    assert machine.sweep(machine.name(0)).returncode == 0
+    assert machine.has_table()
+    done = sweep_alone(machine)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not machine.has_table()
+    assert not machine.run_folder.exists()
+    assert not list(machine.state.iterdir())
+    # Without it, a sweep is nothing to do; and all can begin again.
+    assert sweep_alone(machine).returncode == 0
+    machine.setup()
+    machine.living(0)
+
+
+@pytest.mark.parametrize("file, kind, start", [("present", 0, 0), ("native.uids", 1, 4321)])
+def test_somebody_left(machine, file, kind, start):
+    """A driver, or a box that has a uid and has claimed no name yet."""
+    machine.setup()
+    with open(machine.run_folder / file, "r+") as f:
+        lock(f, kind, start, 1 if start else 0)
+        assert sweep_alone(machine).returncode == 0
+        assert machine.has_table()
+        assert (machine.run_folder / "native.uids").exists()
+    assert sweep_alone(machine).returncode == 0
+    assert not machine.has_table()
+
+
+# ---- hostile layers ----
+
+
+def test_a_deep_tree(machine):
+    machine.setup()
+    layer = machine.layer(0)
+    fd = os.open(layer / "upper", os.O_DIRECTORY)
+    for _ in range(10000):
+        os.mkdir("d" * 200, dir_fd=fd)
+        below = os.open("d" * 200, os.O_DIRECTORY, dir_fd=fd)
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=below))
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    done = machine.sweep(machine.name(0))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert swept(machine, 0)
+
+
+def test_odd_content(machine):
+    machine.setup()
+    canary = machine.folder / "canary"
+    canary.mkdir()
+    (canary / "file").write_text("alive")
+    upper = machine.layer(0) / "upper"
+    for name in (b"x" * 255, b"\xff\xfe\n", b"...", b"hsup-0", b" ", "\u202e".encode()):
+        os.mkdir(os.path.join(os.fsencode(upper), name))
+        os.close(os.open(os.path.join(os.fsencode(upper), name, name), os.O_CREAT))
+        os.mkdir(os.path.join(os.fsencode(upper), name, b"d" + name[:200]))
+        os.close(os.open(os.path.join(os.fsencode(upper), name, b"d" + name[:200], b"f"), os.O_CREAT))
+    (upper / "hsup-0" / "hsup-1" / "hsup-0" / "hsup-0").mkdir(parents=True)
+    for target in (canary, "..", "/", canary / "file", "nowhere"):
+        (upper / f"link{hash(str(target))}").symlink_to(target)
+    os.mkfifo(upper / "fifo")
+    os.mknod(upper / "whiteout", 0o20000, 0)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(upper / "socket"))
+    shut = upper / "shut" / "below"
+    shut.mkdir(parents=True)
+    (shut / "file").write_text("x")
+    os.link(canary / "file", upper / "hard")
+    for path in (shut / "file", shut, upper / "shut"):
+        path.chmod(0)
+    done = machine.sweep(machine.name(0))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert swept(machine, 0)
+    assert (canary / "file").read_text() == "alive"
+
+
+def test_a_layer_that_is_a_link(machine):
+    machine.setup()
+    canary = machine.folder / "canary"
+    canary.mkdir()
+    (canary / "file").write_text("alive")
+    (machine.state / "boxes" / machine.name(0)).symlink_to(canary)
+    assert machine.sweep(machine.name(0)).returncode == 127
+    assert (canary / "file").read_text() == "alive"
+    os.unlink(machine.state / "boxes" / machine.name(0))
+
+
+def test_many_files(machine):
+    machine.setup()
+    layer = machine.layer(0)
+    for sub in ("upper/a", "upper/b/c", "tmp"):
+        path = layer / sub
+        path.mkdir(parents=True, exist_ok=True)
+        for i in range(10000):
+            os.close(os.open(path / f"{i}", os.O_CREAT | os.O_WRONLY))
+    for i in range(3000):
+        (layer / "tmp" / f"d{i}" / "x" / "y").mkdir(parents=True)
+    assert machine.sweep(machine.name(0)).returncode == 0
+    assert swept(machine, 0)
+
+
+def test_what_is_mounted_in_it_is_not_crossed(machine):
+    machine.setup()
+    layer = machine.layer(0)
+    canary = machine.folder / "canary"
+    canary.mkdir()
+    (canary / "file").write_text("alive")
+    for sub in ("upper/m", "upper/deep/er/m", "tmp"):
+        (layer / sub).mkdir(parents=True, exist_ok=True)
+    done = machine.run("unshare", "-m", "sh", "-c",
+                       'for p in upper/m upper/deep/er/m tmp; do mount --bind "$2" "$1/$p" || exit 99; done; '
+                       'exec "$0" sweep "$3"', machine.drive, layer, canary, machine.name(0))
+    assert done.returncode == 127
+    assert (canary / "file").read_text() == "alive"
+    # It is found again: its claim has not gone.
+    assert machine.sweep().returncode == 0
+    assert swept(machine, 0)
+
+
+def test_one_file_that_cannot_go(machine):
+    machine.setup()
+    layer = machine.layer(0)
+    stays = layer / "upper" / "a" / "b" / "stays"
+    stays.parent.mkdir(parents=True)
+    stays.write_text("x")
+    for i in range(100):
+        (layer / "upper" / "a" / f"f{i}").write_text("x")
+    subprocess.run(["chattr", "+i", stays], check=True)
+    done = machine.sweep(machine.name(0))
+    assert done.returncode == 127
+    assert "Operation not permitted" in done.stderr
+    left = [p for p in layer.rglob("*") if not p.is_dir()]
+    assert [p.name for p in left] == ["stays"]
+    subprocess.run(["chattr", "-i", left[0]], check=True)
+    assert machine.sweep().returncode == 0
+    assert swept(machine, 0)
+
+
+def test_a_sweep_that_is_killed_is_taken_up_again(machine):
+    machine.setup()
+    layer = machine.layer(0)
+    for i in range(2000):
+        (layer / "upper" / f"{i}" / "x" / "y").mkdir(parents=True)
+    sweep = machine.start(machine.drive, "sweep", machine.name(0))
+    until(lambda: (machine.run_folder / "boxes" / machine.name(0)).exists())
+    time.sleep(0.02)
+    machine.kill(sweep)
+    until(lambda: machine.sweep().returncode == 0 and swept(machine, 0))
+
+
+def test_births_and_sweeps_at_once(machine):
+    """Whoever is just being born is no remains."""
+    machine.setup()
+    code = "import time; time.sleep(0.05)"
+    for turn in range(5):
+        boxes = [machine.python(n, code, name=machine.name(f"{turn}x{n}")) for n in range(10)]
+        while any(b.poll() is None for b in boxes):
+            assert machine.sweep().returncode == 0
+        for b in boxes:
+            assert b.returncode == 0, b.stderr.read()
+    assert machine.sweep().returncode == 0
+    assert not list(CGROUPS.glob(f"*/hsup/{machine.mark}*"))
