@@ -61,6 +61,7 @@ class Machine:
     def __init__(self, drive, folder):
         self.drive = str(drive)
         self.folder = folder
+        folder.mkdir(mode=0o755)
         self.mark = f"nt{os.getpid()}"
         self.net, self.outside = f"hsup-{self.mark}m", f"hsup-{self.mark}o"
         self.started = []

@@ -193,7 +193,9 @@ time.sleep(60)
 
 
 def test_loopback_only(machine):
-    box = machine.box(0, "ip", "-j", "addr", settings={"LIBCONTAINER_DYNO_NETWORK": "none"})
+    settings = {"LIBCONTAINER_DYNO_NETWORK": "none"}
+    machine.setup(settings=settings)
+    box = machine.box(0, "ip", "-j", "addr", settings=settings)
     out, err = box.communicate(timeout=30)
     assert [(i["ifname"], "UP" in i["flags"]) for i in json.loads(out)] == [("lo", True)], err
     assert not machine.has_table()

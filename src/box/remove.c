@@ -20,12 +20,13 @@ struct removal {
 	int top;
 	uint64_t moved; /* folders, so far: in their new names */
 	bool left;	/* something is still there that was not before: look again */
-	int first;	/* errno of what could not go */
+	unsigned failed;
+	int first; /* errno of the first that could not go */
 };
 
 static void note(struct removal *m, int error)
 {
-	if (m->first == 0)
+	if (m->failed++ == 0)
 		m->first = error;
 }
 
@@ -87,7 +88,7 @@ static void remove_folder(struct removal *m, const char *name)
 {
 	_cleanup_close_ int dir = open_folder(m->top, name);
 	struct list l;
-	int before = m->first;
+	unsigned before = m->failed;
 	const char *one;
 	bool folder;
 
@@ -111,7 +112,7 @@ static void remove_folder(struct removal *m, const char *name)
 	if (unlinkat(m->top, name, AT_REMOVEDIR) == 0)
 		return;
 	/* Some file systems pass names over when others are removed meanwhile. */
-	if (errno == ENOTEMPTY && m->first == before)
+	if (errno == ENOTEMPTY && m->failed == before)
 		m->left = true;
 	else
 		note(m, -errno);
