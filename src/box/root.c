@@ -4,23 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
-
-int root_target(const struct root_work *w, const char *target)
-{
-	return mnt_open(w->root, target, O_PATH, RESOLVE_IN_ROOT | MNT_STRICT);
-}
-
-int root_attach(const struct root_work *w, int mount, const char *target)
-{
-	_cleanup_close_ int at = root_target(w, target);
-
-	return at < 0 ? at : mnt_attach(mount, at, "");
-}
 
 int root_own(const struct root_work *w, int dir, const char *name, bool dyno)
 {
@@ -33,206 +19,15 @@ int root_own(const struct root_work *w, int dir, const char *name, bool dyno)
 	return fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
-/* ---- what is made before it is mounted ---- */
-
-/* Where those are made, and under which name there. */
-static int maker(const struct root_work *w, const struct plan_step *s, const char **ret_name)
-{
-	*ret_name = w->dev >= 0 ? s->target + sizeof "dev/" - 1 : s->target;
-	return w->dev >= 0 ? w->dev : w->skeleton;
-}
-
-static int make_dir(struct root_work *w, const struct plan_step *s)
-{
-	const char *name;
-	int in = maker(w, s, &name);
-
-	if (mkdirat(in, name, s->mode) < 0)
-		return errno == EEXIST ? 0 : -errno;
-	return root_own(w, in, name, s->of_dyno);
-}
-
-static int make_file(struct root_work *w, const struct plan_step *s)
-{
-	const char *name;
-	int in = maker(w, s, &name);
-
-	if (mknodat(in, name, S_IFREG | s->mode, 0) < 0)
-		return -errno;
-	return root_own(w, in, name, s->of_dyno);
-}
-
-static int make_symlink(struct root_work *w, const struct plan_step *s)
-{
-	const char *name;
-	int in = maker(w, s, &name);
-
-	if (symlinkat(s->text, in, name) < 0)
-		return -errno;
-	return root_own(w, in, name, false);
-}
-
-/* A name of the machine's that is not there; its folder, when it is one there, and not a link, is
- * needed in the skeleton. */
-static int make_whiteout(struct root_work *w, const struct plan_step *s)
-{
-	char path[64];
-	struct stat st;
-
-	(void)snprintf(path, sizeof path, "/%s", s->target);
-	char *slash = strrchr(path, '/');
-	*slash = '\0';
-	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
-		return 0;
-	if (mkdirat(w->skeleton, path + 1, st.st_mode & 0755) == 0) {
-		int r = root_own(w, w->skeleton, path + 1, false);
-		if (r < 0)
-			return r;
-	} else if (errno != EEXIST) {
-		return -errno;
-	}
-	return mknodat(w->skeleton, s->target, S_IFCHR, 0) < 0 ? -errno : 0;
-}
-
-static int no_link(struct root_work *w, const struct plan_step *s)
-{
-	_cleanup_close_ int host =
-		w->r->stack < 0 ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-	struct stat st;
-
-	if (fstatat(w->r->stack < 0 ? host : w->r->stack, s->target, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return 0;
-	return S_ISLNK(st.st_mode) ? -ELOOP : 0;
-}
-
-/* ---- mounts ---- */
-
-/* Attaches it, and looks whether it is this that is found there (CVE-2023-27561). */
-static int attach_checked(
-	const struct root_work *w, int mount, const struct plan_step *s, unsigned long magic)
-{
-	struct statfs fs;
-	int r = root_attach(w, mount, s->target);
-
-	if (r < 0)
-		return r;
-	_cleanup_close_ int there = root_target(w, s->target);
-	if (there < 0 || fstatfs(there, &fs) < 0)
-		return there < 0 ? there : -errno;
-	return (unsigned long)fs.f_type == magic ? 0 : -EXDEV;
-}
-
-static int mount_host(struct root_work *w, const struct plan_step *s)
-{
-	char path[64];
-
-	(void)snprintf(path, sizeof path, "/%s", s->target);
-	/* With what is mounted below it; a /usr that is a mount itself is found by its name. */
-	_cleanup_close_ int copy = mnt_copy(AT_FDCWD, path, true);
-	if (copy < 0)
-		return copy;
-	int r = mnt_set_shown(copy, s->attributes, w->r->userns, true);
-	return r < 0 ? r : root_attach(w, copy, s->target);
-}
-
-static int mount_proc(struct root_work *w, const struct plan_step *s)
-{
-	int r = mnt_set(w->r->proc, s->attributes, -1, false);
-
-	return r < 0 ? r : attach_checked(w, w->r->proc, s, PROC_SUPER_MAGIC);
-}
-
-static int mount_sys(struct root_work *w, const struct plan_step *s)
-{
-	_cleanup_close_ int sys = mnt_new("sysfs", NULL, s->attributes);
-
-	return sys < 0 ? sys : attach_checked(w, sys, s, SYSFS_MAGIC);
-}
-
-static int mount_empty(struct root_work *w, const struct plan_step *s)
-{
-	_cleanup_close_ int copy = mnt_copy(w->scratch, "empty", false);
-
-	return copy < 0 ? copy : root_attach(w, copy, s->target);
-}
-
-static int mount_mqueue(struct root_work *w, const struct plan_step *s)
-{
-	_cleanup_close_ int queues = mnt_new("mqueue", NULL, s->attributes);
-
-	if (queues == -ENODEV)
-		return 0; /* this kernel has none */
-	return queues < 0 ? queues : root_attach(w, queues, s->target);
-}
-
-static int mount_tmpfs(struct root_work *w, const struct plan_step *s)
-{
-	char mode[8], uid[16], gid[16];
-	struct mnt_option options[] = {
-		{"size", s->text}, {"mode", mode}, {"uid", uid}, {"gid", gid}, {NULL, NULL}};
-
-	(void)snprintf(mode, sizeof mode, "%o", s->mode);
-	(void)snprintf(uid, sizeof uid, "%u", s->of_dyno ? w->b->uid : w->root_id);
-	(void)snprintf(gid, sizeof gid, "%u", s->of_dyno ? w->b->gid : w->root_id);
-	if (!w->b->root)
-		options[2].name = NULL;
-	_cleanup_close_ int fs = mnt_new("tmpfs", options, s->attributes);
-	return fs < 0 ? fs : root_attach(w, fs, s->target);
-}
-
-/* Component by component, each by descriptor (CVE-2024-45310). */
-static int make_target(const struct root_work *w, const struct plan_step *s, bool folder)
-{
-	char path[PATH_MAX];
-
-	for (const char *from = s->target, *slash; from; from = slash ? slash + 1 : NULL) {
-		slash = strchr(from, '/');
-		size_t before = (size_t)(from - s->target);
-		(void)snprintf(
-			path, sizeof path, "%.*s", before > 0 ? (int)before - 1 : 0, s->target);
-		_cleanup_close_ int in = before > 0 ? root_target(w, path) : dup(w->root);
-		if (in < 0)
-			return in;
-		(void)snprintf(path, sizeof path, "%.*s",
-			slash ? (int)(slash - from) : (int)strlen(from), from);
-		int r = slash || folder ? mkdirat(in, path, 0755)
-					: mknodat(in, path, S_IFREG | 0644, 0);
-		if (r < 0 && errno != EEXIST)
-			return -errno;
-		if (r == 0)
-			r = root_own(w, in, path, s->make == PLAN_TARGET_GIVEN);
-		else
-			r = 0;
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int mount_bind(struct root_work *w, const struct plan_step *s)
-{
-	int of = w->r->binds[s->index];
-	struct stat st;
-
-	if (fstat(of, &st) < 0)
-		return -errno;
-	int r = s->make == PLAN_TARGET_IS ? 0 : make_target(w, s, S_ISDIR(st.st_mode));
-	_cleanup_close_ int copy = r < 0 ? r : mnt_copy(of, "", true);
-	if (copy < 0)
-		return copy;
-	r = mnt_set(copy, s->attributes, -1, true);
-	return r < 0 ? r : root_attach(w, copy, s->target);
-}
-
 static int act(struct root_work *w, const struct plan_step *s)
 {
 	static int (*const acts[])(struct root_work * w, const struct plan_step *s) = {
-		[PLAN_DIR] = make_dir,
-		[PLAN_FILE] = make_file,
+		[PLAN_DIR] = skeleton_dir,
+		[PLAN_FILE] = skeleton_file,
 		[PLAN_TEXT] = etc_write,
-		[PLAN_SYMLINK] = make_symlink,
-		[PLAN_WHITEOUT] = make_whiteout,
-		[PLAN_NO_LINK] = no_link,
+		[PLAN_SYMLINK] = skeleton_symlink,
+		[PLAN_WHITEOUT] = skeleton_whiteout,
+		[PLAN_NO_LINK] = skeleton_no_link,
 		[PLAN_DEVICE] = dev_device,
 		[PLAN_ROOT] = layer_root,
 		[PLAN_ROOT_HOST] = layer_root,

@@ -28,13 +28,31 @@ void root_close(struct box_root *r);
 /* image.c: root.img of a stack, mounted nowhere: its descriptor, or negative errno; -ENOENT. */
 int image_mount(int stack) HSUP_MUST_CHECK;
 
-/* root.c: a folder of the new root, which is looked for in that root and has no link on its way. */
+/* root.c */
+int root_own(const struct root_work *w, int dir, const char *name, bool dyno) HSUP_MUST_CHECK;
+
+/* root_mount.c: a name of the new root, which is looked for in that root and has no link on its way
+ * (CVE-2019-16884, CVE-2019-19921, CVE-2023-28642). */
 int root_target(const struct root_work *w, const char *target) HSUP_MUST_CHECK;
 /* Attaches it there, and closes nothing. */
 int root_attach(const struct root_work *w, int mount, const char *target) HSUP_MUST_CHECK;
-int root_own(const struct root_work *w, int dir, const char *name, bool dyno) HSUP_MUST_CHECK;
+/* Each of these, and of those below, is the step of its name. */
+int mount_host(struct root_work *w, const struct plan_step *s) HSUP_MUST_CHECK;
+int mount_proc(struct root_work *w, const struct plan_step *s) HSUP_MUST_CHECK;
+int mount_sys(struct root_work *w, const struct plan_step *s) HSUP_MUST_CHECK;
+int mount_empty(struct root_work *w, const struct plan_step *s) HSUP_MUST_CHECK;
+int mount_mqueue(struct root_work *w, const struct plan_step *s) HSUP_MUST_CHECK;
+int mount_tmpfs(struct root_work *w, const struct plan_step *s) HSUP_MUST_CHECK;
+int mount_bind(struct root_work *w, const struct plan_step *s) HSUP_MUST_CHECK;
 
-/* root_layer.c: each of these is the step of its name. */
+/* root_skeleton.c */
+int skeleton_dir(struct root_work *w, const struct plan_step *s) HSUP_MUST_CHECK;
+int skeleton_file(struct root_work *w, const struct plan_step *s) HSUP_MUST_CHECK;
+int skeleton_symlink(struct root_work *w, const struct plan_step *s) HSUP_MUST_CHECK;
+int skeleton_whiteout(struct root_work *w, const struct plan_step *s) HSUP_MUST_CHECK;
+int skeleton_no_link(struct root_work *w, const struct plan_step *s) HSUP_MUST_CHECK;
+
+/* root_layer.c */
 int layer_root(struct root_work *w, const struct plan_step *s) HSUP_MUST_CHECK;
 int layer_host_etc(struct root_work *w, const struct plan_step *s) HSUP_MUST_CHECK;
 int layer_app(struct root_work *w, const struct plan_step *s) HSUP_MUST_CHECK;
