@@ -91,7 +91,7 @@ static int make_part(const struct root_work *w, int layer, const char *name, mod
 static int layer_in_memory(struct root_work *w)
 {
 	static const struct mnt_option options[] = {{"mode", "711"}, {NULL, NULL}};
-	_cleanup_close_ int layer = mnt_new("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+	_cleanup_close_ int layer = mnt_new("tmpfs", options, 0);
 
 	if (layer < 0)
 		return layer;
@@ -111,10 +111,7 @@ static int attach_layer(struct root_work *w)
 	if (w->r->layer < 0)
 		return layer_in_memory(w);
 	_cleanup_close_ int copy = mnt_copy(w->r->layer, "", false);
-	if (copy < 0)
-		return copy;
-	int r = mnt_set(copy, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, -1, false);
-	return r < 0 ? r : mnt_attach(copy, w->scratch, "layer");
+	return copy < 0 ? copy : mnt_attach(copy, w->scratch, "layer");
 }
 
 /* A part of the layer, as it is. */
