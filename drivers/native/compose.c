@@ -5,6 +5,7 @@
 #include "drivers/profile.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -123,13 +124,15 @@ static void add_binds(struct native *n, const struct driver_start *start)
 	}
 }
 
+/* What a name of a host may be; "web.1" would be web in the domain 1. */
 static void add_hostname(struct native *n, const struct driver_start *start)
 {
-	char name[LIMIT_NAME + 1];
+	char name[HOST_NAME_MAX];
 
 	(void)snprintf(name, sizeof name, "%s", start->name);
 	for (char *c = name; *c; c++)
-		if (*c == '.' || *c == '_')
+		if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+			    (*c >= '0' && *c <= '9')))
 			*c = '-';
 	(void)spec_hostname(&n->spec, name);
 }

@@ -2,10 +2,9 @@
 #include "drivers/native/private.h"
 
 #include "base/fd.h"
-#include "base/log.h"
+#include "wire/box_presence.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -164,21 +163,16 @@ static void native_close(void *state)
 }
 
 /* As long as it is held, what hsup-box has set up on this machine stays: the table of its packet
- * filter, the folders of its cgroups. */
+ * filter, the folders of its cgroups. For who is not root there is nothing set up. */
 static int hold_machine(struct native *n, struct err *err)
 {
-	struct flock shared = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
-	char path[PATH_MAX + sizeof UIDS_FILE];
-
-	(void)snprintf(path, sizeof path, "%s/" UIDS_FILE, n->settings.run);
-	n->lock = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (!n->root)
+		return 0;
+	n->lock = box_presence_hold(n->settings.run);
 	if (n->lock < 0)
-		return err_errno(err, -errno,
-			"native dynos: %s, which `hsup start -d native` makes, cannot be opened",
-			path);
-	/* Who holds it alone is removing all that: not for long. */
-	if (fcntl(n->lock, F_OFD_SETLKW, &shared) < 0)
-		return err_errno(err, -errno, "native dynos: %s cannot be locked", path);
+		return err_errno(err, n->lock,
+			"native dynos: %s/" BOX_PRESENT ", which `hsup start -d native` makes",
+			n->settings.run);
 	return 0;
 }
 
