@@ -1,20 +1,16 @@
 #include "spawn/stages.h"
 
 #include "base/caps.h"
+#include "spawn/program.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
-
-#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 /* Some 40 KB of pointers: static, because the stack of a child is no place for it. Only the child's
  * copy is ever written. */
@@ -27,23 +23,12 @@ HSUP_NORETURN static void fail(const struct birth *b, enum wire_stage stage, int
 	_exit(127);
 }
 
-/* A spec that could still change would be checked as one thing and executed as another. */
 static void read_spec(const struct birth *b)
 {
-	struct stat st;
-	int seals = fcntl(b->spec, F_GET_SEALS);
+	void *text;
+	size_t size;
+	int r = program_read(b->spec, &spec, &text, &size);
 
-	if (seals < 0 || (seals & SEALS) != SEALS)
-		fail(b, WIRE_STAGE_SPEC, seals < 0 ? errno : EPERM);
-	if (fstat(b->spec, &st) < 0)
-		fail(b, WIRE_STAGE_SPEC, errno);
-	if (st.st_size <= 0 || (unsigned long long)st.st_size > LIMIT_SPEC)
-		fail(b, WIRE_STAGE_SPEC, EBADMSG);
-	void *text =
-		mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, b->spec, 0);
-	if (text == MAP_FAILED)
-		fail(b, WIRE_STAGE_SPEC, errno);
-	int r = spec_parse(text, (size_t)st.st_size, &spec);
 	if (r < 0)
 		fail(b, WIRE_STAGE_SPEC, -r);
 	r = policy_check(b->policy, &spec, b->box.first);
@@ -129,44 +114,6 @@ static void become_user(const struct birth *b)
 		fail(b, WIRE_STAGE_USER, -r);
 }
 
-static const char *search_path(void)
-{
-	for (char **e = spec.env; *e; e++)
-		if (strncmp(*e, "PATH=", 5) == 0)
-			return *e + 5;
-	return "/usr/local/bin:/usr/bin:/bin";
-}
-
-/* execvpe()'s search, without its memory: a candidate that is not there or not ours to run is
- * passed over, and a refusal is remembered in case nothing better comes. Returns the errno. */
-static int exec_search(const char *program)
-{
-	char candidate[PATH_MAX];
-	size_t len = strlen(program);
-	bool denied = false;
-
-	for (const char *p = search_path(), *next; p; p = next) {
-		const char *colon = strchr(p, ':');
-		size_t dir = colon ? (size_t)(colon - p) : strlen(p);
-		size_t slash = dir > 0 ? 1 : 0;
-
-		next = colon ? colon + 1 : NULL;
-		if (dir + slash + len >= sizeof candidate)
-			continue;
-		memcpy(candidate, p, dir);
-		candidate[dir] = '/';
-		memcpy(candidate + dir + slash, program, len + 1);
-		(void)execve(candidate, spec.argv, spec.env);
-		if (errno == EACCES)
-			denied = true;
-		else if (errno != ENOENT && errno != ENOTDIR && errno != ESTALE &&
-			 errno != ENODEV && errno != ETIMEDOUT && errno != ELOOP &&
-			 errno != ENAMETOOLONG)
-			return errno;
-	}
-	return denied ? EACCES : ENOENT;
-}
-
 /* A parent that was gone before we asked for the signal has sent none. */
 static void bind_to_parent(const struct birth *b)
 {
@@ -207,9 +154,5 @@ void stages_run(const struct birth *b)
 	/* A signal sent to the child since the fork has been waiting for this. */
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	if (strchr(spec.program, '/')) {
-		(void)execve(spec.program, spec.argv, spec.env);
-		fail(b, WIRE_STAGE_EXEC, errno);
-	}
-	fail(b, WIRE_STAGE_EXEC, exec_search(spec.program));
+	fail(b, WIRE_STAGE_EXEC, program_execute(&spec));
 }
