@@ -49,12 +49,13 @@ struct box_cgroup {
 struct box {
 	const struct box_settings *settings;
 	const struct spec *spec;
-	bool root;	  /* else rootless */
+	bool root;	  /* else rootless: uid and gid are the launcher's */
 	bool owns_output; /* 1 and 2 are pipes made for this dyno: they become its user's */
 	struct rlimit nofile;
 	uid_t uid;				/* outside; inside it is the same */
 	gid_t gid;				/* likewise */
 	int uid_lock;				/* held by us as long as we live, -1 = none */
+	int terminal;				/* the dyno's, in its own process; -1 = none */
 	uint32_t machine_address, dyno_address; /* host order; 0 = no network of its own */
 	struct box_cgroup cgroup;
 };
@@ -75,6 +76,8 @@ bool box_skips(const struct box *b, const char *step);
  * init and closed by the dyno. 0; -EAGAIN: none is free; or negative errno. Sets uid, gid,
  * uid_lock and the addresses. */
 int ids_take(struct box *b) HSUP_MUST_CHECK;
+/* Rootless: maps of the user namespace that we are in, for uid and gid only: inside as outside. */
+int ids_map_own(const struct box *b) HSUP_MUST_CHECK;
 /* Writes the maps of `pid`'s user namespace through `proc` (a procfs of its pid namespace): inside
  * uid is b->uid, every other of 0..65535 is one of BOX_ROOT_ID. */
 int ids_map_dyno(const struct box *b, int proc, pid_t pid) HSUP_MUST_CHECK;
@@ -138,8 +141,9 @@ HSUP_NORETURN void last_become(struct box *b);
 /* ---- init.c ---- */
 
 /* Pid 1, until the dyno's process `pid` has ended; then all the rest of the namespace is killed by
- * our exit. master: of its terminal, -1 = it has none of ours. */
-HSUP_NORETURN void init_run(struct box *b, pid_t pid, int master);
+ * us. */
+struct pty;
+HSUP_NORETURN void init_run(struct box *b, pid_t pid, struct pty *pty);
 
 /* ---- modes ---- */
 

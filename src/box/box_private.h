@@ -1,8 +1,82 @@
-/* Where box_fail() tells; set once, by main.c. */
+/* What only main.c, report.c, birth.c, join.c, init.c, last.c and pty.c share. */
 #pragma once
 
 #include "box/box.h"
 
+#include <termios.h>
+
+/* ---- report.c ---- */
+
+/* Where box_fail() tells; set once, by main.c. */
 void box_report_to(struct birth_failure *where);
-/* The dyno's own process has ended with this status. */
+/* The dyno's own process has ended with this status; unless it has told why it failed. */
 void box_report_end(int status);
+
+/* ---- main.c ---- */
+
+/* Gives the memory of settings and spec back: b->settings and b->spec are gone. */
+void box_forget(struct box *b);
+
+/* ---- gate.c: where a process waits until it may go on ---- */
+
+struct gate {
+	int ours, theirs; /* close-on-exec */
+};
+/* Fails the box. */
+void gate_make(struct gate *g);
+/* Lets it go, with a terminal of its own (-1: none, it keeps 0, 1 and 2). Closes both ends. */
+void gate_open(struct gate *g, int terminal);
+/* In the process that waits: the terminal, or -1. Closes both ends. */
+int gate_wait(struct gate *g);
+
+/* ---- pty.c ---- */
+
+/* Bytes on their way: read, not yet written. */
+struct flow {
+	int from, to; /* -1: over */
+	size_t at, len;
+	char bytes[4096];
+};
+
+/* A terminal of the dyno's own, between the operator's (0 and 1) and its process. */
+struct pty {
+	int master, peer; /* -1: there is none. The peer is kept so that it never hangs up */
+	bool raw;	  /* the operator's terminal is to be given back as `old` */
+	struct termios old;
+	struct flow in, out;
+};
+
+/* In the dyno's root, as who may give it to the dyno: opens both ends, as large as 0. Fails the
+ * box. */
+void pty_open(struct pty *p, const struct box *b);
+/* Begins: 0 becomes raw. Nothing of ours may fail from here on. */
+void pty_begin(struct pty *p);
+/* Relays until `signals` can be read. */
+void pty_relay(struct pty *p, int signals);
+void pty_resize(struct pty *p);
+/* All other ends are closed: passes on what was written before, unless a signal says that it is
+ * enough; the operator's terminal is what it was. */
+void pty_end(struct pty *p, int signals);
+
+/* ---- last.c ---- */
+
+/* No capability can be had any more, by whatever uid or program; those we have stay. Fails the box.
+ */
+void last_bound(void);
+
+/* ---- init.c ---- */
+
+/* Becomes the dyno's user without any privilege, and forgets all but 1, 2, the lock of the uid and
+ * the terminals. Settings and spec are gone. */
+void init_drop(struct box *b, struct pty *p);
+
+/* Who passes on signals. */
+struct watch {
+	pid_t leader; /* our child: with its end we end, and tell it */
+	pid_t to;     /* kill()'s: who gets what we get */
+	bool inside;  /* we are in a pid namespace: only what comes from outside it counts */
+	bool init;    /* we are its first: nobody is to be left when we end */
+	int until;    /* this signal is our end, and of `to`; 0 = none is */
+	struct pty *pty;
+};
+HSUP_NORETURN void watch_run(const struct watch *w);

@@ -1,6 +1,210 @@
-#include "box/box.h"
+/* What the launcher's child has become: nothing that it brought along is believed or kept. */
+#include "base/fd.h"
+#include "base/parse.h"
+#include "box/box_private.h"
+#include "spawn/program.h"
 
-int main(void)
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PAGE		   4096
+#define KERNEL_SIGSET_SIZE 8
+#define EXIT_USAGE	   64
+
+/* By themselves in their pages, which go back when init has no more use for them. */
+static struct {
+	_Alignas(PAGE) struct box_settings settings;
+	struct spec spec;
+	void *text;
+	size_t text_size;
+} plan;
+
+static struct box box = {
+	.settings = &plan.settings,
+	.spec = &plan.spec,
+	.uid_lock = -1,
+	.terminal = -1,
+	.cgroup.into = -1,
+};
+
+struct options {
+	unsigned slot;
+	bool has_slot, has_nofile;
+};
+
+void box_forget(struct box *b)
 {
-	return 70;
+	b->settings = NULL;
+	b->spec = NULL;
+	(void)munmap(plan.text, plan.text_size);
+	(void)madvise(&plan, sizeof plan, MADV_DONTNEED);
+}
+
+/* "NUMBER:NUMBER" */
+static bool parse_pair(const char *text, uint64_t max, uint64_t *ret_first, uint64_t *ret_second)
+{
+	char first[24];
+	const char *colon = strchr(text, ':');
+
+	if (!colon || (size_t)(colon - text) >= sizeof first)
+		return false;
+	memcpy(first, text, (size_t)(colon - text));
+	first[colon - text] = '\0';
+	return parse_u64(first, max, ret_first) == 0 && parse_u64(colon + 1, max, ret_second) == 0;
+}
+
+static bool parse_nofile(const char *text)
+{
+	uint64_t soft, hard;
+
+	if (!parse_pair(text, UINT64_MAX, &soft, &hard) || soft > hard)
+		return false;
+	box.nofile = (struct rlimit){.rlim_cur = soft, .rlim_max = hard};
+	return true;
+}
+
+/* Who our launcher is: in a user namespace without a map there is no way to find out. */
+static bool parse_ids(const char *text)
+{
+	uint64_t uid, gid;
+
+	if (!parse_pair(text, ID_NONE - 1, &uid, &gid))
+		return false;
+	box.uid = (uid_t)uid;
+	box.gid = (gid_t)gid;
+	return true;
+}
+
+static bool parse_option(const char *arg, struct options *o)
+{
+	if (strcmp(arg, "--owns-output") == 0) {
+		box.owns_output = true;
+		return true;
+	}
+	if (strncmp(arg, "--slot=", 7) == 0)
+		return o->has_slot = parse_uint(arg + 7, LIMIT_DYNOS, &o->slot) == 0;
+	if (strncmp(arg, "--nofile=", 9) == 0)
+		return o->has_nofile = parse_nofile(arg + 9);
+	if (strncmp(arg, "--ids=", 6) == 0)
+		return parse_ids(arg + 6);
+	return false;
+}
+
+/* All that is settled, each understood, and all together fitting. */
+static int read_settings(char *const *settings, struct err *err)
+{
+	char *const none[] = {NULL};
+
+	box_settings_init(&plan.settings);
+	for (; *settings; settings++) {
+		int r = box_settings_set(&plan.settings, *settings, err);
+		if (r < 0)
+			return r;
+	}
+	return box_settings_load(&plan.settings, none, err);
+}
+
+static int usage(const char *what, const char *arg)
+{
+	(void)fprintf(
+		stderr, "hsup-box: %s%s (it is started by hsup-launcher; see --help)\n", what, arg);
+	return EXIT_USAGE;
+}
+
+static void map_failures(unsigned slot)
+{
+	size_t at = slot * sizeof(struct birth_failure);
+	struct stat st;
+
+	if (fstat(BOX_FD_FAILURES, &st) < 0 ||
+		(size_t)st.st_size < at + sizeof(struct birth_failure))
+		_exit(EXIT_USAGE);
+	char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, BOX_FD_FAILURES,
+		(off_t)(at / PAGE * PAGE));
+	if (page == MAP_FAILED)
+		_exit(EXIT_USAGE);
+	box_report_to((struct birth_failure *)(void *)(page + at % PAGE));
+}
+
+/* Nobody may look into a process that holds what the dyno is not to have; nothing arrives before
+ * there is somebody to take it; what is inherited is what a dyno is to begin with. */
+static void sanitise(void)
+{
+	sigset_t all;
+
+	/* Not sigfillset() and sigprocmask(), which leave out what the C library has for itself. */
+	memset(&all, 0xff, sizeof all);
+	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, KERNEL_SIGSET_SIZE);
+	for (int s = 1; s < NSIG; s++)
+		(void)signal(s, SIG_DFL);
+	fd_from(BOX_FD_FAILURES + 1, false);
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			_exit(EXIT_USAGE);
+	(void)umask(0);
+	if (geteuid() == 0)
+		(void)prctl(PR_SET_DUMPABLE, 0);
+}
+
+HSUP_NORETURN static void run(char *const *settings)
+{
+	struct err err;
+
+	if (read_settings(settings, &err) < 0) {
+		(void)fprintf(stderr, "hsup-box: %s\n", err.text);
+		box_fail(WIRE_STAGE_BOX, EINVAL);
+	}
+	int r = program_read(BOX_FD_SPEC, &plan.spec, &plan.text, &plan.text_size);
+	if (r < 0)
+		box_fail(WIRE_STAGE_SPEC, -r);
+	(void)close(BOX_FD_SPEC);
+	(void)close(BOX_FD_FAILURES);
+	box.root = geteuid() == 0;
+	if (plan.spec.has_box && plan.spec.box.mode == SPEC_BOX_RUN)
+		birth_run(&box);
+	if (plan.spec.has_box && plan.spec.box.mode == SPEC_BOX_JOIN)
+		join_run(&box);
+	if (plan.spec.has_box && plan.spec.box.mode == SPEC_BOX_SWEEP)
+		sweep_run(&box);
+	box_fail(WIRE_STAGE_SPEC, EBADMSG);
+}
+
+static int set_up(char *const *settings)
+{
+	struct err err;
+
+	if (read_settings(settings, &err) < 0) {
+		(void)fprintf(stderr, "hsup-box: %s\n", err.text);
+		return EXIT_USAGE;
+	}
+	return setup_run(&plan.settings);
+}
+
+int main(int argc, char *argv[])
+{
+	struct options o = {0};
+	int i = 1;
+
+	if (argc == 2 && strcmp(argv[1], "--version") == 0)
+		return puts("hsup-box " HSUP_VERSION) < 0;
+	if (argc == 2 && strcmp(argv[1], "--help") == 0)
+		return puts("Usage: hsup-box --setup [NAME=VALUE]...\n"
+			    "Gives native dynos their containers. hsup start runs it.") < 0;
+	if (argc > 1 && strcmp(argv[1], "--setup") == 0)
+		return set_up(argv + 2);
+	for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++)
+		if (!parse_option(argv[i], &o))
+			return usage("not understood: ", argv[i]);
+	if (!o.has_slot || !o.has_nofile)
+		return usage("--slot=N and --nofile=SOFT:HARD are needed", "");
+	sanitise();
+	map_failures(o.slot);
+	run(argv + i);
 }

@@ -22,7 +22,7 @@ void box_fail(enum wire_stage stage, int error)
 
 void box_report_end(int status)
 {
-	if (slot) {
+	if (slot && slot->stage == 0) {
 		slot->error = status;
 		slot->stage = BOX_ENDED;
 	}

@@ -1,0 +1,202 @@
+/* A dyno is born: from here on we are init of its pid namespace, and nothing else will be. */
+#include "base/fd.h"
+#include "box/box_private.h"
+#include "box/mnt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define HOSTNAME_MAX 64
+#define DYNO_PID     2 /* the first that we fork; join.c counts on it */
+
+struct birth_room {
+	enum spec_box_network network;
+	struct box_root root;
+	int machine; /* netlink socket of the machine's network, -1 = none is needed */
+	struct gate gate;
+	pid_t dyno;
+	struct pty pty;
+};
+
+static void must(int r, enum wire_stage stage)
+{
+	if (r < 0)
+		box_fail(stage, -r);
+}
+
+/* A network that the operator has not settled may be less than settled, never more. Who is not root
+ * cannot link one to the machine's. */
+static enum spec_box_network choose_network(const struct box *b)
+{
+	enum spec_box_network asked = b->spec->box.network;
+
+	if (asked == SPEC_BOX_NET_HOST && b->settings->network != SPEC_BOX_NET_HOST)
+		box_fail(WIRE_STAGE_POLICY, EPERM);
+	return asked == SPEC_BOX_NET_OWN && !b->root ? SPEC_BOX_NET_HOST : asked;
+}
+
+/* Nothing is made yet, but the folder of its layer: what is wrong with spec or settings ends it
+ * here. */
+static void plan(struct box *b, struct birth_room *room)
+{
+	enum wire_stage stage = WIRE_STAGE_STACK;
+
+	if (getpid() != 1)
+		box_fail(WIRE_STAGE_NAMESPACES, EINVAL);
+	room->network = choose_network(b);
+	must(b->root ? ids_take(b) : ids_map_own(b), WIRE_STAGE_UID);
+	if (room->network != SPEC_BOX_NET_OWN)
+		b->machine_address = b->dyno_address = 0;
+	box_step(b);
+	room->root = (struct box_root){
+		.proc = -1,
+		.userns = -1,
+		.slug_userns = -1,
+		.stack = -1,
+		.slug = -1,
+		.layer = -1,
+		.sys = room->network != SPEC_BOX_NET_HOST,
+		.hostname = b->spec->hostname ? b->spec->hostname : b->spec->box_name,
+	};
+	int r = root_open(b, &room->root, &stage);
+	if (r < 0)
+		box_fail(stage, -r);
+	box_step(b);
+	room->machine = -1;
+	if (room->network == SPEC_BOX_NET_OWN)
+		must(room->machine = link_open(), WIRE_STAGE_NETWORK);
+}
+
+static void leave_namespaces(const struct birth_room *room)
+{
+	int flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC;
+	size_t len = strlen(room->root.hostname);
+
+	if (room->network != SPEC_BOX_NET_HOST)
+		flags |= CLONE_NEWNET;
+	if (unshare(flags) < 0)
+		box_fail(WIRE_STAGE_NAMESPACES, errno);
+	if (sethostname(room->root.hostname, len < HOSTNAME_MAX ? len : HOSTNAME_MAX) < 0)
+		box_fail(WIRE_STAGE_NAMESPACES, errno);
+}
+
+/* In its process: all is ready around it when the gate opens. A cgroup namespace begins where its
+ * maker is, so that it is not made with the others. */
+HSUP_NORETURN static void be_dyno(struct box *b, struct gate *gate)
+{
+	b->terminal = gate_wait(gate);
+	if (unshare(CLONE_NEWCGROUP) < 0)
+		box_fail(WIRE_STAGE_NAMESPACES, errno);
+	last_become(b);
+}
+
+/* Early, because files can be shown through no user namespace but one that somebody is in. */
+static void start_dyno(struct box *b, struct birth_room *room)
+{
+	struct clone_args args = {.exit_signal = SIGCHLD};
+
+	if (b->root && !box_skips(b, "userns"))
+		args.flags |= CLONE_NEWUSER;
+	if (b->cgroup.into >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (unsigned)b->cgroup.into;
+	}
+	gate_make(&room->gate);
+	room->dyno = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+	if (room->dyno == 0)
+		be_dyno(b, &room->gate);
+	if (room->dyno < 0)
+		box_fail(args.flags & CLONE_INTO_CGROUP ? WIRE_STAGE_CGROUP : WIRE_STAGE_FORK,
+			errno);
+	if (room->dyno != DYNO_PID)
+		box_fail(WIRE_STAGE_NAMESPACES, EINVAL);
+}
+
+/* Who the dyno is in its user namespace, and how the slug's owner is shown. */
+static void map_ids(const struct box *b, struct box_root *root)
+{
+	struct stat st;
+
+	must(ids_map_dyno(b, root->proc, DYNO_PID), WIRE_STAGE_NAMESPACES);
+	root->userns = openat(root->proc, "2/ns/user", O_RDONLY | O_CLOEXEC);
+	if (root->userns < 0)
+		box_fail(WIRE_STAGE_NAMESPACES, errno);
+	if (root->slug < 0)
+		return;
+	if (fstat(root->slug, &st) < 0)
+		box_fail(WIRE_STAGE_APP, errno);
+	if (st.st_uid != b->uid || st.st_gid != b->gid)
+		must(root->slug_userns = ids_owner_map(b, root->proc, st.st_uid, st.st_gid),
+			WIRE_STAGE_APP);
+}
+
+static void make_network(const struct box *b, struct birth_room *room)
+{
+	if (room->network == SPEC_BOX_NET_HOST)
+		return;
+	if (room->network == SPEC_BOX_NET_OWN) {
+		_cleanup_close_ int own =
+			openat(room->root.proc, "self/ns/net", O_RDONLY | O_CLOEXEC);
+
+		if (own < 0)
+			box_fail(WIRE_STAGE_NETWORK, errno);
+		must(link_make(b, room->machine, own), WIRE_STAGE_NETWORK);
+	}
+	must(link_configure(b), WIRE_STAGE_NETWORK);
+}
+
+static void enter_root(struct box *b, struct birth_room *room)
+{
+	enum wire_stage stage = WIRE_STAGE_MOUNTS;
+	int r = root_enter(b, &room->root, &stage);
+
+	if (r < 0)
+		box_fail(stage, -r);
+}
+
+/* So that the dyno may open /dev/stdout again. */
+static void give_output(const struct box *b)
+{
+	if (!b->owns_output || !b->root)
+		return;
+	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fchown(fd, b->uid, b->gid) < 0)
+			box_fail(WIRE_STAGE_OUTPUT, errno);
+}
+
+/* The order is the fastest that was found: what takes long in the kernel and nothing else waits for
+ * comes last. */
+void birth_run(struct box *b)
+{
+	static struct birth_room room;
+
+	plan(b, &room);
+	box_step(b);
+	must(cgroup_make(b, &b->cgroup), WIRE_STAGE_CGROUP);
+	box_step(b);
+	leave_namespaces(&room);
+	box_step(b);
+	must(room.root.proc = mnt_new(
+		     "proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
+		WIRE_STAGE_MOUNTS);
+	start_dyno(b, &room);
+	box_step(b);
+	if (b->root && !box_skips(b, "userns"))
+		map_ids(b, &room.root);
+	box_step(b);
+	make_network(b, &room);
+	box_step(b);
+	enter_root(b, &room);
+	box_step(b);
+	give_output(b);
+	pty_open(&room.pty, b);
+	box_step(b);
+	gate_open(&room.gate, room.pty.peer);
+	init_run(b, room.dyno, &room.pty);
+}

@@ -1,0 +1,72 @@
+#include "base/fd.h"
+#include "box/box_private.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void gate_make(struct gate *g)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		box_fail(WIRE_STAGE_BOX, errno);
+	*g = (struct gate){.ours = ends[0], .theirs = ends[1]};
+}
+
+/* One byte, and maybe a descriptor. */
+struct packet {
+	char byte;
+	struct iovec iov;
+	_Alignas(struct cmsghdr) char rights[CMSG_SPACE(sizeof(int))];
+	struct msghdr msg;
+};
+
+static void packet_init(struct packet *p)
+{
+	*p = (struct packet){.byte = 1};
+	p->iov = (struct iovec){&p->byte, 1};
+	p->msg.msg_iov = &p->iov;
+	p->msg.msg_iovlen = 1;
+	p->msg.msg_control = p->rights;
+	p->msg.msg_controllen = sizeof p->rights;
+}
+
+void gate_open(struct gate *g, int terminal)
+{
+	struct packet p;
+
+	packet_init(&p);
+	if (terminal < 0) {
+		p.msg.msg_controllen = 0;
+	} else {
+		struct cmsghdr *c = CMSG_FIRSTHDR(&p.msg);
+
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof terminal);
+		memcpy(CMSG_DATA(c), &terminal, sizeof terminal);
+	}
+	/* It cannot have gone: it only ever waits. But somebody may have killed it: its status
+	 * tells. */
+	(void)sendmsg(g->ours, &p.msg, MSG_NOSIGNAL);
+	g->ours = fd_close(g->ours);
+	g->theirs = fd_close(g->theirs);
+}
+
+int gate_wait(struct gate *g)
+{
+	struct packet p;
+	int terminal = -1;
+
+	g->ours = fd_close(g->ours);
+	packet_init(&p);
+	/* Who was to open it has died: so shall we. */
+	if (recvmsg(g->theirs, &p.msg, MSG_CMSG_CLOEXEC) != 1)
+		_exit(127);
+	struct cmsghdr *c = CMSG_FIRSTHDR(&p.msg);
+	if (c && c->cmsg_type == SCM_RIGHTS)
+		memcpy(&terminal, CMSG_DATA(c), sizeof terminal);
+	g->theirs = fd_close(g->theirs);
+	return terminal;
+}

@@ -1,0 +1,135 @@
+/* The dyno's own process: all around it is made; what is left is to give up what it has. */
+#include "base/caps.h"
+#include "base/fd.h"
+#include "box/box_private.h"
+#include "box/sandbox.h"
+#include "spawn/program.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <linux/securebits.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DIRECTORY "/app"
+#define UMASK	  022
+/* No uid is root any more, not even one that becomes 0, and none of this can be undone. */
+#define SECURE ((SECURE_ALL_BITS & ~issecure_mask(SECURE_KEEP_CAPS)) | SECURE_ALL_LOCKS)
+
+static void must(int r, enum wire_stage stage)
+{
+	if (r < 0)
+		box_fail(stage, errno);
+}
+
+static void make_session(const struct box *b)
+{
+	must(setsid(), WIRE_STAGE_SESSION);
+	if (b->terminal < 0)
+		return;
+	must(ioctl(b->terminal, TIOCSCTTY, 0), WIRE_STAGE_TERMINAL);
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		must(dup2(b->terminal, fd), WIRE_STAGE_TERMINAL);
+}
+
+/* Only ever lowered: more than there is, is what there is. */
+static void limit(int resource, uint64_t wanted)
+{
+	struct rlimit l;
+
+	must(getrlimit(resource, &l), WIRE_STAGE_LIMITS);
+	if (wanted < l.rlim_max)
+		l.rlim_max = wanted;
+	l.rlim_cur = l.rlim_max;
+	must(setrlimit(resource, &l), WIRE_STAGE_LIMITS);
+}
+
+static void set_limits(const struct box *b)
+{
+	struct rlimit nofile = b->nofile;
+
+	if (b->spec->has_nofile)
+		nofile.rlim_cur =
+			b->spec->nofile < nofile.rlim_max ? b->spec->nofile : nofile.rlim_max;
+	must(setrlimit(RLIMIT_NOFILE, &nofile), WIRE_STAGE_LIMITS);
+	if (b->spec->has_nproc)
+		limit(RLIMIT_NPROC, b->spec->nproc);
+	limit(RLIMIT_CORE, 0);
+}
+
+/* The number that the kernel does not know ends the list. */
+void last_bound(void)
+{
+	for (unsigned long cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++)
+		;
+	if (errno != EINVAL)
+		box_fail(WIRE_STAGE_SANDBOX, errno);
+	must(prctl(PR_SET_SECUREBITS, SECURE, 0, 0, 0), WIRE_STAGE_SANDBOX);
+}
+
+static void become_user(const struct box *b)
+{
+	bool drops = !box_skips(b, "caps");
+
+	if (drops)
+		last_bound();
+	/* Without root, setgroups() is denied for good, and the groups are who we are. */
+	if (b->root && !box_skips(b, "groups"))
+		must(setgroups(0, NULL), WIRE_STAGE_GROUPS);
+	must(setresgid(b->gid, b->gid, b->gid), WIRE_STAGE_GROUPS);
+	must(setresuid(b->uid, b->uid, b->uid), WIRE_STAGE_USER);
+	if (!drops)
+		return;
+	int r = caps_drop();
+	if (r < 0)
+		box_fail(WIRE_STAGE_SANDBOX, -r);
+}
+
+/* As the user, whose rights count. Where we then are must be in the root that we see: a descriptor
+ * or a folder from outside would show as "(unreachable)". */
+static void enter_directory(const struct box *b)
+{
+	char where[PATH_MAX];
+
+	must(chdir(b->spec->directory ? b->spec->directory : DIRECTORY), WIRE_STAGE_DIRECTORY);
+	must((int)syscall(SYS_getcwd, where, sizeof where), WIRE_STAGE_DIRECTORY);
+	if (where[0] != '/' && !box_skips(b, "getcwd"))
+		box_fail(WIRE_STAGE_DIRECTORY, EXDEV);
+}
+
+static void sandbox(void)
+{
+	int r = sandbox_seccomp();
+
+	if (r < 0)
+		box_fail(WIRE_STAGE_SANDBOX, -r);
+}
+
+void last_become(struct box *b)
+{
+	bool nnp = !box_skips(b, "nnp"), filter = !box_skips(b, "seccomp");
+	sigset_t none;
+
+	make_session(b);
+	set_limits(b);
+	(void)umask(b->spec->has_umask ? b->spec->umask : UMASK);
+	if (nnp)
+		must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), WIRE_STAGE_SANDBOX);
+	else if (filter)
+		sandbox(); /* it needs the one or the other: a capability */
+	become_user(b);
+	enter_directory(b);
+	if (!box_skips(b, "closefds"))
+		fd_from(STDERR_FILENO + 1, false);
+	/* What came for the dyno since its fork has waited for this. */
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	if (nnp && filter)
+		sandbox();
+	box_fail(WIRE_STAGE_EXEC, program_execute(b->spec));
+}

@@ -1,0 +1,99 @@
+/* Waits for a process, and passes on what signals it gets meanwhile. */
+#include "box/box_private.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define AT_ONCE 16
+
+static int code_of(int status)
+{
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* All that have ended, as init has to. True: the leader is among them. */
+static bool reap(pid_t leader, int *ret_status)
+{
+	bool ended = false;
+	int status;
+
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG | __WALL)) != 0;) {
+		if (pid < 0 && errno != EINTR)
+			break;
+		if (pid == leader) {
+			*ret_status = status;
+			ended = true;
+		}
+	}
+	return ended;
+}
+
+/* With us the kernel would kill all others of the namespace, but first let go of our lock: the next
+ * who gets the uid would meet them. */
+static void end_all(void)
+{
+	(void)kill(-1, SIGKILL);
+	while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR)
+		;
+}
+
+HSUP_NORETURN static void finish(const struct watch *w, int signals, int status)
+{
+	if (w->init)
+		end_all();
+	pty_end(w->pty, signals);
+	box_report_end(status);
+	_exit(code_of(status));
+}
+
+/* What its own processes send to init is not for all of them, and what we caused for nobody. */
+static bool counts(const struct watch *w, const struct signalfd_siginfo *s)
+{
+	return s->ssi_signo != SIGCHLD && (int)s->ssi_pid != getpid() &&
+	       (s->ssi_pid == 0 || !w->inside);
+}
+
+static void take(const struct watch *w, const struct signalfd_siginfo *s)
+{
+	int signo = (int)s->ssi_signo;
+
+	if (!counts(w, s))
+		return;
+	if (signo == w->until) {
+		(void)kill(w->to, SIGKILL);
+		_exit(128 + SIGKILL);
+	}
+	if (signo == SIGWINCH && w->pty->master >= 0) {
+		pty_resize(w->pty);
+		return;
+	}
+	/* One that would stop us alone: so it is asked for by another name. */
+	if (signo == SIGRTMAX && s->ssi_code == SI_QUEUE && s->ssi_int == SIGSTOP)
+		signo = SIGSTOP;
+	(void)kill(w->to, signo);
+}
+
+void watch_run(const struct watch *w)
+{
+	struct signalfd_siginfo infos[AT_ONCE];
+	sigset_t all;
+	int status = 0;
+
+	memset(&all, 0xff, sizeof all);
+	int signals = signalfd(-1, &all, SFD_CLOEXEC);
+	if (signals < 0)
+		box_fail(WIRE_STAGE_BOX, errno);
+	pty_begin(w->pty);
+	/* Its end may have come before there was anybody to be told. */
+	while (!reap(w->leader, &status)) {
+		if (w->pty->master >= 0)
+			pty_relay(w->pty, signals);
+		ssize_t n = read(signals, infos, sizeof infos);
+		for (ssize_t i = 0; i < n / (ssize_t)sizeof infos[0]; i++)
+			take(w, &infos[i]);
+	}
+	finish(w, signals, status);
+}
