@@ -1,0 +1,186 @@
+"""hsup-box by itself: the test is the launcher's child that becomes it.
+
+Each box is pid 1 of a pid namespace of its own, as the launcher would have made it, with pipes for
+what it writes, its spec on 3 and the memory where it tells its failures on 4.
+"""
+import ctypes
+import os
+import pathlib
+import signal
+import struct
+import time
+
+from wire import BUILD, box, readable, record, spec
+
+PROGRAM = (BUILD / "hsup-box").resolve()
+CLONE_NEWPID = 0x20000000
+SLOTS = 1024
+ENDED = 0x656e64
+(STAGE_REFUSED, STAGE_FORK, STAGE_SPEC, STAGE_POLICY, STAGE_SESSION, STAGE_OUTPUT, STAGE_TERMINAL, STAGE_LIMITS,
+ STAGE_GROUPS, STAGE_USER, STAGE_DIRECTORY, STAGE_EXEC, STAGE_BOX, STAGE_UID, STAGE_CGROUP, STAGE_NAMESPACES,
+ STAGE_STACK, STAGE_APP, STAGE_MOUNTS, STAGE_BINDS, STAGE_PIVOT, STAGE_NETWORK, STAGE_SANDBOX,
+ STAGE_SWEEP) = range(1, 25)
+NET_OWN, NET_HOST, NET_NONE = 0, 1, 2
+PTY = 1
+MARK = "HSUP_CHILD=0123456789abcdef.1.1"
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def fork_first():
+    """fork(), and the child is the first of a pid namespace."""
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    assert libc.unshare(CLONE_NEWPID) == 0, os.strerror(ctypes.get_errno())
+    pid = os.fork()
+    if pid:
+        assert libc.setns(own, CLONE_NEWPID) == 0, os.strerror(ctypes.get_errno())
+    os.close(own)
+    return pid
+
+
+class Box:
+    """One that runs, or has run: .pid, .out (what it writes, both), .wait()."""
+
+    def __init__(self, fd, options, first=True, slot=7, stdin=None, junk=(), before=None, mark=MARK, output=True):
+        self.failures = os.memfd_create("failures")
+        os.ftruncate(self.failures, 8 * SLOTS)
+        self.slot = slot
+        null = os.open("/dev/null", os.O_RDONLY)
+        self.out, out = os.pipe()
+        args = ["hsup-box", "--owns-output", f"--slot={slot}", "--nofile=1024:4096", *options]
+        self.pid = fork_first() if first else os.fork()
+        if self.pid == 0:
+            try:
+                os.setsid()
+                signal.pthread_sigmask(signal.SIG_SETMASK, range(1, 65))
+                fds = [null if stdin is None else stdin, out if output is True else output,
+                       out if output is True else output, fd, self.failures]
+                fds = [os.dup(f) for f in fds]
+                while min(fds) < 5:
+                    fds = [os.dup(f) for f in fds]
+                for i, f in enumerate(fds):
+                    os.dup2(f, i)
+                os.closerange(5, 200)
+                for path in junk:
+                    os.set_inheritable(os.open(path, os.O_RDONLY), True)
+                if before:
+                    before()
+                os.execve(PROGRAM, args, dict([mark.split("=", 1)]) if mark else {})
+            finally:
+                os._exit(99)
+        for f in (null, out):
+            os.close(f)
+        self.status = None
+
+    def told(self):
+        """(stage, error) of its slot."""
+        return struct.unpack("=Ii", os.pread(self.failures, 8, 8 * self.slot))
+
+    def signal(self, signo):
+        os.kill(self.pid, signo)
+
+    def read(self, until=b"\n", timeout=10):
+        """What it writes, up to `until`, or its end."""
+        data, deadline = b"", time.monotonic() + timeout
+        while not data.endswith(until):
+            assert readable(self.out, max(0, deadline - time.monotonic())), f"no {until!r} came, but {data!r}"
+            more = os.read(self.out, 1 if until else 65536)
+            if not more:
+                break
+            data += more
+        return data
+
+    def wait(self, timeout=10):
+        """(exit code, as waitpid() has it for the shell; told()). All that it wrote is in .text."""
+        deadline = time.monotonic() + timeout
+        while self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.status = os.waitstatus_to_exitcode(status)
+            assert time.monotonic() < deadline, "it does not end"
+            time.sleep(0.002)
+        self.text = b""
+        while more := os.read(self.out, 65536):
+            self.text += more
+        return self.status, self.told()
+
+    def close(self):
+        if self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.status = -9
+        for fd in (self.out, self.failures):
+            os.close(fd)
+
+
+class Boxes:
+    """Makes boxes; settings of this test's own. close() ends them all."""
+
+    def __init__(self, folder):
+        self.run = folder / "run"
+        self.state = folder / "state"
+        self.stacks = folder / "stacks"
+        for path in (self.run, self.state, self.stacks):
+            path.mkdir(parents=True)
+        self.uids = (4100, 4199)
+        self.made = []
+        self.serial = 0
+
+    def settings(self, **changed):
+        values = {
+            "LIBCONTAINER_DYNO_UID_MIN": self.uids[0],
+            "LIBCONTAINER_DYNO_UID_MAX": self.uids[1],
+            "LIBCONTAINER_DYNO_SUBNET": "10.201.1.0/24",
+            "LIBCONTAINER_DYNO_NETWORK": "host",
+            "HSUP_BOX_RUN": self.run,
+            "HSUP_BOX_STATE": self.state,
+            "HSUP_BOX_STACKS": self.stacks,
+            "HSUP_BOX_SLUGS": "/",
+            "HSUP_BOX_BINDS": "/",
+            **changed,
+        }
+        return [f"{name}={value}" for name, value in values.items() if value is not None]
+
+    def start(self, *args, program=None, network=NET_NONE, flags=0, mode=1, target=0, extra=b"", env=None, name=None,
+              directory="/", settings=None, seal=True, raw=None, more=(), **how):
+        self.serial += 1
+        records = box(mode=mode, name=name or f"t{os.getpid()}-{self.serial}", network=network, flags=flags,
+                      target=target, stack="host" if mode == 1 else None)
+        fd = spec(program or args[0], args, env=env or ("PATH=/usr/bin:/bin",), directory=directory,
+                  extra=records + extra, seal=seal, raw=raw)
+        made = Box(fd, [*more, *(self.settings() if settings is None else settings)], first=mode == 1, **how)
+        os.close(fd)
+        self.made.append(made)
+        return made
+
+    def shell(self, text, **how):
+        return self.start("/bin/sh", "-c", text, **how)
+
+    def close(self):
+        for made in self.made:
+            made.close()
+
+
+def nofile(soft):
+    return record(8, struct.pack("=Q", soft))
+
+
+def nproc(limit):
+    return record(9, struct.pack("=Q", limit))
+
+
+def umask(mask):
+    return record(7, struct.pack("=I", mask))
+
+
+def inside(made):
+    """{pid outside: its command} of all that run in its pid namespace, but its init."""
+    found = {}
+    own = os.stat(f"/proc/{made.pid}/ns/pid_for_children").st_ino
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if int(path.name) != made.pid and os.stat(path / "ns/pid").st_ino == own:
+                found[int(path.name)] = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found
