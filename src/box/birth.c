@@ -2,6 +2,7 @@
 #include "base/fd.h"
 #include "box/box_private.h"
 #include "box/mnt.h"
+#include "box/sweep.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,29 +31,29 @@ static void must(int r, enum wire_stage stage)
 		box_fail(stage, -r);
 }
 
-/* A network that the operator has not settled may be less than settled, never more. Who is not root
- * cannot link one to the machine's. */
+/* The network is the operator's choice; a dyno may do without one. Who is not root cannot link one to
+ * the machine's. */
 static enum spec_box_network choose_network(const struct box *b)
 {
 	enum spec_box_network asked = b->spec->box.network;
 
-	if (asked == SPEC_BOX_NET_HOST && b->settings->network != SPEC_BOX_NET_HOST)
+	if (asked != SPEC_BOX_NET_NONE && asked != b->settings->network)
 		box_fail(WIRE_STAGE_POLICY, EPERM);
 	return asked == SPEC_BOX_NET_OWN && !b->root ? SPEC_BOX_NET_HOST : asked;
 }
 
-/* Nothing is made yet, but the folder of its layer: what is wrong with spec or settings ends it
- * here. */
+/* Nothing is made yet. */
 static void plan(struct box *b, struct birth_room *room)
 {
-	enum wire_stage stage = WIRE_STAGE_STACK;
-
 	if (getpid() != 1)
 		box_fail(WIRE_STAGE_NAMESPACES, EINVAL);
 	room->network = choose_network(b);
 	must(b->root ? ids_take(b) : ids_map_own(b), WIRE_STAGE_UID);
 	if (room->network != SPEC_BOX_NET_OWN)
 		b->machine_address = b->dyno_address = 0;
+	box_step(b);
+	/* From here on a sweep takes nothing of ours. */
+	must(b->claim = box_claim(b->settings, b->spec->box_name), WIRE_STAGE_BOX);
 	box_step(b);
 	room->root = (struct box_root){
 		.proc = -1,
@@ -64,13 +65,21 @@ static void plan(struct box *b, struct birth_room *room)
 		.sys = room->network != SPEC_BOX_NET_HOST,
 		.hostname = b->spec->hostname ? b->spec->hostname : b->spec->box_name,
 	};
-	int r = root_open(b, &room->root, &stage);
+	room->machine = -1;
+	if (room->network == SPEC_BOX_NET_OWN) {
+		must(setup_ensure(b->settings), WIRE_STAGE_NETWORK);
+		must(room->machine = link_open(), WIRE_STAGE_NETWORK);
+	}
+}
+
+/* All that the spec names is there, and may be had; made is only the folder of its layer. */
+static void open_root(const struct box *b, struct box_root *root)
+{
+	enum wire_stage stage = WIRE_STAGE_STACK;
+	int r = root_open(b, root, &stage);
+
 	if (r < 0)
 		box_fail(stage, -r);
-	box_step(b);
-	room->machine = -1;
-	if (room->network == SPEC_BOX_NET_OWN)
-		must(room->machine = link_open(), WIRE_STAGE_NETWORK);
 }
 
 static void leave_namespaces(const struct birth_room *room)
@@ -177,10 +186,11 @@ void birth_run(struct box *b)
 	static struct birth_room room;
 
 	plan(b, &room);
+	leave_namespaces(&room);
+	box_step(b);
+	open_root(b, &room.root);
 	box_step(b);
 	must(cgroup_make(b, &b->cgroup), WIRE_STAGE_CGROUP);
-	box_step(b);
-	leave_namespaces(&room);
 	box_step(b);
 	must(room.root.proc = mnt_new(
 		     "proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),

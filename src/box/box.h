@@ -54,7 +54,7 @@ struct box {
 	struct rlimit nofile;
 	uid_t uid;				/* outside; inside it is the same */
 	gid_t gid;				/* likewise */
-	int uid_lock;				/* held by us as long as we live, -1 = none */
+	int uid_lock, claim;			/* held by us as long as we live, -1 = none */
 	int terminal;				/* the dyno's, in its own process; -1 = none */
 	uint32_t machine_address, dyno_address; /* host order; 0 = no network of its own */
 	struct box_cgroup cgroup;

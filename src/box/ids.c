@@ -2,6 +2,7 @@
 #include "base/fd.h"
 #include "base/parse.h"
 #include "box/box.h"
+#include "box/sweep.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOCK_FILE "native.uids"
 /* For a uid of a box that is just ending. */
 #define TRIES  40
 #define NAP_NS 5000000
@@ -27,7 +27,7 @@ static int open_locks(const char *run)
 
 	if (dir < 0)
 		return -errno;
-	_cleanup_close_ int fd = openat(dir, LOCK_FILE,
+	_cleanup_close_ int fd = openat(dir, BOX_UIDS,
 		O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;

@@ -30,6 +30,7 @@ static struct box box = {
 	.settings = &plan.settings,
 	.spec = &plan.spec,
 	.uid_lock = -1,
+	.claim = -1,
 	.terminal = -1,
 	.cgroup.into = -1,
 };
@@ -153,7 +154,15 @@ static void sanitise(void)
 		(void)prctl(PR_SET_DUMPABLE, 0);
 }
 
-HSUP_NORETURN static void run(char *const *settings)
+/* Where this machine keeps what is none of a dyno's business, and the dyno sees its init's command.
+ */
+static void hide_arguments(char *const *argv)
+{
+	for (argv++; *argv; argv++)
+		memset(*argv, 0, strlen(*argv));
+}
+
+HSUP_NORETURN static void run(char *const *argv, char *const *settings)
 {
 	struct err err;
 
@@ -161,6 +170,7 @@ HSUP_NORETURN static void run(char *const *settings)
 		(void)fprintf(stderr, "hsup-box: %s\n", err.text);
 		box_fail(WIRE_STAGE_BOX, EINVAL);
 	}
+	hide_arguments(argv);
 	int r = program_read(BOX_FD_SPEC, &plan.spec, &plan.text, &plan.text_size);
 	if (r < 0)
 		box_fail(WIRE_STAGE_SPEC, -r);
@@ -206,5 +216,5 @@ int main(int argc, char *argv[])
 		return usage("--slot=N and --nofile=SOFT:HARD are needed", "");
 	sanitise();
 	map_failures(o.slot);
-	run(argv + i);
+	run(argv, argv + i);
 }
