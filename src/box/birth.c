@@ -31,8 +31,8 @@ static void must(int r, enum wire_stage stage)
 		box_fail(stage, -r);
 }
 
-/* The network is the operator's choice; a dyno may do without one. Who is not root cannot link one to
- * the machine's. */
+/* The network is the operator's choice; a dyno may do without one. Who is not root cannot link one
+ * to the machine's. */
 static enum spec_box_network choose_network(const struct box *b)
 {
 	enum spec_box_network asked = b->spec->box.network;
@@ -65,6 +65,7 @@ static void plan(struct box *b, struct birth_room *room)
 		.sys = room->network != SPEC_BOX_NET_HOST,
 		.hostname = b->spec->hostname ? b->spec->hostname : b->spec->box_name,
 	};
+	pty_find(&room->pty, b);
 	room->machine = -1;
 	if (room->network == SPEC_BOX_NET_OWN) {
 		must(setup_ensure(b->settings), WIRE_STAGE_NETWORK);
@@ -169,8 +170,7 @@ static void enter_root(struct box *b, struct birth_room *room)
 		box_fail(stage, -r);
 }
 
-/* So that the dyno may open /dev/stdout again. */
-static void give_output(const struct box *b)
+void box_give_output(const struct box *b)
 {
 	if (!b->owns_output || !b->root)
 		return;
@@ -204,7 +204,7 @@ void birth_run(struct box *b)
 	box_step(b);
 	enter_root(b, &room);
 	box_step(b);
-	give_output(b);
+	box_give_output(b);
 	pty_open(&room.pty, b);
 	box_step(b);
 	gate_open(&room.gate, room.pty.peer);

@@ -17,6 +17,11 @@ void box_report_end(int status);
 /* Gives the memory of settings and spec back: b->settings and b->spec are gone. */
 void box_forget(struct box *b);
 
+/* ---- birth.c ---- */
+
+/* So that the dyno may open /dev/stdout again. Fails the box. */
+void box_give_output(const struct box *b);
+
 /* ---- gate.c: where a process waits until it may go on ---- */
 
 struct gate {
@@ -46,6 +51,9 @@ struct pty {
 	struct flow in, out;
 };
 
+/* Where the machine's /proc is: what the operator's terminal is, if the spec wants one. Fails the
+ * box. */
+void pty_find(struct pty *p, const struct box *b);
 /* In the dyno's root, as who may give it to the dyno: opens both ends, as large as 0. Fails the
  * box. */
 void pty_open(struct pty *p, const struct box *b);

@@ -1,7 +1,118 @@
+/* A command beside a dyno: in all that is the dyno's, with no more than it has.
+ *
+ *   we         outside: relay of signals and of the terminal, as who the dyno is
+ *   its host   our child, inside: waits for the command, ends it and its group when we are gone
+ *   command    its child, as the dyno's own process is
+ *
+ * As long as we have what the dyno has not, nobody inside may look into us (CVE-2016-9962). */
+#include "base/fd.h"
 #include "box/box_private.h"
+#include "box/target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DYNO_PID 2 /* inside: as birth.c has it */
+/* What the host gets when we have died. */
+#define END_SIGNAL (SIGRTMAX - 1)
+
+static void must(int r, enum wire_stage stage)
+{
+	if (r < 0)
+		box_fail(stage, errno);
+}
+
+static int open_pid(pid_t pid)
+{
+	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+/* Descriptor first, questions then: whoever had the number when we asked, it was not another if he
+ * is still there. */
+static int open_init(struct box *b)
+{
+	pid_t target = b->spec->box.target;
+	int fd = open_pid(target);
+
+	must(fd, WIRE_STAGE_NAMESPACES);
+	int r = target_check(b, target);
+	if (r < 0)
+		box_fail(WIRE_STAGE_POLICY, -r);
+	must((int)syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0), WIRE_STAGE_NAMESPACES);
+	return fd;
+}
+
+/* The user namespace of the dyno's own process, and its cgroups: it has made them for itself. */
+HSUP_NORETURN static void be_command(struct box *b, const struct target_cgroups *cgroups)
+{
+	bool owns_users = b->root && !box_skips(b, "userns");
+	int r = target_join_cgroups(cgroups);
+
+	if (r < 0)
+		box_fail(WIRE_STAGE_CGROUP, -r);
+	int dyno = open_pid(DYNO_PID);
+	must(dyno, WIRE_STAGE_NAMESPACES);
+	must(setns(dyno, CLONE_NEWCGROUP | (owns_users ? CLONE_NEWUSER : 0)),
+		WIRE_STAGE_NAMESPACES);
+	last_become(b);
+}
+
+/* No session of ours, else it would get twice what we get. */
+HSUP_NORETURN static void be_host(
+	struct box *b, const struct target_cgroups *cgroups, struct pty *pty, int parent)
+{
+	static struct pty none = {.master = -1, .peer = -1, .in.from = -1, .out.to = -1};
+	struct pollfd gone = {.fd = parent, .events = POLLIN};
+	struct watch watch = {.inside = true, .until = END_SIGNAL, .pty = &none};
+
+	must(setsid(), WIRE_STAGE_SESSION);
+	b->terminal = pty->peer;
+	pid_t command = fork();
+	must(command, WIRE_STAGE_FORK);
+	if (command == 0)
+		be_command(b, cgroups);
+	watch.leader = command;
+	watch.to = -command;
+	/* A parent that was gone before we asked for the signal has sent none. */
+	bool alone = prctl(PR_SET_PDEATHSIG, END_SIGNAL) < 0 || poll(&gone, 1, 0) != 0;
+	init_drop(b, &none);
+	if (alone)
+		(void)kill(command, SIGKILL);
+	watch_run(&watch);
+}
 
 void join_run(struct box *b)
 {
-	(void)b;
-	box_fail(WIRE_STAGE_BOX, 38);
+	static struct target_cgroups cgroups;
+	static struct pty pty;
+	int parent = open_pid(getpid());
+
+	must(parent, WIRE_STAGE_BOX);
+	int init = open_init(b);
+	int r = target_open_cgroups(b, &cgroups);
+	if (r < 0)
+		box_fail(WIRE_STAGE_CGROUP, -r);
+	pty_find(&pty, b);
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	must(setns(init, CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC |
+				 (b->root ? 0 : CLONE_NEWUSER)),
+		WIRE_STAGE_NAMESPACES);
+	target_find_cgroups(&cgroups);
+	box_give_output(b);
+	pty_open(&pty, b);
+	pid_t host = fork();
+	must(host, WIRE_STAGE_FORK);
+	if (host == 0)
+		be_host(b, &cgroups, &pty, parent);
+	/* The launcher, who is no root, has to be able to read our environment. */
+	if (!b->root)
+		(void)prctl(PR_SET_DUMPABLE, 1);
+	init_drop(b, &pty);
+	watch_run(&(struct watch){.leader = host, .to = host, .pty = &pty});
 }

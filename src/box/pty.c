@@ -5,11 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/major.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 static void must(int r)
@@ -29,25 +32,35 @@ static int reopen(int fd, int flags)
 	return own < 0 ? fd : own;
 }
 
-void pty_open(struct pty *p, const struct box *b)
+void pty_find(struct pty *p, const struct box *b)
 {
-	int zero = 0;
-
 	p->master = p->peer = p->in.from = p->in.to = p->out.from = p->out.to = -1;
 	if (!(b->spec->box.flags & SPEC_BOX_PTY))
 		return;
 	must(tcgetattr(STDIN_FILENO, &p->old));
+	p->in.from = reopen(STDIN_FILENO, O_RDONLY);
+	p->out.to = reopen(STDOUT_FILENO, O_WRONLY);
+}
+
+void pty_open(struct pty *p, const struct box *b)
+{
+	struct stat st;
+	int zero = 0;
+
+	if (p->out.to < 0)
+		return;
 	must(p->master = open(
 		     "/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+	must(fstat(p->master, &st));
+	if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(TTYAUX_MAJOR, 2))
+		box_fail(WIRE_STAGE_TERMINAL, ENOTTY);
 	must(ioctl(p->master, TIOCSPTLCK, &zero));
 	/* Not by name: what is there by then could be another. */
 	must(p->peer = ioctl(p->master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
 	if (b->root)
 		must(fchown(p->peer, b->uid, (gid_t)-1));
-	pty_resize(p);
-	p->in.from = reopen(STDIN_FILENO, O_RDONLY);
 	p->in.to = p->out.from = p->master;
-	p->out.to = reopen(STDOUT_FILENO, O_WRONLY);
+	pty_resize(p);
 }
 
 void pty_resize(struct pty *p)

@@ -73,7 +73,9 @@ static void take(const struct watch *w, const struct signalfd_siginfo *s)
 	/* One that would stop us alone: so it is asked for by another name. */
 	if (signo == SIGRTMAX && s->ssi_code == SI_QUEUE && s->ssi_int == SIGSTOP)
 		signo = SIGSTOP;
-	(void)kill(w->to, signo);
+	/* It has no group yet. */
+	if (kill(w->to, signo) < 0 && w->to < -1)
+		(void)kill(-w->to, signo);
 }
 
 void watch_run(const struct watch *w)
