@@ -4,6 +4,7 @@ Each box is pid 1 of a pid namespace of its own, as the launcher would have made
 what it writes, its spec on 3 and the memory where it tells its failures on 4.
 """
 import ctypes
+import itertools
 import os
 import pathlib
 import signal
@@ -24,6 +25,7 @@ NET_OWN, NET_HOST, NET_NONE = 0, 1, 2
 PTY = 1
 MARK = "HSUP_CHILD=0123456789abcdef.1.1"
 
+serial = itertools.count()
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -47,12 +49,16 @@ class Box:
         self.slot = slot
         null = os.open("/dev/null", os.O_RDONLY)
         self.out, out = os.pipe()
-        args = ["hsup-box", "--owns-output", f"--slot={slot}", "--nofile=1024:4096", *options]
+        owns = ["--owns-output"] if output is True else []
+        args = ["hsup-box", *owns, f"--slot={slot}", "--nofile=1024:4096", *options]
+        # What comes before it is executed waits, as for the launcher's child.
+        mask = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
         self.pid = fork_first() if first else os.fork()
+        if self.pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if self.pid == 0:
             try:
                 os.setsid()
-                signal.pthread_sigmask(signal.SIG_SETMASK, range(1, 65))
                 fds = [null if stdin is None else stdin, out if output is True else output,
                        out if output is True else output, fd, self.failures]
                 fds = [os.dup(f) for f in fds]
@@ -124,7 +130,6 @@ class Boxes:
             path.mkdir(parents=True)
         self.uids = (4100, 4199)
         self.made = []
-        self.serial = 0
 
     def settings(self, **changed):
         values = {
@@ -143,20 +148,30 @@ class Boxes:
 
     def start(self, *args, program=None, network=NET_NONE, flags=0, mode=1, target=0, extra=b"", env=None, name=None,
               directory="/", settings=None, seal=True, raw=None, more=(), **how):
-        self.serial += 1
-        records = box(mode=mode, name=name or f"t{os.getpid()}-{self.serial}", network=network, flags=flags,
+        name = name or f"test-{os.getpid()}-{next(serial)}"
+        records = box(mode=mode, name=name, network=network, flags=flags,
                       target=target, stack="host" if mode == 1 else None)
         fd = spec(program or args[0], args, env=env or ("PATH=/usr/bin:/bin",), directory=directory,
                   extra=records + extra, seal=seal, raw=raw)
         made = Box(fd, [*more, *(self.settings() if settings is None else settings)], first=mode == 1, **how)
         os.close(fd)
+        made.name, made.first = name, mode == 1
         self.made.append(made)
         return made
 
     def shell(self, text, **how):
         return self.start("/bin/sh", "-c", text, **how)
 
+    def sweep(self, *names):
+        return self.start("sweep", *names, mode=3)
+
     def close(self):
+        """Ends all, and removes what they leave: all of it."""
+        for made in self.made:
+            made.close()
+        names, self.made = [made.name for made in self.made if made.first and "/" not in made.name], []
+        for i in range(0, len(names), 100):
+            assert self.sweep(*names[i:i + 100]).wait()[0] == 0
         for made in self.made:
             made.close()
 
@@ -181,6 +196,6 @@ def inside(made):
         try:
             if int(path.name) != made.pid and os.stat(path / "ns/pid").st_ino == own:
                 found[int(path.name)] = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-        except (FileNotFoundError, ProcessLookupError):
+        except (FileNotFoundError, PermissionError, ProcessLookupError):
             pass
     return found

@@ -1,0 +1,577 @@
+"""hsup-box from its spec to its end: who is born, who is told what, and what is left."""
+import ctypes
+import errno
+import fcntl
+import os
+import pathlib
+import pty
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import termios
+import time
+
+import pytest
+
+from boxes import (ENDED, MARK, NET_HOST, NET_NONE, NET_OWN, PROGRAM, PTY, STAGE_BOX, STAGE_DIRECTORY,
+                   STAGE_EXEC, STAGE_NAMESPACES, STAGE_POLICY, STAGE_SPEC, STAGE_TERMINAL, STAGE_UID, Box, Boxes, box, inside, libc,
+                   nofile, nproc, spec, umask)
+from wire import alive, readable
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+@pytest.fixture
+def boxes():
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="hsup-box-"))
+    folder.chmod(0o755)
+    made = Boxes(folder)
+    yield made
+    made.close()
+    shutil.rmtree(folder)
+
+
+def status(made, *names):
+    """Lines of /proc/self/status that the box has written."""
+    lines = dict(line.split(":\t", 1) for line in made.text.decode().splitlines() if ":\t" in line)
+    return [lines[name].strip() for name in names]
+
+
+# ---- how it ends ----
+
+@pytest.mark.parametrize("code", [0, 1, 3, 127, 255])
+def test_exit_codes(boxes, code):
+    assert boxes.shell(f"exit {code}").wait() == (code, (ENDED, code << 8))
+
+
+@pytest.mark.parametrize("signo", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+def test_death_by_signal_is_told_as_one(boxes, signo):
+    made = boxes.shell(f"kill -{int(signo)} $$")
+    code, (stage, told) = made.wait()
+    assert code == 128 + signo and stage == ENDED
+    assert os.WIFSIGNALED(told) and os.WTERMSIG(told) == signo
+
+
+def test_all_end_with_the_first(boxes):
+    """Also who has left its session, and its orphans; and before the uid is free."""
+    read, write = os.pipe()
+    made = boxes.shell("setsid sleep 100 & (sleep 100 & sleep 100) & echo up; read x", stdin=read)
+    assert made.read() == b"up\n"
+    deadline = time.monotonic() + 5
+    while sum("sleep" in c for c in inside(made).values()) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    others = [pid for pid, command in inside(made).items() if command.startswith("sleep")]
+    assert len(others) == 3
+    os.write(write, b"x\n")
+    assert made.wait()[0] == 0
+    assert not any(alive(pid) for pid in others)
+    os.close(read), os.close(write)
+
+
+def test_orphans_are_reaped(boxes):
+    read, write = os.pipe()
+    made = boxes.shell("for i in 1 2 3 4 5 6 7 8; do (sh -c 'exit 0' &) ; done; sleep 0.3; echo up; read x", stdin=read)
+    assert made.read() == b"up\n"
+    children = pathlib.Path(f"/proc/{made.pid}/task/{made.pid}/children").read_text().split()
+    assert len(children) == 1
+    os.write(write, b"\n")
+    assert made.wait()[0] == 0
+    os.close(read), os.close(write)
+
+
+# ---- signals ----
+
+TRAPS = "trap 'echo %s; exit 7' %s; echo up; while :; do sleep 0.05; done"
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "USR1", "WINCH", "QUIT"])
+def test_signals_are_passed_on(boxes, name):
+    made = boxes.shell(TRAPS % (name, name))
+    assert made.read() == b"up\n"
+    made.signal(getattr(signal, f"SIG{name}"))
+    code, _ = made.wait()
+    assert code == 7 and name.encode() in made.text
+
+
+def test_signals_reach_every_process(boxes):
+    made = boxes.shell("trap 'echo first' USR1; setsid sh -c 'trap \"echo second; exit 0\" USR1; echo up;"
+                       " while :; do sleep 0.05; done' & wait; wait")
+    assert made.read() == b"up\n"
+    made.signal(signal.SIGUSR1)
+    made.wait()
+    assert {b"first", b"second"} <= set(made.text.split())
+
+
+def test_who_has_no_handler_dies_of_it(boxes):
+    made = boxes.shell("echo up; exec sleep 100")
+    assert made.read() == b"up\n"
+    made.signal(signal.SIGTERM)
+    assert made.wait() == (128 + signal.SIGTERM, (ENDED, int(signal.SIGTERM)))
+
+
+def test_a_signal_before_the_program_is_not_lost(boxes):
+    """It waits from before hsup-box was executed."""
+    for _ in range(10):
+        made = boxes.shell("sleep 100", before=lambda: time.sleep(0.05))
+        made.signal(signal.SIGTERM)
+        assert made.wait() == (128 + signal.SIGTERM, (ENDED, int(signal.SIGTERM)))
+
+
+def test_what_its_own_send_to_init_is_not_for_all(boxes):
+    made = boxes.shell("trap 'echo got' TERM; sleep 0.3; kill -TERM 1; sleep 0.3; echo end")
+    assert made.wait()[0] == 0 and made.text == b"end\n"
+
+
+def stopped(pid):
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+
+
+def test_stop_and_continue(boxes):
+    made = boxes.shell("echo up; sleep 100 & wait")
+    assert made.read() == b"up\n"
+    time.sleep(0.1)
+    pids = list(inside(made))
+    assert len(pids) == 2
+    assert libc.sigqueue(made.pid, signal.SIGRTMAX, ctypes.c_void_p(int(signal.SIGSTOP))) == 0
+    deadline = time.monotonic() + 5
+    while not all(stopped(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert all(stopped(pid) for pid in pids) and not stopped(made.pid)
+    made.signal(signal.SIGCONT)
+    while any(stopped(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(stopped(pid) for pid in pids)
+    made.signal(signal.SIGTERM)
+    assert made.wait()[0] == 128 + signal.SIGTERM
+
+
+# ---- what its process is ----
+
+def test_nothing_is_left_of_what_it_was(boxes):
+    made = boxes.shell("cat /proc/self/status")
+    assert made.wait()[0] == 0
+    assert status(made, "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb") == ["0" * 16] * 5
+    assert status(made, "NoNewPrivs", "Seccomp", "Groups") == ["1", "2", ""]
+    assert status(made, "SigBlk", "SigIgn") == ["0" * 16] * 2
+    assert status(made, "Uid") == ["4100\t4100\t4100\t4100"] == status(made, "Gid")
+
+
+def test_init_is_no_more_than_its_dyno(boxes):
+    made = boxes.shell("echo up; sleep 100")
+    assert made.read() == b"up\n"
+    deadline = time.monotonic() + 5
+    while os.stat(f"/proc/{made.pid}/status").st_uid == 0 and time.monotonic() < deadline:
+        text = pathlib.Path(f"/proc/{made.pid}/status").read_text()
+        if "Seccomp:\t2" in text:
+            break
+        time.sleep(0.01)
+    made.text = text.encode()
+    assert status(made, "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb") == ["0" * 16] * 5
+    assert status(made, "Uid", "Gid", "Groups") == ["4100\t4100\t4100\t4100"] * 2 + [""]
+    assert status(made, "NoNewPrivs", "Seccomp") == ["1", "2"]
+    links = {int(fd.name): os.readlink(fd) for fd in pathlib.Path(f"/proc/{made.pid}/fd").iterdir()}
+    files = sorted(os.path.basename(target) for target in links.values() if target.startswith("/"))
+    assert files == ["native.uids", made.name]
+    assert len(links) == 5 and 1 in links and 2 in links  # and its signals
+    assert MARK.encode() in pathlib.Path(f"/proc/{made.pid}/environ").read_bytes()
+    assert pathlib.Path(f"/proc/{made.pid}/cmdline").read_bytes().rstrip(b"\0") == b"hsup-box"
+
+
+def test_init_is_small(boxes):
+    made = [boxes.shell("echo up; sleep 100") for _ in range(4)]
+    for one in made:
+        one.read()
+    time.sleep(0.3)
+    rollup = pathlib.Path(f"/proc/{made[1].pid}/smaps_rollup").read_text()
+    pss = int(next(line.split()[1] for line in rollup.splitlines() if line.startswith("Pss:")))
+    assert pss <= 120
+
+
+def test_init_cannot_be_looked_into(boxes):
+    made = boxes.shell("for f in environ mem exe fd root cwd; do ls /proc/1/$f/ 2>&1; cat /proc/1/$f; done 2>&1;"
+                       " grep -c HSUP_CHILD /proc/1/environ; env")
+    made.wait()
+    assert b"0123456789abcdef" not in made.text
+    assert made.text.count(b"Permission denied") >= 8
+
+
+@pytest.mark.parametrize("junk", [("/",) * 20, ("/proc/self/ns/net", "/dev/tty0", "/sys/fs/cgroup", "/proc") * 5])
+def test_no_descriptor_leaks(boxes, junk):
+    made = boxes.shell("ls /proc/$$/fd; ls -l /proc/$$/fd", junk=[p for p in junk if os.path.exists(p)])
+    assert made.wait()[0] == 0
+    assert made.text.split()[:3] == [b"0", b"1", b"2"]
+    assert made.text.count(b" -> ") == 3
+
+
+def test_a_directory_that_is_gone(boxes):
+    def stand_nowhere():
+        os.chdir(tempfile.mkdtemp())
+        os.rmdir(os.getcwd())
+
+    made = boxes.shell("pwd; ls -d", before=stand_nowhere)
+    assert made.wait()[0] == 0 and made.text == b"/\n.\n"
+
+
+def test_limits_and_umask(boxes):
+    made = boxes.shell("ulimit -Sn; ulimit -Hn; ulimit -c; umask; ulimit -p",
+                       extra=nofile(100) + umask(0o27) + nproc(33))
+    assert made.wait()[0] == 0
+    assert made.text.split() == [b"100", b"4096", b"0", b"0027", b"33"]
+    made = boxes.shell("ulimit -Sn; umask", extra=nofile(1 << 40))
+    assert made.wait()[0] == 0
+    assert made.text.split() == [b"4096", b"0022"]
+
+
+def test_its_output_is_its_own(boxes):
+    made = boxes.shell("echo one > /dev/stdout; echo two > /dev/stderr")
+    assert made.wait()[0] == 0
+    assert sorted(made.text.split()) == [b"one", b"two"]
+    assert os.fstat(made.out).st_uid == 4100
+
+
+def test_its_input_is_not_held(boxes):
+    """Who writes to it is told when the dyno has closed it."""
+    read, write = os.pipe()
+    made = boxes.shell("exec < /dev/null; echo up; sleep 100", stdin=read)
+    os.close(read)
+    assert made.read() == b"up\n"
+    deadline = time.monotonic() + 5
+    with pytest.raises(BrokenPipeError):
+        while time.monotonic() < deadline:
+            os.write(write, b"x")
+            time.sleep(0.01)
+    os.close(write)
+
+
+# ---- what it refuses ----
+
+def test_what_cannot_be_executed(boxes):
+    assert boxes.start("/nowhere").wait() == (127, (STAGE_EXEC, errno.ENOENT))
+    assert boxes.start("nowhere").wait() == (127, (STAGE_EXEC, errno.ENOENT))
+    assert boxes.start("/etc/passwd").wait() == (127, (STAGE_EXEC, errno.EACCES))
+    assert boxes.start("true", env=["PATH=/nowhere:/usr/bin"]).wait() == (0, (ENDED, 0))
+
+
+def test_directories(boxes):
+    assert boxes.shell("pwd", directory="/nowhere").wait() == (127, (STAGE_DIRECTORY, errno.ENOENT))
+    made = boxes.shell("pwd", directory=None)
+    assert made.wait()[0] == 0 and made.text == b"/app\n"
+
+
+def test_specs_that_are_none(boxes):
+    refused = (127, (STAGE_SPEC, errno.EBADMSG))
+    assert boxes.start("true", raw=b"junk").wait() == refused
+    assert boxes.start("true", extra=b"\1").wait() == refused
+    assert boxes.start("true", network=7).wait() == refused
+    assert boxes.start("true", name="../etc").wait() == refused
+    assert boxes.start("true", name="a/b").wait() == refused
+    assert boxes.start("true", seal=False).wait() == (127, (STAGE_SPEC, errno.EPERM))
+
+
+def test_a_network_that_was_not_settled(boxes):
+    refused = (127, (STAGE_POLICY, errno.EPERM))
+    assert boxes.start("true", network=NET_OWN).wait() == refused
+    own = boxes.settings(LIBCONTAINER_DYNO_NETWORK="own")
+    assert boxes.start("true", network=NET_HOST, settings=own).wait() == refused
+    assert boxes.start("true", network=NET_HOST).wait() == (0, (ENDED, 0))
+
+
+def test_settings_that_are_none(boxes):
+    for wrong in ("LIBCONTAINER_DYNO_UID_MIN=0", "HSUP_BOX_RUN=relative", "UNKNOWN=1"):
+        made = boxes.start("true", settings=[*boxes.settings(), wrong])
+        assert made.wait() == (127, (STAGE_BOX, errno.EINVAL))
+        assert made.text.startswith(b"hsup-box: ") and made.text.count(b"\n") == 1
+
+
+def test_it_must_be_first(boxes):
+    fd = spec("true", ["true"], extra=box(name="not-first", network=NET_NONE))
+    other = Box(fd, boxes.settings(), first=False)
+    assert other.wait() == (127, (STAGE_NAMESPACES, errno.EINVAL))
+    os.close(fd)
+    other.close()
+
+
+@pytest.mark.parametrize("args", [
+    [], ["run"], ["--slot=1"], ["--nofile=1:2"], ["--slot=x", "--nofile=1:2"], ["--slot=1", "--nofile=2:1"],
+    ["--slot=1", "--nofile=1"], ["--what"], ["--slot=99999999", "--nofile=1:2"], ["--help", "x"],
+])
+def test_wrong_arguments(args):
+    done = subprocess.run([PROGRAM, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.returncode == 64 and done.stdout == ""
+    assert done.stderr.startswith("hsup-box: ") and done.stderr.count("\n") == 1
+
+
+def test_help_and_version():
+    assert "--setup" in subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, check=True).stdout
+    assert subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout.startswith("hsup-")
+
+
+# ---- uids ----
+
+def uid_of(made):
+    assert made.wait()[0] == 0
+    return int(made.text)
+
+
+def test_two_at_once_have_two(boxes):
+    made = [boxes.shell("id -u; exec sleep 100") for _ in range(5)]
+    uids = [int(one.read()) for one in made]
+    assert sorted(uids) == list(range(4100, 4105))
+
+
+def test_a_uid_comes_again_as_late_as_can_be(boxes):
+    boxes.uids = (4110, 4112)
+    assert [uid_of(boxes.start("id", "-u")) for _ in range(5)] == [4110, 4111, 4112, 4110, 4111]
+
+
+def test_a_death_frees_it(boxes):
+    boxes.uids = (4120, 4120)
+    made = boxes.shell("id -u; exec sleep 100")
+    assert made.read() == b"4120\n"
+    began = time.monotonic()
+    assert boxes.start("true").wait() == (127, (STAGE_UID, errno.EAGAIN))
+    assert time.monotonic() - began > 0.19
+    made.signal(signal.SIGKILL)
+    assert uid_of(boxes.start("id", "-u")) == 4120
+
+
+def test_one_that_is_just_ending_is_waited_for(boxes):
+    boxes.uids = (4121, 4121)
+    made = boxes.shell("echo up; sleep 0.1")
+    assert made.read() == b"up\n"
+    assert uid_of(boxes.start("id", "-u")) == 4121
+
+
+@pytest.mark.parametrize("text", [b"", b"\0" * 16, b"4105", b"99999999999999999999\n", b"-1\n", b"4199\n", b"4200\n",
+                                  b"x" * 5000])
+def test_a_hint_is_only_a_hint(boxes, text):
+    (boxes.run / "native.uids").write_bytes(text)
+    assert uid_of(boxes.start("id", "-u")) == 4100
+
+
+def test_a_lock_file_that_is_none(boxes):
+    path = boxes.run / "native.uids"
+    path.symlink_to(boxes.run / "other")
+    assert boxes.start("true").wait() == (127, (STAGE_UID, errno.ELOOP))
+    path.unlink()
+    os.mkfifo(path)
+    assert boxes.start("true").wait() == (127, (STAGE_UID, errno.EPERM))
+    path.unlink()
+    path.mkdir()
+    assert boxes.start("true").wait()[1][0] == STAGE_UID
+    path.rmdir()
+    path.write_text("")
+    os.chown(path, 4100, 4100)
+    assert boxes.start("true").wait() == (127, (STAGE_UID, errno.EPERM))
+
+
+def test_nobody_is_left_when_init_is_killed(boxes):
+    made = boxes.shell("setsid sleep 100 & echo up; sleep 100")
+    assert made.read() == b"up\n"
+    pids = list(inside(made))
+    made.signal(signal.SIGKILL)
+    os.waitpid(made.pid, 0)
+    made.status = -9
+    assert pids and not any(alive(pid) for pid in pids)
+
+
+# ---- terminals ----
+
+class Terminal:
+    def __init__(self, rows=31, columns=77):
+        self.ours, self.theirs = pty.openpty()
+        self.resize(rows, columns)
+        self.before = termios.tcgetattr(self.theirs)
+        self.text = b""
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def read(self, until, timeout=10):
+        deadline = time.monotonic() + timeout
+        while until not in self.text:
+            assert readable(self.ours, max(0, deadline - time.monotonic())), f"no {until!r} came, but {self.text!r}"
+            self.text += os.read(self.ours, 65536)
+        found, self.text = self.text.split(until, 1)
+        return found + until
+
+    def write(self, data):
+        os.write(self.ours, data)
+
+    def close(self):
+        os.close(self.ours)
+        os.close(self.theirs)
+
+
+@pytest.fixture
+def terminal():
+    made = Terminal()
+    yield made
+    made.close()
+
+
+def on(boxes, terminal, text, **how):
+    return boxes.shell(text, flags=PTY, stdin=terminal.theirs, output=terminal.theirs, **how)
+
+
+def test_a_terminal_of_its_own(boxes, terminal):
+    mode = os.fstat(terminal.theirs)
+    made = on(boxes, terminal, "tty; stty size; read x; echo got $x; exit 4")
+    assert terminal.read(b"31 77\r\n").startswith(b"/dev/pts/0\r\n")
+    assert not termios.tcgetattr(terminal.theirs)[3] & (termios.ECHO | termios.ICANON)
+    terminal.write(b"hello\r")
+    assert terminal.read(b"got hello\r\n")
+    assert made.wait()[0] == 4
+    assert termios.tcgetattr(terminal.theirs) == terminal.before
+    assert os.fstat(terminal.theirs).st_uid == mode.st_uid and os.get_blocking(terminal.theirs)
+
+
+def test_its_size_follows(boxes, terminal):
+    made = on(boxes, terminal, "trap 'stty size; exit 0' WINCH; echo up; while :; do sleep 0.05; done")
+    terminal.read(b"up\r\n")
+    terminal.resize(40, 100)
+    made.signal(signal.SIGWINCH)  # which the kernel sends to a foreground group
+    terminal.read(b"40 100\r\n")
+    assert made.wait()[0] == 0
+
+
+def test_job_control_and_keys(boxes, terminal):
+    made = on(boxes, terminal, "trap 'echo int' INT; echo up; sleep 100; echo end; exit 6")
+    terminal.read(b"up\r\n")
+    time.sleep(0.2)
+    terminal.write(b"\x03")
+    terminal.read(b"end\r\n")
+    assert made.wait()[0] == 6
+
+
+def test_all_output_comes_through_a_terminal_that_stalls(boxes, terminal):
+    made = on(boxes, terminal, "seq 1 200000; exit 5")
+    time.sleep(1)
+    ticks = sum(int(n) for n in pathlib.Path(f"/proc/{made.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13])
+    assert ticks < 30, "it spins"
+    assert terminal.read(b"200000\r\n", 60).count(b"\n") == 200000
+    assert made.wait()[0] == 5
+    assert termios.tcgetattr(terminal.theirs) == terminal.before
+
+
+def test_a_stalled_terminal_does_not_hold_its_end_for_ever(boxes, terminal):
+    made = on(boxes, terminal, "yes | head -c 3000; yes | head -c 3000 & sleep 0.3; exit 3")
+    time.sleep(0.8)
+    made.signal(signal.SIGTERM)
+    assert made.wait()[0] in (3, 128 + signal.SIGTERM)
+
+
+def test_a_terminal_whose_job_closes_it_for_a_while(boxes, terminal):
+    made = on(boxes, terminal, "exec < /dev/null > /dev/null 2>&1; sleep 0.3; exec > /dev/tty; echo again; exit 0")
+    terminal.read(b"again\r\n")
+    assert made.wait()[0] == 0
+
+
+def test_a_terminal_that_is_none(boxes):
+    assert boxes.shell("true", flags=PTY).wait() == (127, (STAGE_TERMINAL, errno.ENOTTY))
+
+
+def test_the_terminal_comes_back_when_it_is_ended(boxes, terminal):
+    made = on(boxes, terminal, "echo up; sleep 100")
+    terminal.read(b"up\r\n")
+    made.signal(signal.SIGTERM)
+    assert made.wait()[0] == 128 + signal.SIGTERM
+    assert termios.tcgetattr(terminal.theirs) == terminal.before
+
+
+# ---- a command beside a dyno ----
+
+@pytest.fixture
+def dyno(boxes):
+    made = boxes.shell("trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done")
+    assert made.read() == b"up\n"
+    return made
+
+
+def beside(boxes, dyno, text, **how):
+    return boxes.shell(text, mode=2, target=how.pop("target", dyno.pid), **how)
+
+
+def test_beside_it_is_as_the_dyno_is(boxes, dyno):
+    made = beside(boxes, dyno, "cat /proc/self/status; cd /proc/self/ns; for n in *; do echo $n $(readlink $n)"
+                  " $(readlink /proc/2/ns/$n); done; cat /proc/self/cgroup > /tmp/a; cat /proc/2/cgroup > /tmp/b;"
+                  " cmp /tmp/a /tmp/b && echo same; exit 5")
+    assert made.wait() == (5, (ENDED, 5 << 8))
+    assert status(made, "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb") == ["0" * 16] * 5
+    assert status(made, "NoNewPrivs", "Seccomp", "Groups", "Uid") == ["1", "2", "", "4100\t4100\t4100\t4100"]
+    spaces = [line.split() for line in made.text.decode().splitlines() if len(line.split()) == 3 and ":[" in line]
+    assert len(spaces) >= 8 and all(own == dynos for _, own, dynos in spaces)
+    assert b"same" in made.text
+    assert dyno.status is None
+
+
+def test_beside_it_signals_and_codes(boxes, dyno):
+    made = beside(boxes, dyno, TRAPS % ("TERM", "TERM"))
+    assert made.read() == b"up\n"
+    made.signal(signal.SIGTERM)
+    assert made.wait()[0] == 7
+    made = beside(boxes, dyno, "kill -9 $$")
+    assert made.wait() == (137, (ENDED, 9))
+    assert beside(boxes, dyno, "", program="/nowhere").wait() == (127, (STAGE_EXEC, errno.ENOENT))
+    assert alive(dyno.pid)
+
+
+def test_beside_it_is_killed_with_who_started_it(boxes, dyno):
+    made = beside(boxes, dyno, "sleep 101 & echo up; sleep 102")
+    assert made.read() == b"up\n"
+    deadline = time.monotonic() + 5
+    while len(ours := [pid for pid, command in inside(dyno).items() if "sleep 10" in command]) < 3:
+        assert time.monotonic() < deadline
+    made.signal(signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while any(alive(pid) for pid in ours) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(alive(pid) for pid in ours) and alive(dyno.pid)
+
+
+def test_beside_it_ends_with_the_dyno(boxes, dyno):
+    made = beside(boxes, dyno, "echo up; trap '' TERM; sleep 100; sleep 100")
+    assert made.read() == b"up\n"
+    dyno.signal(signal.SIGTERM)
+    assert dyno.wait()[0] == 9
+    assert made.wait()[0] == 137
+
+
+def test_beside_it_with_a_terminal(boxes, dyno, terminal):
+    made = beside(boxes, dyno, "tty; stty size; read x; echo got $x; exit 4", flags=PTY, stdin=terminal.theirs,
+                  output=terminal.theirs)
+    assert terminal.read(b"31 77\r\n").startswith(b"/dev/pts/0\r\n")
+    terminal.write(b"hello\r")
+    terminal.read(b"got hello\r\n")
+    assert made.wait()[0] == 4
+    assert termios.tcgetattr(terminal.theirs) == terminal.before
+
+
+def test_beside_what_is_no_dyno_of_ours(boxes, dyno):
+    refused = (127, (STAGE_POLICY, errno.EPERM))
+    assert beside(boxes, dyno, "true", mark="HSUP_CHILD=fedcba9876543210.1.1").wait() == refused
+    assert beside(boxes, dyno, "true", mark=None).wait() == refused
+    assert beside(boxes, dyno, "true", target=os.getpid()).wait() == refused
+    for pid in (pid for pid, command in inside(dyno).items() if "trap" in command):
+        assert beside(boxes, dyno, "true", target=pid).wait() == refused
+    other = Boxes(boxes.run.parent / "other")
+    other.uids = (4150, 4160)
+    foreign = other.shell("echo up; sleep 100")
+    assert foreign.read() == b"up\n"
+    boxes.uids = (4100, 4101)
+    assert beside(boxes, foreign, "true").wait() == refused
+    other.close()
+    gone = boxes.start("true")
+    gone.wait()
+    assert beside(boxes, gone, "true").wait()[1][1] == errno.ESRCH
+
+
+def test_beside_it_nobody_looks_into_it(boxes, dyno):
+    made = beside(boxes, dyno, "echo up; sleep 100")
+    assert made.read() == b"up\n"
+    looking = beside(boxes, dyno, "for p in /proc/[0-9]*; do cat $p/environ; readlink $p/exe; done 2>&1")
+    looking.wait()
+    assert b"0123456789abcdef" not in looking.text
+    assert looking.text.count(b"environ: Permission denied") == 3  # of init, and of both hosts
