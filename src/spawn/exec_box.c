@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FIXED_ARGS   4 /* and before the settings */
+#define FIXED_ARGS   5 /* and before the settings */
 #define NUMBER_SIZE  21
 #define BOX_FD_ABOVE (BOX_FD_FAILURES + 1)
 
@@ -27,6 +27,15 @@ static char *put_number(char *at, uint64_t number)
 	return at;
 }
 
+/* "NUMBER:NUMBER" behind what is there. */
+static void put_pair(char *text, uint64_t first, uint64_t second)
+{
+	char *end = put_number(text + strlen(text), first);
+
+	*end = ':';
+	(void)put_number(end + 1, second);
+}
+
 /* Each may be where the other is to go: first both out of the way. */
 static int place_descriptors(const struct birth *b)
 {
@@ -42,24 +51,28 @@ static int place_descriptors(const struct birth *b)
 int birth_exec_box(const struct birth *b, char *mark)
 {
 	static char name[] = "hsup-box", owns[] = "--owns-output";
-	char slot[8 + NUMBER_SIZE] = "--slot=", nofile[12 + 2 * NUMBER_SIZE] = "--nofile=";
+	char slot[8 + NUMBER_SIZE] = "--slot=", nofile[12 + 2 * NUMBER_SIZE] = "--nofile=",
+		      ids[8 + 2 * NUMBER_SIZE] = "--ids=";
+	bool rootless = b->box.first && !b->policy->change_user;
 	char *args[FIXED_ARGS + BOX_SETTINGS + 1], *environment[] = {mark, NULL};
 	size_t n = 0;
 
 	int error = place_descriptors(b);
-	if (error == 0 && b->box.first && !b->policy->change_user)
+	if (error == 0 && rootless)
 		error = -caps_pass_on();
 	if (error)
 		return error;
 	(void)put_number(slot + strlen(slot), b->box.slot);
-	char *end = put_number(nofile + strlen(nofile), b->nofile.rlim_cur);
-	*end = ':';
-	(void)put_number(end + 1, b->nofile.rlim_max);
+	put_pair(nofile, b->nofile.rlim_cur, b->nofile.rlim_max);
+	put_pair(ids, b->policy->own_uid, b->policy->own_gid);
 	args[n++] = name;
 	if (b->owns_output)
 		args[n++] = owns;
 	args[n++] = slot;
 	args[n++] = nofile;
+	/* In its user namespace, which has no map yet, there is no way to find out. */
+	if (rootless)
+		args[n++] = ids;
 	for (unsigned i = 0; i < b->box.n_options; i++)
 		args[n++] = b->box.options[i];
 	args[n] = NULL;
