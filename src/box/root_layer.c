@@ -95,9 +95,9 @@ static int layer_in_memory(struct root_work *w)
 
 	if (layer < 0)
 		return layer;
+	if (mkdirat(layer, "work", 0700) < 0)
+		return -errno;
 	int r = make_part(w, layer, "upper", 0755);
-	if (r == 0)
-		r = make_part(w, layer, "work", 0700);
 	if (r == 0)
 		r = make_part(w, layer, "tmp", 01777);
 	return r < 0 ? r : mnt_attach(layer, w->scratch, "layer");

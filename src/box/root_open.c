@@ -96,8 +96,7 @@ static int open_binds(const struct box *b, struct box_root *r)
 
 static int make_part(const struct box *b, int layer, const char *name, mode_t mode)
 {
-	/* The mode again, because of the umask. */
-	if (mkdirat(layer, name, mode) < 0 || fchmodat(layer, name, mode, 0) < 0)
+	if (mkdirat(layer, name, mode) < 0)
 		return -errno;
 	if (b->root && fchownat(layer, name, b->uid, b->gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
@@ -136,12 +135,11 @@ static int open_layer(const struct box *b, struct box_root *r)
 	r->layer = mnt_open(boxes, name, FOLDER, IN_PLACE);
 	if (r->layer < 0)
 		return r->layer;
+	/* (The kernel works in it, as who has mounted it.) */
+	if (mkdirat(r->layer, "work", 0700) < 0)
+		return -errno;
 	int e = make_part(b, r->layer, "upper", 0755);
-	if (e == 0)
-		e = make_part(b, r->layer, "work", 0700);
-	if (e == 0)
-		e = make_part(b, r->layer, "tmp", 01777);
-	return e;
+	return e < 0 ? e : make_part(b, r->layer, "tmp", 01777);
 }
 
 int root_open(const struct box *b, struct box_root *ret, enum wire_stage *ret_stage)
@@ -156,19 +154,21 @@ int root_open(const struct box *b, struct box_root *ret, enum wire_stage *ret_st
 		{WIRE_STAGE_APP, open_layer},
 	};
 
+	mode_t mask = umask(0);
+	int e = 0;
+
 	ret->stack = ret->slug = ret->layer = -1;
 	ret->image = false;
 	for (unsigned i = 0; i < SPEC_BOX_BINDS; i++)
 		ret->binds[i] = -1;
-	for (unsigned i = 0; i < ARRAY_SIZE(all); i++) {
-		int e = all[i].open(b, ret);
-		if (e < 0) {
-			*ret_stage = all[i].stage;
-			root_close(ret);
-			return e;
-		}
+	for (unsigned i = 0; i < ARRAY_SIZE(all) && e == 0; i++) {
+		*ret_stage = all[i].stage;
+		e = all[i].open(b, ret);
 	}
-	return 0;
+	(void)umask(mask);
+	if (e < 0)
+		root_close(ret);
+	return e;
 }
 
 void root_close(struct box_root *r)
