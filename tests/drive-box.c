@@ -3,7 +3,8 @@
  *
  *   drive-box setup
  *   drive-box sweep [NAME...]
- *   drive-box box NAME UID MEMORY CPU PROCESSES COMMAND [ARG...]   exits as the command does */
+ *   drive-box cgroup NAME MEMORY CPU PROCESSES                     says where, and how many are
+ * late drive-box box NAME UID MEMORY CPU PROCESSES COMMAND [ARG...]   exits as the command does */
 #include "base/fd.h"
 #include "box/box.h"
 #include "box/box_private.h"
@@ -81,15 +82,35 @@ static int be_init(char **argv, bool no_unified)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+static void limit(char **argv)
+{
+	spec.box.memory = strtoull(argv[0], NULL, 10);
+	spec.box.cpu_percent = (uint32_t)atoi(argv[1]);
+	spec.box.processes = (uint32_t)atoi(argv[2]);
+}
+
+static int run_cgroup(int argc, char **argv)
+{
+	char link[40], path[PATH_MAX] = "none";
+
+	if (argc != 4)
+		return 124;
+	spec.box_name = argv[0];
+	limit(argv + 1);
+	check(cgroup_make(&box, &box.cgroup), "cgroup_make");
+	(void)snprintf(link, sizeof link, "/proc/self/fd/%d", box.cgroup.into);
+	ssize_t len = readlink(link, path, sizeof path - 1);
+	(void)printf("%.*s %u\n", len < 0 ? 4 : (int)len, path, box.cgroup.n_late);
+	return 0;
+}
+
 static int run_box(int argc, char **argv)
 {
 	if (argc < 6)
 		return 124;
 	spec.box_name = argv[0];
 	box.uid = box.gid = (uid_t)atoi(argv[1]);
-	spec.box.memory = strtoull(argv[2], NULL, 10);
-	spec.box.cpu_percent = (uint32_t)atoi(argv[3]);
-	spec.box.processes = (uint32_t)atoi(argv[4]);
+	limit(argv + 2);
 	spec.box.network = settings.network;
 	if (!box_addresses(&settings, box.uid, &box.machine_address, &box.dyno_address))
 		check(-ERANGE, "uid");
@@ -152,6 +173,8 @@ int main(int argc, char **argv)
 		return setup_run(&settings);
 	if (strcmp(argv[1], "sweep") == 0)
 		return run_sweep(argc - 2, argv + 2);
+	if (strcmp(argv[1], "cgroup") == 0)
+		return run_cgroup(argc - 2, argv + 2);
 	if (strcmp(argv[1], "box") == 0)
 		return run_box(argc - 2, argv + 2);
 	return 124;

@@ -16,8 +16,9 @@
  *   last.c      in the dyno's own process: limits, capabilities, seccomp, exec
  *   init.c      pid 1: signals, orphans, the end; pty.c between two terminals
  *   join.c      SPEC_BOX_JOIN
- *   sweep.c     SPEC_BOX_SWEEP
- *   setup.c     `hsup-box --setup`: what a machine needs once
+ *   claim.c     who is alive: locks
+ *   sweep.c     SPEC_BOX_SWEEP: sweep_cgroup.c cgroups, remove.c trees
+ *   setup.c     `hsup-box --setup`: what a machine needs once; nft.c its packet filter
  *
  * It is executed with every signal blocked: what came since its fork waits for init. Its parent's
  * death may be its own (PR_SET_PDEATHSIG): a change of ids forgets that.

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define REMEMBERED  512 /* processes that a dyno has in its first moments */
-#define PASSES	    8
+#define PASSES	    32
 #define FREEZE_MS   100
 #define FREEZE_STEP 1
 

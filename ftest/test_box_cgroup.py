@@ -1,0 +1,227 @@
+"""A box's cgroups: on this machine, and on one whose controllers are all on the unified hierarchy."""
+import os
+import re
+import shutil
+import signal
+
+import pytest
+
+from box_machine import CGROUPS, machine_of, until
+from vm import Initrd, Machine as Virtual
+
+MEMORY = 64 << 20
+
+
+@pytest.fixture
+def machine(build, folder):
+    with machine_of(build / "tests" / "drive-box", folder / "m") as m:
+        yield m
+
+
+def value(machine, n, controller, name):
+    return (CGROUPS / controller / "hsup" / machine.name(n) / name).read_text().strip()
+
+
+def members(machine, n, controller):
+    try:
+        return set(value(machine, n, controller, "cgroup.procs").split())
+    except FileNotFoundError:
+        return set()
+
+
+def test_limits_are_set(machine):
+    machine.setup()
+    machine.living(0, memory=MEMORY, cpu=150, processes=20)
+    until(lambda: members(machine, 0, "memory"))
+    assert value(machine, 0, "memory", "memory.limit_in_bytes") == str(MEMORY)
+    assert value(machine, 0, "memory", "memory.memsw.limit_in_bytes") == str(MEMORY)
+    assert value(machine, 0, "cpu", "cpu.cfs_quota_us") == "150000"
+    assert value(machine, 0, "cpu", "cpu.cfs_period_us") == "100000"
+    assert value(machine, 0, "pids", "pids.max") == "20"
+
+
+def test_without_limits_only_memory_is_joined(machine):
+    machine.setup()
+    machine.living(0)
+    until(lambda: members(machine, 0, "memory"))
+    assert [p.parts[4] for p in machine.cgroups(0)] == ["memory", "unified"]
+    assert members(machine, 0, "memory") == members(machine, 0, "unified")
+
+
+def test_memory_is_limited(machine):
+    machine.setup()
+    eat = "import time; time.sleep(0.3); x = bytearray(200 << 20); print(len(x))"
+    box = machine.python(0, eat, memory=MEMORY)
+    box.communicate(timeout=30)
+    assert box.returncode == 128 + signal.SIGKILL
+    box = machine.python(1, eat)
+    assert box.communicate(timeout=30)[0] == f"{200 << 20}\n"
+
+
+def test_processes_are_limited(machine):
+    machine.setup()
+    fork = """
+import os, time
+time.sleep(0.3)
+n = 1
+try:
+    while n < 100:
+        if os.fork() == 0:
+            time.sleep(60)
+        n += 1
+except OSError as e:
+    print(type(e).__name__, n)
+"""
+    assert machine.python(0, fork, processes=7).communicate(timeout=30)[0] == "BlockingIOError 7\n"
+
+
+@pytest.mark.parametrize("unified", [True, False])
+@pytest.mark.parametrize("storm", [True, False])
+def test_all_of_its_processes_are_joined(machine, unified, storm):
+    """Those that were there, and those that are born while they are being joined."""
+    machine.setup()
+    code = """
+import os, sys, time
+if sys.argv[1] == "storm":
+    # Each lives for as long as it takes to have a successor; there are always some.
+    for _ in range(3):
+        if os.fork() == 0:
+            break
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        if os.fork() > 0:
+            os._exit(0) if os.getppid() != 0 and os.getpid() != 2 else os.wait()
+for _ in range(30):
+    if os.fork() == 0:
+        break
+time.sleep(60)
+"""
+    settings = {"DRIVE_JOIN_MS": "700"}
+    if not unified:
+        settings["DRIVE_NO_UNIFIED"] = "1"
+    machine.python(0, code, "storm" if storm else "calm", settings=settings)
+    until(lambda: len(members(machine, 0, "unified")) > 30, 20)
+    until(lambda: members(machine, 0, "memory") == members(machine, 0, "unified"), 5)
+
+
+def test_more_than_can_be_counted(machine):
+    """Then the dyno is held until all are inside, and goes on."""
+    machine.setup()
+    code = """
+import os, time
+for _ in range(1500):
+    if os.fork() == 0:
+        time.sleep(60)
+print("done", flush=True)
+time.sleep(60)
+"""
+    # The join is late here: all are there before it begins.
+    box = machine.box(0, "python3", "-c", code, settings={"DRIVE_JOIN_MS": "6000"})
+    assert box.stdout.readline() == "done\n"
+    until(lambda: len(members(machine, 0, "memory")) > 1500, 20)
+    assert members(machine, 0, "memory") == members(machine, 0, "unified")
+    until(lambda: "frozen 0" in value(machine, 0, "unified", "cgroup.events"))
+
+
+def test_a_cgroup_is_used_once(machine):
+    machine.setup()
+    assert machine.box(0, "true").wait(30) == 0
+    _, err = machine.box(0, "true").communicate(timeout=30)
+    assert "cgroup_make: File exists" in err
+    assert machine.sweep(machine.name(0)).returncode == 0
+    assert machine.box(0, "true").wait(30) == 0
+
+
+@pytest.mark.parametrize("delegated", [True, False])
+def test_of_a_user(machine, delegated):
+    """A cgroup of his own, where ours is his; else none."""
+    home = CGROUPS / "unified" / f"{machine.mark}-home"
+    program = shutil.copy(machine.drive, machine.folder / "drive-box")
+    state = machine.folder / "his"
+    state.mkdir()
+    settings = {"HSUP_BOX_RUN": str(state / "run"), "HSUP_BOX_STATE": str(state)}
+
+    def his(*words):
+        return machine.run("sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec setpriv --reuid=65534 --clear-groups "$@"',
+                           home, program, *words, settings=settings)
+
+    home.mkdir()
+    try:
+        if delegated:
+            for path in (state, home, home / "cgroup.procs"):
+                os.chown(path, 65534, 65534)
+        else:
+            os.chown(state, 65534, 65534)
+        done = his("cgroup", machine.name(0), MEMORY, 50, 10)
+        assert (done.returncode, done.stderr) == (0, "")
+        ours = home / "hsup" / machine.name(0)
+        assert done.stdout == (f"{ours} 0\n" if delegated else "none 0\n")
+        assert ours.exists() == delegated
+        assert his("sweep", machine.name(0)).returncode == 0
+        assert not ours.exists()
+    finally:
+        for path in (home / "hsup", home):
+            if path.exists():
+                path.rmdir()
+
+
+INIT = """#!/bin/sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /tmp
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+export PATH=/bin LIBCONTAINER_DYNO_NETWORK=none HSUP_BOX_STATE=/tmp/state HSUP_BOX_RUN=/run/hsup
+cd /sys/fs/cgroup
+say() { echo "test: $*"; }
+say setup $(drive-box setup 2>&1; echo $?)
+drive-box box a 4300 67108864 150 20 sh -c 'say() { echo "test: $*"; }
+cd /sys/fs/cgroup/hsup/a
+say in $(cat /proc/self/cgroup)
+for f in memory.max memory.swap.max memory.oom.group cpu.max pids.max; do [ ! -e $f ] || say $f $(cat $f); done'
+say ended $?
+drive-box box b 4301 67108864 0 0 sh -c 'sleep 1000 & x=$(head -c 200000000 /dev/zero | tr "\\0" a); echo survived'
+say ended $?
+say $(grep oom_kill hsup/b/memory.events)
+drive-box box c 4302 0 0 0 true
+say ended $?
+say unlimited $(cat hsup/c/memory.max) used $(cat hsup/c/memory.peak 2>/dev/null || cat hsup/c/memory.current)
+drive-box box d 4303 67108864 0 0 sleep 1000 & victim=$!
+until grep -qs . hsup/d/cgroup.procs; do sleep 0.1; done
+drive-box sweep d 2>&1
+say alive $?
+kill -9 $victim
+until ! grep -q . hsup/d/cgroup.procs; do sleep 0.1; done
+drive-box sweep a b
+say swept $? $(ls -d hsup/?)
+drive-box sweep
+say swept $? $(ls -d hsup /run/hsup 2>/dev/null)
+poweroff -f
+"""
+
+
+def test_unified(build, folder):
+    initrd = Initrd()
+    for path in ("/proc", "/sys", "/dev", "/run", "/tmp"):
+        initrd.directory(path)
+    initrd.program("/bin/busybox", "/bin/busybox")
+    initrd.link("/bin/sh", "busybox")
+    initrd.program("/bin/drive-box", build / "tests" / "drive-box")
+    initrd.file("/init", INIT, 0o755)
+    virtual = Virtual(folder, initrd)
+    try:
+        virtual.wait()
+        said = [m[1] for m in virtual.matches("test: (.*)")]
+        used = re.search(r"unlimited max used (\d+)", virtual.text())
+        killed = re.search(r"oom_kill (\d+)", virtual.text())
+        assert used and killed, virtual.text()
+        assert said == [
+            "setup 0", "in 0::/hsup/a", "memory.max 67108864", "memory.swap.max 0", "memory.oom.group 1",
+            "cpu.max 150000 100000", "pids.max 20", "ended 0", "ended 137", killed[0], "ended 0", used[0],
+            "alive 127", "swept 0 hsup/c hsup/d", "swept 0"], virtual.text()
+        # Its shell, and the sleep that had done nothing.
+        assert int(killed[1]) >= 2
+    finally:
+        virtual.end()
