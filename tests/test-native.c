@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -50,7 +51,7 @@ static struct house {
 	void *driver;
 	/* What the supervisor was told. */
 	char note[700];
-	unsigned prepared, started, exited, adopted, finished, n_done, n_notes;
+	unsigned prepared, started, known, exited, adopted, finished, n_done, n_notes;
 	uint64_t done, memory, cpu;
 	struct driver_exit exit;
 	struct driver_entry entry;
@@ -182,6 +183,16 @@ static void on_started(void *u, uint64_t id, uint32_t generation, int pid, int o
 	house.started++;
 }
 
+static void on_known(void *u, uint64_t id, uint32_t generation, int pid)
+{
+	struct driver_address a;
+
+	(void)u;
+	(void)pid;
+	assert_true(driver_native.address(house.driver, id, generation, &a));
+	house.known++;
+}
+
 static void on_exited(void *u, uint64_t id, uint32_t generation, const struct driver_exit *e)
 {
 	(void)u;
@@ -241,6 +252,7 @@ static void on_note(void *u, const char *name, const char *text)
 static const struct driver_events events = {
 	.prepared = on_prepared,
 	.started = on_started,
+	.known = on_known,
 	.exited = on_exited,
 	.adopted = on_adopted,
 	.adopt_done = on_adopt_done,
@@ -339,14 +351,16 @@ static char *args[3];
 
 static struct driver_start start_of(const char *line, const char *word)
 {
-	static char type[] = "web";
+	static char type[] = "web", line_text[100], word_text[100];
 
 	memset(&release, 0, sizeof release);
 	memset(args, 0, sizeof args);
 	process_init(&process);
 	process.type = type;
-	args[0] = strdup(line);
-	args[1] = word ? strdup(word) : NULL;
+	(void)snprintf(line_text, sizeof line_text, "%s", line);
+	(void)snprintf(word_text, sizeof word_text, "%s", word ? word : "");
+	args[0] = line_text;
+	args[1] = word ? word_text : NULL;
 	process.args = args;
 	process.n_args = word ? 2 : 1;
 	release.processes = &process;
@@ -371,8 +385,6 @@ static void started(struct driver_start start, int pid)
 	assert_int_equal(driver_native.start(house.driver, &start, &err), 0);
 	house.to->spawned(
 		house.to_userdata, (struct launch_child){start.id, start.generation}, pid, -1, -1);
-	for (size_t i = 0; i < ARRAY_SIZE(args); i++)
-		free(args[i]);
 }
 
 static void ended(struct launch_child c, int32_t status)
@@ -440,7 +452,6 @@ static int prepare(const char *stack, struct err *err)
 	char text[40];
 
 	(void)start_of("true", NULL);
-	free(args[0]);
 	(void)snprintf(text, sizeof text, "%s", stack ? stack : "");
 	release.stack = stack ? text : NULL;
 	return driver_native.prepare(house.driver, 7, &release, err);
@@ -492,7 +503,7 @@ static void every_stack_can_be_the_machine_s_own(void **state)
 static void what_a_native_dyno_cannot_have_is_refused(void **state)
 {
 	struct bind_mount bind = {.host = (char[]){"/a:b"}, .container = (char[]){"/b"}};
-	struct driver_start start = start_of("true", NULL);
+	(void)start_of("true", NULL);
 	struct err err = {0};
 
 	(void)state;
@@ -509,7 +520,6 @@ static void what_a_native_dyno_cannot_have_is_refused(void **state)
 	bind.host = (char[]){"/a"};
 	release.n_binds = SPEC_BOX_BINDS;
 	assert_int_equal(driver_native.prepare(house.driver, 7, &release, &err), -E2BIG);
-	free(start.process->args[0]);
 }
 
 /* ---- a dyno ---- */
@@ -597,7 +607,6 @@ static void an_order_that_fails_leaves_nothing(void **state)
 	house.refuses = -ENOBUFS;
 	assert_int_equal(driver_native.start(house.driver, &start, &err), -ENOBUFS);
 	assert_null(native_find(n, DYNO, 2));
-	free(args[0]);
 }
 
 /* ---- sweeps ---- */
@@ -611,7 +620,6 @@ static void release_one(uint64_t id)
 	start.id = id;
 	start.generation = 1;
 	assert_int_equal(driver_native.start(house.driver, &start, &err), 0);
-	free(args[0]);
 	house.n_orders--;
 	(void)munmap(house.orders[house.n_orders].map, house.orders[house.n_orders].len);
 	free(house.orders[house.n_orders].spec);
@@ -805,8 +813,14 @@ static void its_uid_says_where_it_is(void **state)
 	started(start_of("true", NULL), 1);
 	assert_false(driver_native.address(house.driver, DYNO, 2, &a));
 	assert_int_equal(a.port, 0);
+	assert_true(sd_event_run(house.context.loop, 1000000) > 0);
+	assert_int_equal(house.known, 0);
 	pid_t pid = init_with(uid);
 	native_find(n, DYNO, 2)->pid = pid;
+	/* It is told when it is known; nobody has to ask. */
+	for (int i = 0; i < 10 && house.known == 0; i++)
+		assert_true(sd_event_run(house.context.loop, 1000000) >= 0);
+	assert_int_equal(house.known, 1);
 	assert_true(driver_native.address(house.driver, DYNO, 2, &a));
 	assert_string_equal(a.host, "10.201.4.14");
 	assert_int_equal(a.port, 5000);
@@ -863,13 +877,13 @@ static void its_cgroups_know_what_it_uses(void **state)
 	put("v2/hsup/" BOX "/memory.stat", "anon 1\ninactive_file 1000000\nactive_file 5\n");
 	put("v2/hsup/" BOX "/cpu.stat", "usage_usec 77\nuser_usec 5\n");
 	put("v2/hsup/" BOX "/memory.events", "oom 3\noom_kill 0\noom_group_kill 0\n");
-	started(start_of("true", NULL), 1);
+	started(start_of("true", NULL), INT_MAX);
 	driver_native.usage(house.driver, DYNO, 2);
 	assert_int_equal(house.memory, 4000000);
 	assert_int_equal(house.cpu, 77000);
 	assert_false(native_out_of_memory(n, native_find(n, DYNO, 2)));
 
-	/* The old kind. */
+	/* The old kind. What was there before it was joined is only known of its processes. */
 	memset(&n->cgroups, 0, sizeof n->cgroups);
 	(void)snprintf(n->cgroups.v1[CGROUP_MEMORY], CGROUP_PATH, "%s/memory", house.folder);
 	(void)snprintf(n->cgroups.v1[CGROUP_CPUACCT], CGROUP_PATH, "%s/cpu", house.folder);
@@ -879,6 +893,10 @@ static void its_cgroups_know_what_it_uses(void **state)
 	put("cpu/hsup/" BOX "/cpuacct.usage", "123456\n");
 	driver_native.usage(house.driver, DYNO, 2);
 	assert_int_equal(house.memory, 2000);
+	assert_int_equal(house.cpu, 123456);
+	native_find(n, DYNO, 2)->pid = getpid();
+	driver_native.usage(house.driver, DYNO, 2);
+	assert_in_range(house.memory, 100000, UINT32_MAX);
 	assert_int_equal(house.cpu, 123456);
 	ended((struct launch_child){DYNO, 2}, SIGKILL);
 	assert_int_equal(house.exited, 1);

@@ -34,6 +34,8 @@ static void on_spawned(void *userdata, struct launch_child c, int pid, int out, 
 	if (l)
 		l->pid = pid;
 	context->events->started(context->userdata, c.id, c.generation, pid, out, err);
+	if (l)
+		native_look(n);
 }
 
 static void job_over(struct native *n, struct launch_child c, const struct dyno_exit *exit)

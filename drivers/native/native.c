@@ -150,6 +150,7 @@ static void native_close(void *state)
 	launch_listen(n->context->launch, NULL, NULL);
 	native_sweeps_done(n);
 	native_stacks_done(n);
+	sd_event_source_disable_unref(n->looking);
 	for (size_t i = 0; i < NATIVE_BUCKETS; i++)
 		while (n->buckets[i])
 			native_forget(n, n->buckets[i]->id, n->buckets[i]->generation);
@@ -207,6 +208,11 @@ static int open_all(struct native *n, struct err *err)
 	r = sd_event_add_defer(n->context->loop, &n->telling, native_tell_ready, n);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(n->telling, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_add_time_relative(
+			n->context->loop, &n->looking, CLOCK_MONOTONIC, 0, 1000, native_on_look, n);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(n->looking, SD_EVENT_OFF);
 	return r < 0 ? err_errno(err, r, "event loop") : 0;
 }
 

@@ -22,9 +22,10 @@ struct native_life {
 	struct native_life *next; /* in its bucket */
 	uint64_t id;
 	uint32_t generation;
-	int pid;       /* of its init; 0 = none yet, or ended */
-	unsigned port; /* 0 = none, or the operator's own */
-	uint32_t uid;  /* 0 = not known yet */
+	int pid;	/* of its init; 0 = none yet, or ended */
+	unsigned port;	/* 0 = none, or the operator's own */
+	uint32_t uid;	/* 0 = not known yet */
+	unsigned looks; /* for its uid, that were in vain */
 	char box[SPEC_BOX_NAME_MAX + 1];
 };
 
@@ -62,6 +63,8 @@ struct native {
 	struct native_stack *stacks;
 	struct native_ready *ready;
 	sd_event_source *telling; /* while `ready` holds any */
+	sd_event_source *looking; /* while there are lives whose address is not known */
+	uint64_t look_after;	  /* ns: of the next look, from the one before */
 	struct cgroup_layout cgroups;
 
 	struct native_left *left; /* wait for a sweep */
@@ -134,6 +137,9 @@ bool native_out_of_memory(const struct native *n, const struct native_life *life
 bool native_address(
 	void *state, uint64_t id, uint32_t generation, struct driver_address *ret_address);
 unsigned native_network(const struct native *n); /* enum spec_box_network */
+/* One has started: `known` follows when its address is. */
+void native_look(struct native *n);
+int native_on_look(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* ---- gc.c ---- */
 

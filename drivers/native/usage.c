@@ -121,39 +121,56 @@ static void add_children(struct processes *all, int pid)
 			return;
 }
 
-/* Behind the program's name, which may hold anything: from its state on, 11 fields. */
-static void add_figures(int pid, uint64_t *memory, uint64_t *cpu)
+struct figures {
+	uint64_t resident, private, cpu;
+};
+
+static void add_memory(int pid, struct figures *sum)
 {
-	unsigned long long user, system, waited_user, waited_system, pages;
-	uint64_t tick = NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK),
-		 page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), resident, shared;
+	char path[40], text[TEXT];
+
+	(void)snprintf(path, sizeof path, "/proc/%d/statm", pid);
+	if (!read_text(path, text) ||
+		sscanf(text, "%*u %" SCNu64 " %" SCNu64, &resident, &shared) != 2)
+		return;
+	sum->resident += resident * page;
+	sum->private += (resident > shared ? resident - shared : 0) * page;
+}
+
+/* Behind the program's name, which may hold anything: from its state on, 11 fields. */
+static void add_time(int pid, struct figures *sum)
+{
+	unsigned long long user, system, waited_user, waited_system;
+	uint64_t tick = NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK);
 	char path[40], text[TEXT];
 
 	(void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
 	const char *rest = read_text(path, text) ? strrchr(text, ')') : NULL;
-	if (!rest ||
-		sscanf(rest,
-			") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu %*d "
-			"%*d %*d %*d %*u %*u %llu",
-			&user, &system, &waited_user, &waited_system, &pages) != 5)
-		return;
-	*cpu += (user + system + waited_user + waited_system) * tick;
-	*memory += pages * page;
+	if (rest &&
+		sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu",
+			&user, &system, &waited_user, &waited_system) == 4)
+		sum->cpu += (user + system + waited_user + waited_system) * tick;
 }
 
-static void add_up(int init, uint64_t *ret_memory, uint64_t *ret_cpu)
+/* What a cgroup of the old kind knows begins when it was joined, a moment after the start: what
+ * was allocated before is nobody's there. */
+static void add_up(int init, uint64_t *memory, uint64_t *cpu)
 {
 	struct processes all = {.pids = {init}, .n = 1};
-	uint64_t memory = 0, cpu = 0;
+	struct figures sum = {0};
 
 	for (unsigned i = 0; i < all.n; i++) {
-		add_figures(all.pids[i], &memory, &cpu);
+		add_memory(all.pids[i], &sum);
+		add_time(all.pids[i], &sum);
 		add_children(&all, all.pids[i]);
 	}
-	if (*ret_memory == UINT64_MAX)
-		*ret_memory = memory;
-	if (*ret_cpu == UINT64_MAX)
-		*ret_cpu = cpu;
+	if (*memory == UINT64_MAX)
+		*memory = sum.resident;
+	else if (*memory < sum.private)
+		*memory = sum.private;
+	if (*cpu == UINT64_MAX)
+		*cpu = sum.cpu;
 }
 
 void native_usage(void *state, uint64_t id, uint32_t generation)
@@ -165,7 +182,7 @@ void native_usage(void *state, uint64_t id, uint32_t generation)
 	if (!l || l->pid == 0)
 		return;
 	uint64_t memory = memory_of(n, l), cpu = cpu_of(n, l);
-	if (memory == UINT64_MAX || cpu == UINT64_MAX)
+	if (memory == UINT64_MAX || cpu == UINT64_MAX || !is_unified(n, CGROUP_MEMORY))
 		add_up(l->pid, &memory, &cpu);
 	context->events->used(context->userdata, id, generation, memory, cpu);
 }

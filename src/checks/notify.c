@@ -5,6 +5,7 @@
 #include "base/str.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -83,6 +84,28 @@ static int session_of(pid_t pid)
 	return r < 0 ? -errno : r;
 }
 
+static int parent_of(pid_t pid)
+{
+	char path[40], text[512];
+	int parent;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	if (n <= 0)
+		return -1;
+	text[n] = '\0';
+	/* Behind the program's name, which may hold anything. */
+	const char *rest = strrchr(text, ')');
+	return rest && sscanf(rest, ") %*c %d", &parent) == 1 ? parent : -1;
+}
+
+/* A dyno with an init is the session of its init's child. */
+static bool is_ours(const struct notify_socket *n, int session)
+{
+	return session > 0 && (session == n->session || parent_of(session) == n->session);
+}
+
 /* Descriptors that come along are closed: that is also what sd_notify_barrier(3) waits for. */
 static void close_all(const struct cmsghdr *c)
 {
@@ -153,7 +176,7 @@ static bool receive(struct notify_socket *n)
 		return errno == EINTR;
 	pid_t pid = look_through(&h);
 	int session = session_of(pid);
-	if (session != n->session)
+	if (!is_ours(n, session))
 		refuse(n, session < 0 ? REASON_GONE : REASON_STRANGER, pid);
 	else if (h.msg_flags & MSG_TRUNC)
 		refuse(n, REASON_LONG, pid);
