@@ -103,6 +103,29 @@ def test_ps(shop):
     assert [d["name"] for d in dynos] == ["web.2"] and dynos[0]["state"] == "up"
 
 
+def test_a_supervisor_that_does_not_know_yet_what_runs_is_asked_again(app):
+    """As one that has just taken over."""
+    dyno = {"name": "web.1", "type": "web", "instance": 1, "state": "up", "desired": "run"}
+    answers = [("409 Conflict", {"id": "conflict", "message": "what runs is not known yet; try again"})] * 3
+    asked = []
+
+    def serve():
+        while True:
+            peer, _ = listening.accept()
+            while request := peer.recv(65536):
+                asked.append(request.split(b" ")[0])
+                status, body = answers[len(asked) - 1] if len(asked) <= len(answers) else ("200 OK", [dyno])
+                text = json.dumps(body).encode()
+                peer.sendall(f"HTTP/1.1 {status}\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text)
+    with socket.socket(socket.AF_UNIX) as listening:
+        path = app.folder / "fake.sock"
+        listening.bind(str(path))
+        listening.listen(8)
+        threading.Thread(target=serve, daemon=True).start()
+        assert list(rows(ok(app.hsup("ps", "-s", path, "web.1")))) == ["web.1"]
+        assert asked == [b"GET"] * 4
+
+
 def test_ps_tells_running_from_stopped_from_unknown(shop):
     ok(shop.hsup("stop", "web.2"))
     assert shop.hsup("ps", "web.1").returncode == 0

@@ -138,6 +138,17 @@ static void test_patterns_that_overlap_do_it_once(void **state)
 	assert_int_equal(supervisor.wishes, 0);
 }
 
+/* What an earlier supervisor started may still come: nothing is unknown before that. */
+static void test_no_name_is_unknown_before_all_is_known(void **state)
+{
+	(void)state;
+	assert_int_equal(ask("GET", "/v1/dynos?name=nothing", NULL, ROLE_WATCH, NULL), 404);
+	supervisor.begins = true;
+	assert_int_equal(ask("GET", "/v1/dynos?name=nothing", NULL, ROLE_WATCH, NULL), 409);
+	assert_int_equal(ask("GET", "/v1/dynos?name=web.1", NULL, ROLE_WATCH, NULL), 200);
+	assert_int_equal(post("/v1/dynos/stop", "{\"names\":[\"nothing\"]}"), 409);
+}
+
 static void test_refusals_become_statuses(void **state)
 {
 	static const struct {
@@ -350,6 +361,8 @@ int main(void)
 			test_the_list_is_made_anew_when_something_happened, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_patterns_that_overlap_do_it_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_no_name_is_unknown_before_all_is_known, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refusals_become_statuses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_scale, set_up, tear_down),
 		cmocka_unit_test(test_targets),

@@ -3,6 +3,7 @@
 
 #include "model/validate.h"
 
+#include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>
 
@@ -99,7 +100,16 @@ static void unknown_name(struct control *c, const char *pattern, struct answer *
 	const char *names[LIMIT_TYPES];
 	size_t n = operate_types(c->s), type = strcspn(pattern, ".");
 	char shown[100], word[LIMIT_TYPE_NAME + 1];
+	struct app_view app;
+	struct err err;
 
+	/* Dynos of an earlier supervisor are not there before their release is. */
+	operate_app(c->s, &app);
+	if (!app.caught_up) {
+		(void)err_set(&err, -EAGAIN, "what runs is not known yet; try again");
+		answer_failed(a, -EAGAIN, &err);
+		return;
+	}
 	n = n < ARRAY_SIZE(names) ? n : ARRAY_SIZE(names);
 	for (size_t i = 0; i < n; i++) {
 		struct type_view t;

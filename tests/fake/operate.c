@@ -38,7 +38,7 @@ void operate_app(struct supervisor *s, struct app_view *ret)
 		.mode = MODE_START,
 		.version = 7,
 		.status = "up",
-		.caught_up = true,
+		.caught_up = !s->begins,
 		.n_dynos = s->n_dynos,
 		.n_ready = 2,
 		.started = 1,

@@ -8,6 +8,7 @@ struct supervisor {
 	struct rings *rings;
 	struct dyno dynos[4];
 	size_t n_dynos;
+	bool begins; /* does not know yet what runs */
 	unsigned quantity[2];
 	int refuse;	 /* what every wish is answered with */
 	unsigned wishes; /* that were taken */
