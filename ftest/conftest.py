@@ -14,7 +14,8 @@ import pytest
 
 from engines import driver, engines, make_driver_app, slug, tool  # noqa: F401 (fixtures)
 from hsup import App, marked_processes
-from podman import DIFFERENCES
+from native import DIFFERENCES as OF_NATIVE
+from podman import DIFFERENCES as OF_PODMAN
 from wire import Launcher
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -45,7 +46,8 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem):
-    instead = DIFFERENCES.get(pyfuncitem.originalname) if pyfuncitem.funcargs.get("driver") == "podman" else None
+    differences = {"podman": OF_PODMAN, "native": OF_NATIVE, "libcontainer": OF_NATIVE}
+    instead = differences.get(pyfuncitem.funcargs.get("driver"), {}).get(pyfuncitem.originalname)
     if instead is None:
         return None
     instead(pyfuncitem.funcargs["app"])
@@ -55,7 +57,7 @@ def pytest_pyfunc_call(pyfuncitem):
 @pytest.fixture(scope="session")
 def build():
     path = pathlib.Path(os.environ.get("HSUP_BUILD_DIR", ROOT / "build")).resolve()
-    for program in ("hsup", "hsup-launcher", "hsup-slug"):
+    for program in ("hsup", "hsup-launcher", "hsup-slug", "hsup-box"):
         assert (path / program).exists(), f"{path / program} is missing: build first"
     return path
 
@@ -75,7 +77,7 @@ def reachable(build, folder):
     """The programs where other users can run them: the build may be below a private home."""
     path = folder / "bin"
     path.mkdir()
-    for program in ("hsup", "hsup-launcher", "hsup-slug"):
+    for program in ("hsup", "hsup-launcher", "hsup-slug", "hsup-box"):
         shutil.copy(build / program, path)
     return path
 

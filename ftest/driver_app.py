@@ -11,6 +11,8 @@ import tarfile
 
 from hsup import PATIENCE, App, command_line, marked_processes, wait_until
 
+from native import Native
+
 BASH, BUSYBOX = "hsup-test/bash:1", "hsup-test/busybox:1"
 SLEEP = ["sleep", "1000"]
 DRIVERS = [name for name in os.environ.get("HSUP_TEST_DRIVERS", "simple,docker").split(",") if name]
@@ -28,12 +30,13 @@ def pack(path, files, mode=0o755):
 
 
 class DriverApp(App):
-    """`engine` is None for the driver that has none. `shared` is the same path for a dyno as for the
-    test."""
+    """`engine` is None for drivers that have none; `boxes` is what the native driver makes, None for
+    the others. `shared` is the same path for a dyno as for the test."""
 
     def __init__(self, build, folder, driver, engine, slug, **options):
         super().__init__(build, folder, **options)
         self.driver, self.engine = driver, engine
+        self.boxes = Native(self) if driver in Native.NAMES else None
         self.shared = self.folder / "shared"
         self.shared.mkdir()
         self.shared.chmod(0o777)
@@ -42,6 +45,8 @@ class DriverApp(App):
         self.slug = "slug.tgz" if slug else ""
         for name in [n for n in self.env if n.startswith("DOCKER_")]:
             del self.env[name]
+        if self.boxes:
+            self.env.update(Native.SETTINGS)
         if engine:
             self.env.update(DOCKER_HOST=engine.host, DOCKER_NETWORK="bridge" if engine.own_network else "host")
 
@@ -66,6 +71,8 @@ class DriverApp(App):
         more = {"Slug": self.slug, "Binds": [f"{self.shared}:{self.shared}"]}
         if self.engine:
             more["Stack"] = BASH
+        if self.boxes:
+            more["Stack"] = "host"
         return super().release(*processes, **{**more, **fields})
 
     # -- what runs, by the word of who runs it, not of hsup --
@@ -118,6 +125,11 @@ class DriverApp(App):
     def processes(self):
         """Pids, here, of all that dynos have started: not of hsup's own."""
         return [pid for pid in marked_processes(self.mark) if "DYNO" in self.variables(pid)]
+
+    def pids(self, name):
+        """Of a dyno: all its processes, and the init above them."""
+        found = [pid for pid in self.processes() if self.variables(pid).get("DYNO") == name]
+        return found + (self.boxes.inits(found) if self.boxes else [])
 
     # -- what hsup says --
 

@@ -7,6 +7,7 @@ import roots
 from driver_app import BASH, BUSYBOX, DRIVERS, DriverApp, pack
 from engine import Docker, Podman
 from hsup import wait_until
+from native import Native
 
 KINDS = {"docker": lambda: Docker(), "podman": lambda: Podman(), "docker-net": lambda: Docker(own_network=True)}
 
@@ -92,10 +93,10 @@ def judge(engine, apps):
 @pytest.fixture
 def make_driver_app(build, folder, engines, slug):
     """Makes apps of a driver, or of an engine that the test says; all end, and nothing is left."""
-    made = []
+    made, machine = [], Native.machine()
 
     def make(driver, name="app", engine=None, with_slug=True, **options):
-        if engine is None and driver != "simple":
+        if engine is None and driver != "simple" and driver not in Native.NAMES:
             engine = engines.get(driver)
         made.append(DriverApp(build, folder / name, driver, engine, slug if with_slug else None, **options))
         return made[-1]
@@ -107,6 +108,11 @@ def make_driver_app(build, folder, engines, slug):
     for engine in {app.engine for app in made if app.engine} & set(engines.running.values()):
         try:
             judge(engine, made)
+        except AssertionError as e:
+            faults.append(str(e))
+    if any(app.boxes for app in made):
+        try:
+            Native.judge(made, machine)
         except AssertionError as e:
             faults.append(str(e))
     assert not faults, "\n".join(faults)

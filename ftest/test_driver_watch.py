@@ -52,7 +52,7 @@ def test_ps(app):
     assert dyno["memory"] < 90 << 20
     assert 1024 < dyno["port"] < 65536
     # A process of this machine's: the dyno's, or the init above it.
-    assert dyno["pid"] in app.processes()
+    assert dyno["pid"] in app.pids("web.1")
     table = app.hsup("ps", "-C", app.control).stdout.splitlines()
     assert re.search(rf"^web\.1 +up .*\bv?5\b.* {dyno['pid']} +{dyno['port']} ", table[1]), table
 

@@ -1,0 +1,387 @@
+"""Native dynos: the settings that users of Go hsup know, the box from within, and that nothing stays of it.
+
+After each test the machine is as before (Native.judge): links, cgroups, mounts, processes, folders, nft.
+"""
+import contextlib
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import subprocess
+import termios
+import time
+import urllib.request
+
+import pytest
+
+from driver_app import SLEEP
+from hsup import PATIENCE, wait_until
+from native import Native
+
+PARENT = "hsuptest0"
+DEATHS = int(os.environ.get("HSUP_TEST_DEATHS", "200"))
+
+
+@pytest.fixture
+def app(make_driver_app):
+    return make_driver_app("native")
+
+
+@pytest.fixture
+def parent():
+    """An interface of the machine for dynos to have another one above; removed at the end."""
+    subprocess.run(["ip", "link", "add", PARENT, "type", "veth", "peer", "name", "hsuptest1"], check=True)
+    for name in (PARENT, "hsuptest1"):
+        subprocess.run(["ip", "link", "set", name, "up"], check=True)
+    yield PARENT
+    subprocess.run(["ip", "link", "del", PARENT], check=True)
+
+
+def says(app, script, **more):
+    """What a dyno's script prints, as lines."""
+    ran = app.hsup("run", "-C", app.control, "--", "sh", "-c", script, **more)
+    assert ran.returncode == 0, (ran.stdout, ran.stderr)
+    return ran.stdout.splitlines()
+
+
+# ---- settings ----
+
+def test_classic_settings(app, parent):
+    app.env.update(LIBCONTAINER_DYNO_SUBNET="192.168.200.0/30", LIBCONTAINER_DYNO_UID_MIN="6123",
+                   LIBCONTAINER_DYNO_UID_MAX="6123", LIBCONTAINER_DYNO_EXTRA_INTERFACE=f"{parent}:10.204.7.9/24",
+                   LIBCONTAINER_DYNO_EXTRA_ROUTES="10.204.99.0/24:10.204.7.1:eth1,10.204.98.0/24:default:eth0")
+    app.submit(app.release())
+    assert says(app, "id -u; id -g; id -un") == ["6123", "6123", "dyno"]
+    addresses = dict(line.split()[1:4:2] for line in says(app, "ip -o -4 address show"))
+    assert addresses == {"lo": "127.0.0.1/8", "eth0": "192.168.200.2/30", "eth1": "10.204.7.9/24"}
+    routes = says(app, "ip route show")
+    for route in ("default via 192.168.200.1 dev eth0", "10.204.99.0/24 via 10.204.7.1 dev eth1",
+                  "10.204.98.0/24 via 192.168.200.1 dev eth0"):
+        assert any(line.startswith(route) for line in routes), (route, routes)
+    env = dict(line.split("=", 1) for line in says(app, "env"))
+    assert env["DYNO"].startswith("run.")
+    assert (env["HOME"], env["PWD"], env["USER"]) == ("/app", "/app", "dyno")
+    assert env["PATH"].endswith("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+
+
+def test_one_uid_is_one_dyno(app):
+    """A second has none to be, and says so; when the first ends, its uid is free."""
+    app.env.update(LIBCONTAINER_DYNO_UID_MIN="6124", LIBCONTAINER_DYNO_UID_MAX="6124")
+    app.start()
+    app.submit(app.release(("web", ["id -u; exec sleep 1000"], 1)))
+    app.wait_line(r"app\[web\.1\]: 6124$")
+    ran = app.hsup("run", "-C", app.control, "--", "true")
+    assert ran.returncode != 0 and "uid" in ran.stderr, ran
+    app.kill("web.1")
+    app.wait_line(r"app\[web\.1\]: 6124$", count=2)
+
+
+def test_dynos_have_uids_and_addresses_of_their_own(app):
+    app.start()
+    app.submit(app.release(("web", ["echo $(id -u) $(ip -o -4 address show eth0 | grep -o '10[0-9./]*'); "
+                                    "exec sleep 1000"], 3)))
+    app.wait_up("web.1", "web.2", "web.3")
+    app.wait_line(r"app\[web\.\d\]: 6\d{3} 10\.203\.\d+\.\d+/30$", count=3)
+    said = [text.split() for _, text in app.app_lines()]
+    assert len({uid for uid, _ in said}) == len({address for _, address in said}) == 3
+    dynos = app.ps()
+    assert sorted(f"{dyno['address']}/30" for dyno in dynos.values()) == sorted(address for _, address in said)
+    assert {dyno["port"] for dyno in dynos.values()} == {5000}
+    app.kill_supervisor()
+    app.wait_line("release v1 is up", count=2)
+    assert {n: (d["address"], d["port"]) for n, d in app.ps().items()} == \
+        {n: (d["address"], d["port"]) for n, d in dynos.items()}
+
+
+def test_dynos_do_not_reach_each_other_nor_the_machine(app):
+    app.start()
+    app.submit(app.release({"Type": "web", "Quantity": 2, "Ready": {"Listen": True, "Interval": 0.05}, "Args": [
+        "printf 'HTTP/1.1 200 OK\\r\\n\\r\\nhello' > /tmp/answer; exec ./tool serve /tmp/answer"]}))
+    app.wait_up("web.1", "web.2")
+    other = app.ps()["web.1"]["address"]
+    machine = other[:other.rindex(".") + 1] + str(int(other.split(".")[-1]) - 1)
+    fetch = ("import urllib.request, sys\ntry: print(urllib.request.urlopen(sys.argv[1], timeout=5).read())\n"
+             "except OSError as e: print('refused')")
+    ran = app.hsup("run", "-C", app.control, "--", "/usr/bin/python3", "-c", fetch, f"http://{other}:5000/")
+    assert ran.stdout == "refused\n", ran
+    ran = app.hsup("run", "-C", app.control, "--", "/usr/bin/python3", "-c", fetch, f"http://{machine}:22/")
+    assert ran.stdout == "refused\n", ran
+    # From here it is reached: the refusals above are not of one who does not listen.
+    assert urllib.request.urlopen(f"http://{other}:5000/", timeout=5).read() == b"hello"
+
+
+@pytest.mark.parametrize("network", ["host", "none"])
+def test_networks(app, network):
+    app.env["LIBCONTAINER_DYNO_NETWORK"] = network
+    app.submit(app.release())
+    [own, *links] = says(app, "readlink /proc/self/ns/net; ls /sys/class/net")
+    if network == "host":
+        assert own == os.readlink("/proc/self/ns/net")
+    else:
+        assert own != os.readlink("/proc/self/ns/net")
+        assert [line.split()[1] for line in says(app, "ip -o -4 address show")] == ["lo"]
+
+
+# ---- files ----
+
+def test_files(app):
+    """What may be written, and what not."""
+    app.submit(app.release())
+    said = says(app, "for d in /app /tmp /var/tmp /dev/shm; do echo x >$d/x && cat $d/x; done; "
+                     "for d in / /usr /etc /bin /dev /sys; do touch $d/x 2>/dev/null && echo wrote $d; done; "
+                     "getent passwd $(id -u); getent passwd root | cut -d: -f1,3; echo x >>/app/tool && echo changed")
+    assert said[:4] == ["x"] * 4
+    assert re.fullmatch(r"dyno:x:\d+:\d+:[^:]*:/app:/bin/(ba)?sh", said[4]), said
+    assert said[5:] == ["root:0", "changed"]
+
+
+def test_what_is_written_goes_with_the_dyno(app):
+    """And its layer, but not what the slug has."""
+    app.start()
+    app.submit(app.release(("web", ["ls /app /tmp; echo x >/app/mine; echo x >/tmp/mine; rm -f /app/tool; "
+                                    "echo written; exec sleep 1000"], 1)))
+    app.wait_line(r"app\[web\.1\]: written$")
+    assert len(app.boxes.layers) == 1
+    app.kill("web.1")
+    app.wait_line(r"app\[web\.1\]: written$", count=2)
+    texts = app.texts("web.1")
+    assert "mine" not in texts and texts.count("tool") == 2
+    wait_until(lambda: len(app.boxes.layers) == 1, "the first layer to be gone")
+
+
+def test_secrets_of_the_machine_are_not_there(app):
+    """With the machine's own root as the stack."""
+    app.submit(app.release())
+    assert says(app, "for f in /etc/shadow /etc/gshadow /etc/ssh /root /home /srv /boot; do test ! -e $f || echo $f; "
+                     "done; ls -d /etc/passwd") == ["/etc/passwd"]
+
+
+def test_a_second_dyno_costs_no_work_on_the_slug(app):
+    """One tree for all of a release, and nothing of it is copied."""
+    app.start()
+    app.submit(app.release(("web", ["exec ./tool hold 1"], 1)))
+    app.wait_up("web.1")
+    slugs = app.folder / "state/apps"
+
+    def trees():
+        return {str(p): p.stat().st_ctime_ns for p in slugs.rglob("*") if p.is_dir()}
+    before = trees()
+    assert app.hsup("scale", "-C", app.control, "web=4").returncode == 0
+    app.wait_up("web.2", "web.3", "web.4")
+    assert trees() == before
+    upper = [path for name in app.boxes.layers for path in (app.folder / "state/native" / name / "upper").rglob("*")]
+    assert len(app.boxes.layers) == 4 and upper == []
+
+
+def test_a_bind_is_what_it_is_outside(app):
+    """Its rights are those of the files; a dyno is none of those who own them."""
+    closed = app.folder / "closed"
+    closed.mkdir()
+    (closed / "file").write_text("from outside\n")
+    app.submit(app.release(Binds=[f"{app.shared}:/mnt/shared", f"{closed}:/mnt/closed"]))
+    assert says(app, "echo inside >/mnt/shared/it; cat /mnt/closed/file; touch /mnt/closed/x 2>/dev/null || "
+                     "echo refused") == ["from outside", "refused"]
+    assert (app.shared / "it").read_text() == "inside\n"
+
+
+# ---- limits ----
+
+def test_memory_over_the_limit(app):
+    app.start()
+    app.submit(app.release({"Type": "web", "Args": ["exec ./tool hold 200"], "Limits": {"Memory": "32M"},
+                            "Restart": "never", "StartSeconds": 0}))
+    line = app.wait_line(r"hsup\[web\.1\]: process was killed by SIGKILL|Error R15").group(0)
+    print(line)
+    app.wait_line(r"hsup\[web\.1\]: .*(R15|[Oo]ut of memory|memory limit|OOM)")
+    app.no_line(r"app\[web\.1\]: holds 200")
+
+
+def test_a_fork_bomb_stops(app):
+    """At the limit, which is the dyno's own: one beside it, of the same release, is not touched."""
+    app.start()
+    app.submit(app.release({"Type": "bomb", "Args": ["exec ./tool forks 400"], "Limits": {"Processes": 50}},
+                           ("other", SLEEP, 1)))
+    app.wait_up("other.1")
+    forked = int(app.wait_line(r"app\[bomb\.1\]: forked (\d+)$").group(1))
+    assert 40 <= forked <= 50
+    assert len(app.lives()) >= 1
+
+
+def test_cpu_is_shared_out(app):
+    """A tenth of one: for what is burnt in two seconds there were 200 ms, and a little at the beginning."""
+    app.start()
+    app.submit(app.release({"Type": "web", "Args": ["while :; do :; done"], "Limits": {"CPU": 0.1}}))
+    app.wait_up("web.1")
+    pid = app.life("web.1")
+
+    def used():
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    time.sleep(0.5)
+    before = used()
+    time.sleep(2)
+    assert used() - before < 0.5
+
+
+# ---- processes ----
+
+def test_the_dyno_sees_only_itself(app):
+    app.submit(app.release())
+    said = says(app, "ls /proc | grep '^[0-9]' | sort -n | head -2; cat /proc/1/comm; readlink /proc/1/exe || echo hidden; "
+                     "hostname")
+    assert said[:2] == ["1", "2"] and said[2] == "hsup-box" and said[3] == "hidden"
+    assert said[4].startswith("run-")
+
+
+def test_orphans_are_reaped_and_end_with_the_dyno(app):
+    app.start()
+    app.submit(app.release(("web", [
+        "(setsid sh -c 'sleep 0.1; exit 3' &) ; (setsid sleep 4712 &); sleep 0.5; "
+        "echo zombies $(grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l); exec sleep 1000"], 1)))
+    app.wait_line(r"app\[web\.1\]: zombies 0$")
+    assert len(app.processes()) == 2
+    orphan = next(p for p in app.processes() if "4712" in pathlib.Path(f"/proc/{p}/cmdline").read_text())
+    app.kill("web.1", signal.SIGTERM)
+    app.wait_line(r"hsup\[web\.1\]: process was killed by SIGTERM$")
+    wait_until(lambda: not os.path.exists(f"/proc/{orphan}"), "the orphan's end")
+
+
+def test_stop_and_go_on(app):
+    app.start()
+    app.submit(app.release(("web", ["while :; do echo tick; sleep 0.02; done"], 1)))
+    app.wait_up("web.1")
+    assert app.hsup("signal", "-C", app.control, "STOP", "web.1").returncode == 0
+    wait_until(lambda: "T" in pathlib.Path(f"/proc/{app.life('web.1')}/stat").read_text().rpartition(")")[2][:3],
+               "its stop")
+    seen = len(app.lines)
+    time.sleep(0.3)
+    assert len(app.app_lines()) and not [l for l in app.lines[seen + 2:] if "tick" in l]
+    assert app.hsup("signal", "-C", app.control, "CONT", "web.1").returncode == 0
+    app.wait_line(r"app\[web\.1\]: tick$", count=3, since=len(app.lines))
+
+
+# ---- run, with a terminal ----
+
+class Terminal:
+    """`hsup run` on a terminal of its own."""
+
+    def __init__(self, app, *args, size=(24, 80)):
+        self.text = b""
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execve(app.build / "hsup", ["hsup", "run", "-d", "native", "-C", str(app.control), *args],
+                      dict(app.env, TERM="xterm"))
+        self.resize(*size)
+
+    def resize(self, rows, columns):
+        termios.tcsetwinsize(self.fd, (rows, columns))
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def expect(self, pattern):
+        """Reads up to what matches; returns the match, and forgets what came before."""
+        end = time.monotonic() + PATIENCE
+        while not (m := re.search(pattern, self.text.decode(errors="replace"))):
+            assert select.select([self.fd], [], [], max(0, end - time.monotonic()))[0], f"no {pattern}: {self.text}"
+            try:
+                more = os.read(self.fd, 65536)
+            except OSError:  # its other end is closed
+                more = b""
+            assert more, f"ended before {pattern}: {self.text}"
+            self.text += more
+        self.text = self.text.decode(errors="replace")[m.end():].encode()
+        return m
+
+    def end(self):
+        with contextlib.suppress(OSError):
+            while os.read(self.fd, 65536):
+                pass
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        os.close(self.fd)
+        return code
+
+
+def test_a_console(app):
+    """The classic prompt, the terminal's size, Ctrl-C, job control, the exit code."""
+    app.submit(app.release())
+    t = Terminal(app, "bash", size=(31, 97))
+    t.expect(r"\(dyno console\) ~ \$ ")
+    t.type("stty size; tty\n")
+    assert t.expect(r"\n(\d+ \d+)\r\n").group(1) == "31 97"
+    t.expect(r"\n/dev/(pts/\d+|console)\r\n")
+    t.resize(44, 120)
+    t.type("sleep 0.2; stty size\n")
+    t.expect(r"\n44 120\r\n")
+    t.type("sleep 1000\n")
+    t.expect("sleep 1000\r\n")
+    time.sleep(0.2)
+    t.type("\x03")
+    t.expect(r"\^C\r\n.*\(dyno console\) ~ \$ ")
+    t.type("sleep 999\n")
+    t.expect("sleep 999\r\n")
+    time.sleep(0.2)
+    t.type("\x1a")
+    t.expect(r"Stopped")
+    t.type("kill %1; wait %1; echo is $?\n")
+    t.expect(r"\nis 143\r\n|\nis 146\r\n")
+    t.type("exit 42\n")
+    assert t.end() == 42
+
+
+def test_a_terminal_that_is_hung_up(app):
+    app.submit(app.release())
+    t = Terminal(app, "sh", "-c", "echo here; sleep 4713")
+    t.expect("here")
+    os.close(t.fd)
+    os.waitpid(t.pid, 0)
+    wait_until(lambda: not app.processes(), "its end")
+
+
+def test_pipes_are_passed_as_they_are(app):
+    """Not by way of anything of ours: what is written is of the file that was given."""
+    app.submit(app.release())
+    with open(app.folder / "out", "wb") as out:
+        subprocess.run([app.build / "hsup", "run", "-d", "native", "-C", app.control, "--", "sh", "-c",
+                        "head -c 1000000 /dev/zero; test -t 0 || echo no terminal >&2"], env=app.env, check=True,
+                       stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE)
+    assert (app.folder / "out").stat().st_size == 1_000_000
+
+
+# ---- deaths ----
+
+def test_a_box_whose_init_is_killed(app):
+    app.start()
+    app.submit(app.release(("web", ["sleep 4714 & exec sleep 1000"], 1)))
+    app.wait_up("web.1")
+    first = app.processes()
+    [init] = app.boxes.inits(first)
+    os.kill(init, signal.SIGKILL)
+    app.wait_line(r"hsup\[web\.1\]: process was killed by SIGKILL$")
+    app.wait_line(r"hsup\[web\.1\]: state changed from \w+ to up", count=2)
+    assert not set(first) & set(app.processes())
+
+
+def test_injected_deaths(make_driver_app):
+    """A box that dies after any of its steps leaves nothing."""
+    machine, deaths, step, each = Native.machine(), 0, 0, 20
+    while deaths < DEATHS:
+        step += 1
+        app = make_driver_app("native", name=f"app{deaths}.{step}")
+        app.env["HSUP_BOX_DIE_AFTER"] = str(step)
+        app.start()
+        app.submit(app.release({"Type": "web", "Args": SLEEP, "Quantity": each, "StartRetries": 0, "StartSeconds": 1}))
+
+        def told(what):
+            return len([line for line in app.lines if re.search(what, line)])
+        wait_until(lambda: told("gave up after") + told("from starting to up") >= each, "the end of all births",
+                   3 * PATIENCE)
+        died = each - told("from starting to up")
+        assert app.stop() == 0
+        Native.judge([app], machine)
+        if died == 0:
+            assert step > 8, "there are more steps than that"
+            step = 0
+        deaths += died
