@@ -55,6 +55,12 @@
 #define LIMIT_SLUG_PATH	    4000
 #define LIMIT_SLUG_DEPTH    128
 
+/* Stacks: roots of dynos. Refused above. */
+#define LIMIT_STACK_BYTES   ((unsigned long long)32 << 30) /* unpacked, all layers together */
+#define LIMIT_STACK_ENTRIES 2000000
+#define LIMIT_STACK_LAYERS  256
+#define LIMIT_STACK_JSON    ((size_t)4 << 20) /* each of index, manifest and configuration */
+
 /* Checks of dynos (Ready, Healthy) that are at work at once; the others wait their turn. */
 #define LIMIT_CHECKS_AT_ONCE 64
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,10 +22,11 @@ struct dirs {
 	unsigned depth;
 	uint64_t *count;
 	uint64_t max;
+	const char *what;
 	struct level levels[LIMIT_SLUG_DEPTH];
 };
 
-int dirs_new(int root, uint64_t *count, uint64_t max, struct dirs **ret_dirs)
+int dirs_new(int root, uint64_t *count, uint64_t max, const char *what, struct dirs **ret_dirs)
 {
 	struct dirs *d = calloc(1, sizeof *d);
 
@@ -33,11 +35,12 @@ int dirs_new(int root, uint64_t *count, uint64_t max, struct dirs **ret_dirs)
 	d->root = root;
 	d->count = count;
 	d->max = max;
+	d->what = what;
 	*ret_dirs = d;
 	return 0;
 }
 
-static void leave(struct dirs *d, unsigned depth)
+void dirs_leave(struct dirs *d, unsigned depth)
 {
 	while (d->depth > depth)
 		(void)fd_close(d->levels[--d->depth].fd);
@@ -46,7 +49,7 @@ static void leave(struct dirs *d, unsigned depth)
 struct dirs *dirs_free(struct dirs *d)
 {
 	if (d) {
-		leave(d, 0);
+		dirs_leave(d, 0);
 		free(d);
 	}
 	return NULL;
@@ -67,7 +70,7 @@ static int open_beneath(int parent, const char *name)
 static int make(struct dirs *d, int parent, const char *name, struct err *err)
 {
 	if (*d->count >= d->max)
-		return err_set(err, -EFBIG, "the slug has more than %llu entries",
+		return err_set(err, -EFBIG, "the %s has more than %llu entries", d->what,
 			(unsigned long long)d->max);
 	(*d->count)++;
 	if (mkdirat(parent, name, 0755) < 0)
@@ -75,7 +78,7 @@ static int make(struct dirs *d, int parent, const char *name, struct err *err)
 	return 0;
 }
 
-static int enter_part(struct dirs *d, const char *part, size_t len, struct err *err)
+static int enter_part(struct dirs *d, const char *part, size_t len, bool may_make, struct err *err)
 {
 	struct level *l = &d->levels[d->depth];
 	int parent = d->depth ? d->levels[d->depth - 1].fd : d->root;
@@ -86,6 +89,8 @@ static int enter_part(struct dirs *d, const char *part, size_t len, struct err *
 	l->name[len] = '\0';
 
 	int fd = open_beneath(parent, l->name);
+	if (!may_make && (fd == -ENOENT || fd == -ELOOP || fd == -ENOTDIR))
+		return -ENOENT;
 	if (fd == -ENOENT) {
 		int r = make(d, parent, l->name, err);
 		if (r < 0)
@@ -103,7 +108,7 @@ static int enter_part(struct dirs *d, const char *part, size_t len, struct err *
 	return 0;
 }
 
-int dirs_enter(struct dirs *d, const char *path, size_t len, struct err *err)
+static int walk(struct dirs *d, const char *path, size_t len, bool may_make, struct err *err)
 {
 	unsigned depth = 0;
 
@@ -113,8 +118,8 @@ int dirs_enter(struct dirs *d, const char *path, size_t len, struct err *err)
 
 		if (depth == d->depth || strncmp(d->levels[depth].name, path, part) != 0 ||
 			d->levels[depth].name[part] != '\0') {
-			leave(d, depth);
-			int r = enter_part(d, path, part, err);
+			dirs_leave(d, depth);
+			int r = enter_part(d, path, part, may_make, err);
 			if (r < 0)
 				return r;
 		}
@@ -124,4 +129,14 @@ int dirs_enter(struct dirs *d, const char *path, size_t len, struct err *err)
 		len -= used;
 	}
 	return depth ? d->levels[depth - 1].fd : d->root;
+}
+
+int dirs_enter(struct dirs *d, const char *path, size_t len, struct err *err)
+{
+	return walk(d, path, len, true, err);
+}
+
+int dirs_look(struct dirs *d, const char *path, size_t len, struct err *err)
+{
+	return walk(d, path, len, false, err);
 }

@@ -31,6 +31,7 @@ struct feed {
 	bool ended;
 	unsigned in, out; /* of the thread, of the reader */
 	uint64_t zeros;
+	struct digest *plain; /* of what was read, or NULL */
 	struct block ring[BLOCKS];
 };
 
@@ -117,6 +118,7 @@ struct feed *feed_close(struct feed *f)
 	if (f->decoder)
 		f->decoder->free(f->decoder);
 	(void)packed_free(f->packed);
+	(void)digest_free(f->plain);
 	(void)pthread_cond_destroy(&f->changed);
 	(void)pthread_mutex_destroy(&f->lock);
 	free(f);
@@ -162,6 +164,8 @@ ssize_t feed_read(struct feed *f, const void **ret_block)
 		return b->len < 0 ? -EIO : 0;
 	}
 	count_zeros(f, b);
+	if (f->plain && digest_add(f->plain, b->data, (size_t)b->len) < 0)
+		return -EIO;
 	*ret_block = b->data;
 	return b->len;
 }
@@ -188,4 +192,14 @@ uint64_t feed_zeros(const struct feed *f)
 int feed_digest(struct feed *f, char ret_hex[DIGEST_HEX + 1])
 {
 	return digest_hex(f->packed->digest, ret_hex);
+}
+
+int feed_hash_plain(struct feed *f)
+{
+	return digest_new(&f->plain);
+}
+
+int feed_plain_digest(struct feed *f, char ret_hex[DIGEST_HEX + 1])
+{
+	return digest_hex(f->plain, ret_hex);
 }

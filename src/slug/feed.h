@@ -32,3 +32,7 @@ uint64_t feed_zeros(const struct feed *f);
 
 /* The digest of all that was read; after feed_read() gave 0. */
 int feed_digest(struct feed *f, char ret_hex[DIGEST_HEX + 1]) HSUP_MUST_CHECK;
+
+/* The tar itself is hashed, too: before feed_start(). -ENOMEM. */
+int feed_hash_plain(struct feed *f) HSUP_MUST_CHECK;
+int feed_plain_digest(struct feed *f, char ret_hex[DIGEST_HEX + 1]) HSUP_MUST_CHECK;

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "slug/job.h"
 #include "slug/pack.h"
+#include "slug/stack.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -287,6 +288,29 @@ static int run_pack_job(struct packet *p)
 	return answer(r, &done, &err);
 }
 
+static int run_stack_job(struct packet *p, struct options *o)
+{
+	bool makes = packet_header(p)->type == JOB_STACK;
+	struct stack_job job = {.report = &o->report, .stop = &stop};
+	struct job_stack_done done;
+	struct err err = {0};
+
+	int r = makes ? job_parse_stack(p, &job.order) : job_parse_verify(p, &job.verify);
+	if (r < 0)
+		return usage_error("the order on descriptor 3 is malformed");
+	o->report.socket = JOB_FD;
+	o->report.terminal = o->progress && isatty(STDERR_FILENO);
+	job.source = makes ? p->fds[0] : -1;
+	job.folder = p->fds[makes];
+	job.out = makes ? -1 : p->fds[1];
+	r = makes ? stack_make(&job, &done, &err) : stack_verify(&job, &done, &err);
+	report_end(&o->report);
+	if (r < 0)
+		return send_failed(&err);
+	struct packet_part part = {&done, sizeof done};
+	return job_send(JOB_FD, JOB_STACK_DONE, &part, 1, -1) < 0 ? 1 : 0;
+}
+
 static int run_job(struct options *o)
 {
 	static struct packet p;
@@ -296,7 +320,15 @@ static int run_job(struct options *o)
 		return usage_error("there is no descriptor 3");
 	if (job_receive(JOB_FD, true, &p) <= 0)
 		return usage_error("no order came on descriptor 3");
-	return packet_header(&p)->type == JOB_PACK ? run_pack_job(&p) : run_slug_job(&p, o);
+	switch (packet_header(&p)->type) {
+	case JOB_PACK:
+		return run_pack_job(&p);
+	case JOB_STACK:
+	case JOB_VERIFY:
+		return run_stack_job(&p, o);
+	default:
+		return run_slug_job(&p, o);
+	}
 }
 
 int main(int argc, char **argv)

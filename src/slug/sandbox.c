@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/landlock.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -43,14 +44,32 @@ static int set_limit(int resource, rlim_t value, struct err *err)
 		       : 0;
 }
 
+/* The bounding set needs a capability to drop, so it goes first. EINVAL ends it behind the kernel's
+ * last capability; EPERM: they are not ours to drop, and no_new_privs will do. */
+static void drop_bounding(void)
+{
+	for (unsigned long c = 0; prctl(PR_CAPBSET_DROP, c, 0, 0, 0) == 0; c++)
+		;
+}
+
+static int harden(struct err *err)
+{
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_errno(err, -errno, "cannot set no_new_privs");
+
+	int r = set_limit(RLIMIT_CORE, 0, err);
+	if (r == 0)
+		r = set_limit(RLIMIT_NOFILE, 512, err);
+	if (r == 0 && !SANDBOX_OPEN)
+		r = set_limit(RLIMIT_DATA, (rlim_t)1 << 30, err);
+	return r;
+}
+
 int sandbox_become(uint32_t uid, uint32_t gid, struct err *err)
 {
 	if (uid == geteuid() && gid == getegid())
 		uid = SANDBOX_STAY;
-	/* The bounding set needs a capability to drop, so it goes first. EINVAL ends it behind the
-	 * kernel's last capability; EPERM: they are not ours to drop, and no_new_privs will do. */
-	for (unsigned long c = 0; prctl(PR_CAPBSET_DROP, c, 0, 0, 0) == 0; c++)
-		;
+	drop_bounding();
 	/* Who stays has nothing to lose but other groups, and may not be able to (not root, or root
 	 * of a user namespace without setgroups). */
 	if (setgroups(0, NULL) < 0 && uid != SANDBOX_STAY)
@@ -60,15 +79,27 @@ int sandbox_become(uint32_t uid, uint32_t gid, struct err *err)
 	int r = caps_drop();
 	if (r < 0)
 		return err_errno(err, r, "cannot give up capabilities");
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return err_errno(err, -errno, "cannot set no_new_privs");
+	return harden(err);
+}
 
-	r = set_limit(RLIMIT_CORE, 0, err);
-	if (r == 0)
-		r = set_limit(RLIMIT_NOFILE, 512, err);
-	if (r == 0 && !SANDBOX_OPEN)
-		r = set_limit(RLIMIT_DATA, (rlim_t)1 << 30, err);
-	return r;
+int sandbox_keep(uint64_t capabilities, struct err *err)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	drop_bounding();
+	(void)setgroups(0, NULL);
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	if (syscall(SYS_capget, &header, data) < 0)
+		return err_errno(err, -errno, "cannot read capabilities");
+	for (unsigned i = 0; i < ARRAY_SIZE(data); i++) {
+		data[i].permitted &= (uint32_t)(capabilities >> (32 * i));
+		data[i].effective = data[i].permitted;
+		data[i].inheritable = 0;
+	}
+	if (syscall(SYS_capset, &header, data) < 0)
+		return err_errno(err, -errno, "cannot give up capabilities");
+	return harden(err);
 }
 
 int sandbox_file_size(uint64_t bytes, struct err *err)
@@ -164,21 +195,23 @@ static int closed_ruleset(uint64_t *ret_known)
 		ret_known);
 }
 
+#define FS_MOVE                                                                                    \
+	(LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REFER |  \
+		LANDLOCK_ACCESS_FS_READ_DIR)
+#define FS_FILL                                                                                    \
+	(FS_MOVE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |                   \
+		LANDLOCK_ACCESS_FS_MAKE_SYM | LANDLOCK_ACCESS_FS_REMOVE_FILE | FS_TRUNCATE)
+
 int sandbox_unpack(int target, int work, struct err *err)
 {
-	const uint64_t move = LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR |
-			      LANDLOCK_ACCESS_FS_REFER | LANDLOCK_ACCESS_FS_READ_DIR;
-	const uint64_t fill = move | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |
-			      LANDLOCK_ACCESS_FS_MAKE_SYM | LANDLOCK_ACCESS_FS_REMOVE_FILE |
-			      FS_TRUNCATE;
 	uint64_t known = 0;
 	_cleanup_close_ int ruleset = closed_ruleset(&known);
 	if (ruleset < 0)
 		return verdict(ruleset, err);
 
-	int r = allow(ruleset, target, move & known);
+	int r = allow(ruleset, target, FS_MOVE & known);
 	if (r == 0)
-		r = allow(ruleset, work, fill & known);
+		r = allow(ruleset, work, FS_FILL & known);
 	if (r == 0)
 		r = restrict_self(ruleset);
 	return verdict(r, err);
@@ -210,6 +243,20 @@ int sandbox_pack(int folder, struct err *err)
 	if (ruleset < 0)
 		return verdict(ruleset, err);
 	r = allow(ruleset, folder, FS_READ);
+	if (r == 0)
+		r = restrict_self(ruleset);
+	return verdict(r, err);
+}
+
+int sandbox_stack(int source, int work, struct err *err)
+{
+	uint64_t known = 0;
+	_cleanup_close_ int ruleset = closed_ruleset(&known);
+	if (ruleset < 0)
+		return verdict(ruleset, err);
+	int r = source < 0 ? 0 : allow(ruleset, source, FS_READ);
+	if (r == 0 && work >= 0)
+		r = allow(ruleset, work, (FS_FILL | FS_READ) & known);
 	if (r == 0)
 		r = restrict_self(ruleset);
 	return verdict(r, err);

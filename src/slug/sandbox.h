@@ -25,6 +25,10 @@
  * way to new privileges, no core dumps, at most 512 descriptors and 1 GiB of own memory. */
 int sandbox_become(uint32_t uid, uint32_t gid, struct err *err) HSUP_MUST_CHECK;
 
+/* Stays who it is, with no other groups, no capabilities but these (bits 1 << CAP_...) as far as it
+ * has them, and all the rest as above. */
+int sandbox_keep(uint64_t capabilities, struct err *err) HSUP_MUST_CHECK;
+
 /* No file larger than this can be written (EFBIG). */
 int sandbox_file_size(uint64_t bytes, struct err *err) HSUP_MUST_CHECK;
 
@@ -46,6 +50,13 @@ int sandbox_remove(int target, struct err *err) HSUP_MUST_CHECK;
 /* For packing: reads below `folder`, and nothing else; no file can be written. */
 int sandbox_pack(int folder, struct err *err) HSUP_MUST_CHECK;
 int sandbox_seal_pack(struct err *err) HSUP_MUST_CHECK;
+
+/* For a stack: reads below `source` (a folder, or -1), does anything to files and folders below
+ * `work` (or -1), nothing elsewhere. */
+int sandbox_stack(int source, int work, struct err *err) HSUP_MUST_CHECK;
+/* The calls of sandbox_seal(), to set owners, to read links, and to start a thread: a stack has as
+ * many archives as it has layers. */
+int sandbox_seal_stack(struct err *err) HSUP_MUST_CHECK;
 
 /* The seccomp allow-list, on all threads; everything else gives EPERM. */
 int sandbox_seal(struct err *err) HSUP_MUST_CHECK;

@@ -37,54 +37,30 @@
 /* abort() says why. Our own number is filled in when the filter is made. */
 #define OWN_SIGNALS ALLOW(getpid), ALLOW(gettid), WHEN(tgkill, 0, 0), ALLOW(rt_sigaction)
 
-static struct filter_rule unpack_rules[] = {
-	/* The slug comes in. */
-	ALLOW(read),
-	ALLOW(pread64),
-	ALLOW(lseek),
-	/* Files and directories go out; Landlock says where. */
-	ALLOW(openat),
-	ALLOW(openat2),
-	ALLOW(mkdirat),
-	ALLOW(symlinkat),
-	ALLOW(linkat),
-	ALLOW(unlinkat),
-	ALLOW(renameat2),
-	ALLOW(write),
-	ALLOW(writev),
-	ALLOW(pwrite64),
-	ALLOW(ftruncate),
-	ALLOW(fchmod),
-	ALLOW(utimensat),
-	ALLOW(getdents64),
-	ALLOW(newfstatat),
-	ALLOW(fstat),
-	FCNTL,
-	ALLOW(close),
-	/* Progress and the answer, on descriptors that are open. */
-	ALLOW(sendmsg),
-	/* Memory. */
-	ALLOW(brk),
-	ALLOW(mmap),
-	ALLOW(mremap),
-	ALLOW(munmap),
-	ALLOW(mprotect),
-	ALLOW(madvise),
-	/* Two threads, and their ends. */
-	ALLOW(futex),
-	ALLOW(set_robust_list),
-	ALLOW(rseq),
-	ALLOW(sched_yield),
-	ALLOW(rt_sigprocmask),
-	ALLOW(rt_sigreturn),
-	ALLOW(restart_syscall),
-	ALLOW(exit),
-	ALLOW(exit_group),
-	OWN_SIGNALS,
-	/* Time where the vDSO has none; seeds of hash tables and the allocator. */
-	ALLOW(clock_gettime),
-	ALLOW(gettimeofday),
-	ALLOW(getrandom),
+/* The slug comes in, files and directories go out (Landlock says where), progress and the answer
+ * go over descriptors that are open; then memory, two threads and their ends, time where the vDSO
+ * has none, seeds of hash tables and the allocator. */
+#define UNPACK                                                                                     \
+	ALLOW(read), ALLOW(pread64), ALLOW(lseek), ALLOW(openat), ALLOW(openat2), ALLOW(mkdirat),  \
+		ALLOW(symlinkat), ALLOW(linkat), ALLOW(unlinkat), ALLOW(renameat2), ALLOW(write),  \
+		ALLOW(writev), ALLOW(pwrite64), ALLOW(ftruncate), ALLOW(fchmod), ALLOW(utimensat), \
+		ALLOW(getdents64), ALLOW(newfstatat), ALLOW(fstat), FCNTL, ALLOW(close),           \
+		ALLOW(sendmsg), ALLOW(brk), ALLOW(mmap), ALLOW(mremap), ALLOW(munmap),             \
+		ALLOW(mprotect), ALLOW(madvise), ALLOW(futex), ALLOW(set_robust_list),             \
+		ALLOW(rseq), ALLOW(sched_yield), ALLOW(rt_sigprocmask), ALLOW(rt_sigreturn),       \
+		ALLOW(restart_syscall), ALLOW(exit), ALLOW(exit_group), OWN_SIGNALS,               \
+		ALLOW(clock_gettime), ALLOW(gettimeofday), ALLOW(getrandom)
+
+static struct filter_rule unpack_rules[] = {UNPACK};
+
+static struct filter_rule stack_rules[] = {
+	UNPACK,
+	ALLOW(readlinkat),
+	ALLOW(fchown),
+	ALLOW(fchownat),
+	/* Threads, and no processes: what clone3 wants a filter cannot see. */
+	{SYS_clone, FILTER_EQUAL, 0, THREAD},
+	MISSING(clone3),
 };
 
 static struct filter_rule pack_rules[] = {
@@ -241,6 +217,11 @@ static int close_filter(struct filter_rule *rules, size_t n, struct err *err)
 int sandbox_seal(struct err *err)
 {
 	return close_filter(unpack_rules, ARRAY_SIZE(unpack_rules), err);
+}
+
+int sandbox_seal_stack(struct err *err)
+{
+	return close_filter(stack_rules, ARRAY_SIZE(stack_rules), err);
 }
 
 int sandbox_seal_pack(struct err *err)

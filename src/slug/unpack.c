@@ -8,6 +8,10 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#define WHITEOUT  ".wh."
+#define OPAQUE	  WHITEOUT WHITEOUT ".opq"
+#define OWNER_MAX 65535 /* a user namespace of a dyno has no more */
+
 #define TAR_END	 1024		      /* zero bytes: the mark at the end of a tar */
 #define TAIL_MAX ((uint64_t)16 << 20) /* bytes behind it: padding to a tape record, and no bomb */
 #define LOOK_MAX ((uint64_t)64 << 20) /* bytes read on to find out why a tar is broken */
@@ -27,6 +31,7 @@ struct unpacker {
 	struct archive *archive;
 	struct writer *writer;
 	struct layout layout;
+	struct unpack_stack *stack; /* NULL = a slug */
 	unpack_tick_fn tick;
 	void *userdata;
 	struct entry_name name;
@@ -162,6 +167,15 @@ static int write_by_type(struct unpacker *u, struct archive_entry *entry, struct
 		return writer_directory(u->writer, &u->name, archive_entry_perm(entry), err);
 	case AE_IFLNK:
 		return writer_symlink(u->writer, &u->name, archive_entry_symlink(entry), err);
+	default:
+		break;
+	}
+	/* Where a dyno runs, no device may be opened, and the box has its own. */
+	if (u->stack) {
+		u->stack->dropped++;
+		return 0;
+	}
+	switch (archive_entry_filetype(entry)) {
 	case AE_IFCHR:
 	case AE_IFBLK:
 		return err_set(err, -EBADMSG, "it is a device");
@@ -174,12 +188,78 @@ static int write_by_type(struct unpacker *u, struct archive_entry *entry, struct
 	}
 }
 
+static int take_owner(struct unpacker *u, struct archive_entry *entry, struct err *err)
+{
+	la_int64_t uid = archive_entry_uid(entry), gid = archive_entry_gid(entry);
+	struct err wrong = {0};
+
+	if (uid < 0 || uid > OWNER_MAX || gid < 0 || gid > OWNER_MAX) {
+		(void)err_set(&wrong, -EBADMSG,
+			"its owner %lld:%lld is none of 0 to %d, which is all that a dyno has",
+			(long long)uid, (long long)gid, OWNER_MAX);
+		if (u->stack->as == UNPACK_LAYER && err)
+			*err = wrong;
+		if (u->stack->as == UNPACK_LAYER)
+			return wrong.code;
+		if (u->stack->owner.code == 0) {
+			(void)blame(entry, 0, &wrong);
+			u->stack->owner = wrong;
+		}
+		uid = gid = 0;
+	}
+	writer_owner(u->stack->writer, (uid_t)uid, (gid_t)gid);
+	return 0;
+}
+
+/* 1 = it says that something is hidden, or is a note of the storage driver that made the layer
+ * (".wh..wh.plnk"): it is no file. */
+static int take_whiteout(struct unpacker *u, struct err *err)
+{
+	bool removes = u->stack->as == UNPACK_HIDES;
+	struct entry_name name = u->name;
+	size_t at = 0;
+
+	for (const char *part = name.path;; part = name.path + at) {
+		size_t len = strcspn(part, "/");
+
+		if (strncmp(part, WHITEOUT WHITEOUT, 2 * strlen(WHITEOUT)) == 0) {
+			if (strcmp(part, OPAQUE) != 0 || !removes)
+				return 1;
+			name.depth--;
+			name.len = at > 0 ? at - 1 : 0;
+			name.path[name.len] = '\0';
+			int r = writer_empty(u->writer, &name, err);
+			return r < 0 ? r : 1;
+		}
+		if (strncmp(part, WHITEOUT, strlen(WHITEOUT)) == 0)
+			break;
+		if (!part[len])
+			return 0;
+		at += len + 1;
+	}
+
+	const char *hidden = name.path + at + strlen(WHITEOUT);
+	if (strchr(hidden, '/'))
+		return err_set(err, -EBADMSG, "it lies below a whiteout");
+	if (!*hidden || strcmp(hidden, ".") == 0 || strcmp(hidden, "..") == 0)
+		return err_set(err, -EBADMSG, "it is a whiteout of nothing that could be there");
+	memmove(name.path + at, hidden, strlen(hidden) + 1);
+	name.len = strlen(name.path);
+	int r = removes ? writer_remove(u->writer, &name, err) : 0;
+	return r < 0 ? r : 1;
+}
+
 static int write_entry(struct unpacker *u, struct archive_entry *entry, struct err *err)
 {
 	const char *why = entry_name_parse(archive_entry_pathname(entry), &u->name);
 
 	if (why)
 		return err_set(err, -EBADMSG, "%s", why);
+	if (u->stack && u->stack->as != UNPACK_ROOT) {
+		int hides = take_whiteout(u, err);
+		if (hides != 0 || u->stack->as == UNPACK_HIDES)
+			return hides < 0 ? hides : 0;
+	}
 	la_int64_t size = archive_entry_filetype(entry) == AE_IFREG ? archive_entry_size(entry) : 0;
 	if (size < 0)
 		return err_set(err, -EBADMSG, "its size is negative");
@@ -187,6 +267,11 @@ static int write_entry(struct unpacker *u, struct archive_entry *entry, struct e
 	if (r < 0)
 		return r;
 	layout_note(&u->layout, &u->name);
+	if (u->stack && writer_keeps_owners(u->writer)) {
+		r = take_owner(u, entry, err);
+		if (r < 0)
+			return r;
+	}
 	return write_by_type(u, entry, err);
 }
 
@@ -207,7 +292,7 @@ static int write_entries(struct unpacker *u, struct archive_entry *entry, struct
 		if (r < 0)
 			return r;
 	}
-	if (!u->layout.saw_any)
+	if (!u->layout.saw_any && (!u->stack || u->stack->as == UNPACK_ROOT))
 		return err_set(err, -EBADMSG, "the archive is empty");
 	return 0;
 }
@@ -269,5 +354,22 @@ int unpack(struct feed *feed, int root, const struct writer_limits *limits, unpa
 	if (u.archive)
 		(void)archive_read_free(u.archive);
 	(void)writer_free(u.writer);
+	return r;
+}
+
+int unpack_stack(struct feed *feed, struct unpack_stack *stack, unpack_tick_fn tick, void *userdata,
+	struct err *err)
+{
+	struct unpacker u = {.feed = feed,
+		.writer = stack->writer,
+		.stack = stack,
+		.tick = tick,
+		.userdata = userdata,
+		.archive = archive_read_new()};
+
+	if (!u.archive)
+		return err_set(err, -ENOMEM, "out of memory");
+	int r = run(&u, err);
+	(void)archive_read_free(u.archive);
 	return r;
 }

@@ -141,6 +141,59 @@ int job_parse_progress(const struct packet *p, struct job_progress *ret_progress
 	return 0;
 }
 
+static bool is_hex(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (!((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f')))
+			return false;
+	return true;
+}
+
+static bool is_stack_kind(uint32_t kind)
+{
+	return kind == JOB_STACK_ROOTFS || kind == JOB_STACK_IMAGE;
+}
+
+int job_parse_stack(const struct packet *p, struct job_stack *ret_job)
+{
+	struct job_stack job;
+	const char *tail;
+	size_t len;
+
+	if (body(p, JOB_STACK, &job, sizeof job, &tail, &len) < 0 || len != 0 || p->n_fds != 2 ||
+		(job.flags & ~JOB_STACK_OWNERS))
+		return -EBADMSG;
+	*ret_job = job;
+	return 0;
+}
+
+int job_parse_verify(const struct packet *p, struct job_verify *ret_job)
+{
+	struct job_verify job;
+	const char *tail;
+	size_t len;
+
+	if (body(p, JOB_VERIFY, &job, sizeof job, &tail, &len) < 0 || len != 0 || p->n_fds != 2 ||
+		!is_hex(job.tree, sizeof job.tree) || !is_stack_kind(job.kind))
+		return -EBADMSG;
+	*ret_job = job;
+	return 0;
+}
+
+int job_parse_stack_done(const struct packet *p, struct job_stack_done *ret_done)
+{
+	struct job_stack_done done;
+	const char *tail;
+	size_t len;
+
+	if (body(p, JOB_STACK_DONE, &done, sizeof done, &tail, &len) < 0 || len != 0 ||
+		!is_hex(done.source, sizeof done.source) || !is_hex(done.tree, sizeof done.tree) ||
+		!is_stack_kind(done.kind) || done.from >= JOB_FROM_MAX)
+		return -EBADMSG;
+	*ret_done = done;
+	return 0;
+}
+
 int job_parse_done(const struct packet *p, struct job_done *ret_done)
 {
 	struct job_done done;
@@ -149,12 +202,8 @@ int job_parse_done(const struct packet *p, struct job_done *ret_done)
 
 	if (body(p, JOB_DONE, &done, sizeof done, &tail, &len) < 0 || len != 0 || done.cached > 1)
 		return -EBADMSG;
-	for (size_t i = 0; i < sizeof done.digest; i++) {
-		char c = done.digest[i];
-
-		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-			return -EBADMSG;
-	}
+	if (!is_hex(done.digest, sizeof done.digest))
+		return -EBADMSG;
 	*ret_done = done;
 	return 0;
 }

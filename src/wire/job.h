@@ -11,7 +11,11 @@
  *
  * JOB_PACK instead: writes what was unpacked as a tar stream, and answers JOB_DONE when the end of
  * the archive is written and the descriptor closed. The files belong to the helper's user, so that
- * only it is sure to be able to read all of them. */
+ * only it is sure to be able to read all of them.
+ *
+ * JOB_STACK: makes the root of a stack out of whatever the operator has, in a folder that the
+ * orderer has made and will put into place: rootfs/ and tree.txt, or root.img. JOB_VERIFY: compares
+ * one with what it was. Both answer JOB_STACK_DONE. */
 #pragma once
 
 #include "base/mem.h"
@@ -24,6 +28,11 @@ enum job_type {
 	JOB_FAILED = 67,   /* struct job_failed, then the text */
 	JOB_PACK = 68,	   /* struct job_pack; fds: the unpacked slug (O_PATH or readable), where
 			    * the tar is written to: a pipe */
+	JOB_STACK = 69,	   /* struct job_stack; fds: the source (a file or a folder, readable), the
+			    * folder to make it in (readable) */
+	JOB_VERIFY = 70,   /* struct job_verify; fds: the stack's folder (readable), where a line is
+			    * written to for each difference */
+	JOB_STACK_DONE = 71, /* struct job_stack_done */
 	JOB_TYPE_MAX,
 };
 
@@ -43,6 +52,49 @@ struct job_pack {
 					* stay who we are */
 	uint32_t owner_uid, owner_gid; /* of every entry; not UINT32_MAX */
 	uint64_t max_entries;
+};
+
+#define JOB_STACK_OWNERS 1u /* files get the owners that the source gives them: root */
+
+struct job_stack {
+	uint64_t max_bytes; /* of all files together, and of what is unpacked on the way to them */
+	uint64_t max_entries;
+	uint32_t flags;
+	uint32_t reserved;
+};
+
+enum job_stack_kind {
+	JOB_STACK_ROOTFS = 1,
+	JOB_STACK_IMAGE = 2, /* of a file system */
+};
+
+/* What the source was. */
+enum job_stack_from {
+	JOB_FROM_TAR = 1,
+	JOB_FROM_FOLDER = 2,
+	JOB_FROM_IMAGE = 3,
+	JOB_FROM_OCI = 4,
+	JOB_FROM_DOCKER = 5, /* docker save */
+	JOB_FROM_MAX,
+};
+
+struct job_verify {
+	char tree[64]; /* as job_stack_done had it */
+	uint32_t kind; /* enum job_stack_kind */
+	uint32_t reserved;
+};
+
+/* Of JOB_VERIFY: only tree, bytes, entries, kind and differences. */
+struct job_stack_done {
+	char source[64]; /* lower-case hex SHA-256: of the file; of a folder: of its tree.txt; of an
+			  * OCI layout in a folder: of the image's manifest */
+	char tree[64];	 /* of tree.txt; of root.img */
+	uint64_t bytes, entries;
+	uint64_t dropped;  /* device nodes, FIFOs and sockets that were left out */
+	uint64_t stripped; /* files whose setuid and setgid bits were */
+	uint64_t differences;
+	uint32_t kind; /* enum job_stack_kind */
+	uint32_t from; /* enum job_stack_from; of JOB_VERIFY: 0 */
 };
 
 enum job_phase {
@@ -77,6 +129,9 @@ WIRE_SIZED(struct job_pack, 24);
 WIRE_SIZED(struct job_progress, 24);
 WIRE_SIZED(struct job_done, 96);
 WIRE_SIZED(struct job_failed, 8);
+WIRE_SIZED(struct job_stack, 24);
+WIRE_SIZED(struct job_verify, 72);
+WIRE_SIZED(struct job_stack_done, 176);
 
 /* One packet to send: the fixed struct, then the strings; fd (-1 = none) stays the caller's. Never
  * raises SIGPIPE; waits only when the socket is a blocking one. 0, or negative errno as
@@ -92,6 +147,9 @@ int job_receive(int socket, bool wait, struct packet *ret_packet) HSUP_MUST_CHEC
 int job_parse_slug(const struct packet *p, struct job_slug *ret_job, const char **ret_source,
 	const char **ret_checksum) HSUP_MUST_CHECK;
 int job_parse_pack(const struct packet *p, struct job_pack *ret_job) HSUP_MUST_CHECK;
+int job_parse_stack(const struct packet *p, struct job_stack *ret_job) HSUP_MUST_CHECK;
+int job_parse_verify(const struct packet *p, struct job_verify *ret_job) HSUP_MUST_CHECK;
+int job_parse_stack_done(const struct packet *p, struct job_stack_done *ret_done) HSUP_MUST_CHECK;
 int job_parse_progress(const struct packet *p, struct job_progress *ret_progress) HSUP_MUST_CHECK;
 int job_parse_done(const struct packet *p, struct job_done *ret_done) HSUP_MUST_CHECK;
 int job_parse_failed(const struct packet *p, struct job_failed *ret_failed,
