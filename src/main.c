@@ -12,6 +12,7 @@
 #include "privileges.h"
 #include "source/apps_dir.h"
 #include "source/control_dir.h"
+#include "stack_order.h"
 #include "supervisor/supervisor.h"
 
 #include "base/fd.h"
@@ -232,6 +233,13 @@ static void tell_drivers(void)
 	cli_set_drivers(names, n);
 }
 
+static int find_slug_helper(char *ret_path)
+{
+	bool beside;
+
+	return find_program("hsup-slug", ret_path, &beside);
+}
+
 int main(int argc, char **argv)
 {
 	struct options options;
@@ -241,6 +249,8 @@ int main(int argc, char **argv)
 
 	log_open("hsup", LOG_LEVEL_INFO);
 	tell_drivers();
+	stack_order_set(find_slug_helper);
+	cli_set_stack_helper(&stack_helper);
 	if (launcher)
 		cli_set_supervisor();
 	int r = cli_parse(argc, argv, &options, &command, &code);

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "model/gc.h"
 #include "model/options.h"
+#include "model/stack.h"
 
 enum {
 	EXIT_OK = 0,
@@ -70,6 +71,7 @@ enum option_id {
 	OPT_TIMEOUT,
 	OPT_USER_UNIT,
 	OPT_ROOT,
+	OPT_SET_VERSION,
 	OPT_LISTEN,
 	OPT_TOKEN_FILE,
 	OPT_OPERATE_UID,
@@ -147,6 +149,9 @@ struct cli_driver_name {
 	int (*gc)(const struct gc_order *order, struct err *err); /* NULL = it leaves nothing */
 };
 void cli_set_drivers(const struct cli_driver_name *drivers, size_t n);
+
+/* Not copied. */
+void cli_set_stack_helper(const struct stack_helper *helper);
 
 /* This process was started by the launcher, to be the supervisor: it asks nobody. */
 void cli_set_supervisor(void);

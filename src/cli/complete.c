@@ -45,6 +45,7 @@ struct place {				   /* where in a command line the last word stands */
 	const struct command *command;	   /* NULL: in front of it */
 	const struct option_record *value; /* whose value it is */
 	int operands;			   /* in front of it */
+	const char *first;		   /* of those; NULL = there is none */
 	bool file;			   /* only the shell can know */
 };
 
@@ -117,8 +118,8 @@ static void step(struct place *at, const char *word)
 		at->file = at->file || word[0] != '-';
 	if (strcmp(word, "--") == 0)
 		at->file = true;
-	if (at->command && word[0] != '-')
-		at->operands++;
+	if (at->command && word[0] != '-' && at->operands++ == 0)
+		at->first = word;
 	if (!at->command && word[0] != '-') {
 		at->command = command_find(word);
 		at->file = !at->command;
@@ -132,6 +133,8 @@ static void offer_operand(const struct place *at, const char *prefix)
 
 	if (!at->command || at->command == &command_help) {
 		offer_commands(prefix);
+	} else if (at->command == &command_stack) {
+		offer_stacks(at->options, at->first, at->operands, prefix);
 	} else if (names == NAMES_SIGNAL && at->operands == 0) {
 		for (int signo = 1; signo < 32; signo++) {
 			(void)snprintf(word, sizeof word, "%s", signal_name(signo));

@@ -249,6 +249,9 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 	case OPT_ROOT:
 		o->root = value;
 		return 0;
+	case OPT_SET_VERSION:
+		o->set_version = value;
+		return 0;
 	case OPT_START_NUMBER:
 		return apply_number(
 			option, value, 1, OPTIONS_START_NUMBER_MAX, &o->start_number, err);

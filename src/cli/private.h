@@ -31,7 +31,7 @@ struct option_record {
 
 /* ---- commands.c ---- */
 extern const struct command command_start, command_run, command_build, command_check, command_up,
-	command_down, command_deploy, command_upgrade, command_gc, command_ps, command_logs,
+	command_down, command_deploy, command_upgrade, command_gc, command_stack, command_ps, command_logs,
 	command_stop, command_restart, command_scale, command_signal, command_releases,
 	command_rollback, command_events, command_config, command_wait, command_attach,
 	command_diag, command_shutdown, command_shell, command_paths, command_boot, command_version,
@@ -153,6 +153,10 @@ int start_ask(struct options *o, int n_operands, char **operands);
 /* Words that an hsup that runs can tell: nothing when none answers at once. */
 void offer_live(struct options *o, const struct command *c, enum names names, const char *prefix);
 void offer(const char *prefix, const char *word, const char *help);
+
+/* ---- stack.c ---- */
+/* What may stand behind `stack`: first = the word behind it, NULL = none yet. */
+void offer_stacks(struct options *o, const char *first, int operands, const char *prefix);
 
 /* ---- help.c ---- */
 void help_overview(void);

@@ -89,11 +89,12 @@ struct options {
 	enum color_mode color;
 	bool verbose;
 	bool foreground;	  /* of `up` */
-	bool force;		  /* of `up` */
+	bool force;		  /* of `up` and `stack remove` */
 	bool kill;		  /* of `down` and `gc` */
 	bool dry_run;		  /* of `gc` */
 	bool no_start;		  /* of `deploy` */
 	bool user;		  /* of `boot` */
+	const char *set_version;  /* of `stack add`; NULL = the time */
 	const char *root;	  /* of `boot`: where / is; NULL = / */
 	unsigned timeout;	  /* seconds; OPTIONS_NO_TIMEOUT = none given */
 	struct bind_mount *binds; /* --bind host:container, any number; owned */
