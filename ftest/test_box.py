@@ -532,7 +532,7 @@ def test_beside_it_is_killed_with_who_started_it(boxes, dyno):
 
 
 def test_beside_it_ends_with_the_dyno(boxes, dyno):
-    made = beside(boxes, dyno, "echo up; trap '' TERM; sleep 100; sleep 100")
+    made = beside(boxes, dyno, "trap '' TERM; echo up; sleep 100; sleep 100")
     assert made.read() == b"up\n"
     dyno.signal(signal.SIGTERM)
     assert dyno.wait()[0] == 9

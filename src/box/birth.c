@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define HOSTNAME_MAX 64
-#define DYNO_PID     2 /* the first that we fork; join.c counts on it */
+#define DYNO_PID     2 /* join.c counts on it */
 
 struct birth_room {
 	enum spec_box_network network;
@@ -109,7 +109,13 @@ HSUP_NORETURN static void be_dyno(struct box *b, struct gate *gate)
 /* Early, because files can be shown through no user namespace but one that somebody is in. */
 static void start_dyno(struct box *b, struct birth_room *room)
 {
-	struct clone_args args = {.exit_signal = SIGCHLD};
+	/* Chosen, not the next one: nft may have run before. */
+	static const pid_t pid = DYNO_PID;
+	struct clone_args args = {
+		.exit_signal = SIGCHLD,
+		.set_tid = (uintptr_t)&pid,
+		.set_tid_size = 1,
+	};
 
 	if (b->root && !box_skips(b, "userns"))
 		args.flags |= CLONE_NEWUSER;
@@ -124,8 +130,6 @@ static void start_dyno(struct box *b, struct birth_room *room)
 	if (room->dyno < 0)
 		box_fail(args.flags & CLONE_INTO_CGROUP ? WIRE_STAGE_CGROUP : WIRE_STAGE_FORK,
 			errno);
-	if (room->dyno != DYNO_PID)
-		box_fail(WIRE_STAGE_NAMESPACES, EINVAL);
 }
 
 /* Who the dyno is in its user namespace, and how the slug's owner is shown. */

@@ -60,9 +60,10 @@ static int make(const char *hierarchy, bool controllers, const char *name)
 
 	if (parent < 0)
 		return parent;
-	/* A sweep may have found our folder empty, and removed it, before we are in it. */
+	/* A sweep may have found our folder empty, and removed it, before we are in it; to the
+	 * kernel it is then a device that is gone. */
 	for (int again = 0; mkdirat(parent, name, 0755) < 0; again++) {
-		if (errno != ENOENT || again == 3)
+		if ((errno != ENOENT && errno != ENODEV) || again == 3)
 			return -errno;
 		parent = fd_close(parent);
 		parent = open_parent(hierarchy, controllers);
