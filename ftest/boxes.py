@@ -14,7 +14,8 @@ import time
 from wire import BUILD, box, readable, record, spec
 
 PROGRAM = (BUILD / "hsup-box").resolve()
-CLONE_NEWPID = 0x20000000
+CLONE_NEWPID, CLONE_NEWUSER = 0x20000000, 0x10000000
+PR_SET_DUMPABLE, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 4, 47, 2
 SLOTS = 1024
 ENDED = 0x656e64
 (STAGE_REFUSED, STAGE_FORK, STAGE_SPEC, STAGE_POLICY, STAGE_SESSION, STAGE_OUTPUT, STAGE_TERMINAL, STAGE_LIMITS,
@@ -40,10 +41,42 @@ def fork_first():
     return pid
 
 
+def pass_on_capabilities():
+    """All, to the program that is executed: as the launcher's child does when it is nobody yet."""
+    header, data = struct.pack("=Ii", 0x20080522, 0), ctypes.create_string_buffer(24)
+    assert libc.capget(header, data) == 0
+    words = list(struct.unpack("=6I", data.raw))
+    words[2], words[5] = words[1], words[4]
+    assert libc.capset(header, struct.pack("=6I", *words)) == 0
+    for cap in range(64):
+        if words[1 + 3 * (cap // 32)] >> cap % 32 & 1:
+            assert libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) == 0
+
+
+def become_user(user):
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+
+
+def become_rootless(user):
+    """In a child of the test: this user, and below it one who is first in a user namespace."""
+    become_user(user)
+    assert libc.prctl(PR_SET_DUMPABLE, 1) == 0  # /proc/self is its own
+    assert libc.unshare(CLONE_NEWPID | CLONE_NEWUSER) == 0, os.strerror(ctypes.get_errno())
+    pid = os.fork()
+    if pid:
+        os.closerange(0, 200)
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 255)
+    os.setsid()
+    pass_on_capabilities()
+
+
 class Box:
     """One that runs, or has run: .pid, .out (what it writes, both), .wait()."""
 
-    def __init__(self, fd, options, first=True, slot=7, stdin=None, junk=(), before=None, mark=MARK, output=True):
+    def __init__(self, fd, options, first=True, slot=7, stdin=None, junk=(), before=None, mark=MARK, output=True,
+                 rootless=None):
         self.failures = os.memfd_create("failures")
         os.ftruncate(self.failures, 8 * SLOTS)
         self.slot = slot
@@ -53,7 +86,9 @@ class Box:
         args = ["hsup-box", *owns, f"--slot={slot}", "--nofile=1024:4096", *options]
         # What comes before it is executed waits, as for the launcher's child.
         mask = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
-        self.pid = fork_first() if first else os.fork()
+        if rootless and first:
+            args.insert(1, f"--ids={rootless}:{rootless}")
+        self.pid = fork_first() if first and not rootless else os.fork()
         if self.pid:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if self.pid == 0:
@@ -67,6 +102,8 @@ class Box:
                 for i, f in enumerate(fds):
                     os.dup2(f, i)
                 os.closerange(5, 200)
+                if rootless:
+                    (become_rootless if first else become_user)(rootless)
                 for path in junk:
                     os.set_inheritable(os.open(path, os.O_RDONLY), True)
                 if before:

@@ -575,3 +575,68 @@ def test_beside_it_nobody_looks_into_it(boxes, dyno):
     looking.wait()
     assert b"0123456789abcdef" not in looking.text
     assert looking.text.count(b"environ: Permission denied") == 3  # of init, and of both hosts
+
+
+# ---- without root ----
+
+USER = 4190
+
+
+@pytest.fixture
+def rootless(boxes):
+    for path in (boxes.run.parent, boxes.run, boxes.state, boxes.stacks):
+        os.chown(path, USER, USER)
+    return boxes
+
+
+def first_of(made):
+    """Its init: what the test has started waits for it."""
+    deadline = time.monotonic() + 5
+    while not (found := pathlib.Path(f"/proc/{made.pid}/task/{made.pid}/children").read_text().split()):
+        assert time.monotonic() < deadline
+    return int(found[0])
+
+
+def test_rootless(rootless):
+    made = rootless.shell("cat /proc/self/status; cat /proc/self/uid_map /proc/self/gid_map; cat /proc/1/environ;"
+                          " ls /proc/1/fd; exit 6", rootless=USER, network=NET_HOST)
+    assert made.wait() == (6, (ENDED, 6 << 8))
+    assert status(made, "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb") == ["0" * 16] * 5
+    assert status(made, "NoNewPrivs", "Seccomp", "Uid") == ["1", "2", "\t".join([str(USER)] * 4)]
+    assert made.text.split().count(str(USER).encode()) >= 4 and b"0123456789abcdef" not in made.text
+
+
+def test_rootless_nobody_looks_into_init(rootless):
+    made = rootless.shell("sleep 0.3; cat /proc/1/environ; ls /proc/1/root/; cat /proc/1/mem;"
+                          " readlink /proc/1/fd/1 /proc/1/exe || echo none", rootless=USER, network=NET_HOST)
+    assert made.wait()[0] == 0
+    assert made.text.count(b"Permission denied") == 3 and made.text.endswith(b"none\n")
+
+
+def test_rootless_signals_and_uids(rootless):
+    made = [rootless.shell(TRAPS % ("TERM", "TERM"), rootless=USER, network=NET_NONE) for _ in range(2)]
+    for one in made:
+        assert one.read() == b"up\n"
+        os.kill(first_of(one), signal.SIGTERM)
+        assert one.wait()[0] == 7
+
+
+def test_rootless_beside_it(rootless):
+    made = rootless.shell("echo up; sleep 100", rootless=USER, network=NET_NONE)
+    assert made.read() == b"up\n"
+    for _ in range(2):
+        other = beside(rootless, made, "cat /proc/self/status; readlink /proc/self/ns/net /proc/2/ns/net; exit 3",
+                       target=first_of(made), rootless=USER)
+        assert other.wait() == (3, (ENDED, 3 << 8))
+        assert status(other, "CapPrm", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp") == ["0" * 16] * 3 + ["1", "2"]
+        net = [line for line in other.text.split() if line.startswith(b"net:")]
+        assert len(net) == 2 and net[0] == net[1]
+    looking = beside(rootless, made, "cat /proc/[0-9]*/environ", target=first_of(made), rootless=USER)
+    looking.wait()
+    assert b"0123456789abcdef" not in looking.text
+    os.kill(first_of(made), signal.SIGKILL)
+
+
+def test_rootless_must_be_told_who_it_is(rootless):
+    made = rootless.shell("true", rootless=USER, network=NET_HOST, more=["--ids=0:0"])
+    assert made.wait() == (127, (STAGE_UID, errno.EPERM))
