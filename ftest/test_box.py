@@ -640,3 +640,33 @@ def test_rootless_beside_it(rootless):
 def test_rootless_must_be_told_who_it_is(rootless):
     made = rootless.shell("true", rootless=USER, network=NET_HOST, more=["--ids=0:0"])
     assert made.wait() == (127, (STAGE_UID, errno.EPERM))
+
+
+# ---- deaths on the way ----
+
+def left_of(boxes):
+    links = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout
+    return ([line.split()[0] for line in links.splitlines() if line.startswith("hv41")],
+            [str(p) for p in pathlib.Path("/sys/fs/cgroup").glob(f"*/hsup/test-{os.getpid()}-*")],
+            [str(p) for p in boxes.state.rglob("*") if p.is_dir() and p.name.startswith("test-")])
+
+
+def test_killed_after_any_step_nothing_is_left(boxes):
+    own = boxes.settings(LIBCONTAINER_DYNO_NETWORK="own")
+    subprocess.run([PROGRAM, "--setup", *own], check=True)
+    mounts = pathlib.Path("/proc/self/mountinfo").read_text()
+    for step in range(1, 100):
+        made = boxes.start("true", network=NET_OWN, settings=[*own, f"HSUP_BOX_DIE_AFTER={step}"])
+        if made.wait() == (0, (ENDED, 0)):
+            break
+        # (The first of a pid namespace cannot kill itself.)
+        assert made.wait() == (127, (0, 0))
+        assert boxes.sweep(made.name).wait()[0] == 0
+        deadline = time.monotonic() + 5
+        while left_of(boxes) != ([], [], []) and time.monotonic() < deadline:
+            time.sleep(0.02)  # the kernel takes links with a namespace, in its own time
+        assert left_of(boxes) == ([], [], [])
+        assert pathlib.Path("/proc/self/mountinfo").read_text() == mounts
+    assert 11 < step < 99
+    boxes.uids = (4101, 4101)
+    assert uid_of(boxes.start("id", "-u")) == 4101, "which one of them had"
