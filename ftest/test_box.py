@@ -670,3 +670,14 @@ def test_killed_after_any_step_nothing_is_left(boxes):
     assert 11 < step < 99
     boxes.uids = (4101, 4101)
     assert uid_of(boxes.start("id", "-u")) == 4101, "which one of them had"
+
+
+def test_one_uid_again_and_again(boxes):
+    """Its link may still be there when its namespace is gone."""
+    boxes.uids = (4130, 4130)
+    own = boxes.settings(LIBCONTAINER_DYNO_NETWORK="own", LIBCONTAINER_DYNO_SUBNET="10.201.1.0/30")
+    subprocess.run([PROGRAM, "--setup", *own], check=True)
+    for _ in range(10):
+        made = boxes.start("/bin/ip", "-4", "-o", "addr", network=NET_OWN, settings=own)
+        assert made.wait() == (0, (ENDED, 0))
+        assert b"10.201.1.2/30" in made.text

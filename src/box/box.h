@@ -6,7 +6,8 @@
  *   main.c      settings, spec, which mode
  *   plan.c      spec and settings -> what is to be mounted where; pure, nothing has happened yet;
  *               plan_bind.c of the binds
- *   birth.c     SPEC_BOX_RUN: the order of all that follows
+ *   birth.c     SPEC_BOX_RUN: the order of all that follows; gate.c where the dyno's own process
+ *               waits meanwhile
  *   ids.c       a uid of its own; user namespaces
  *   cgroup.c    cgroups: made, limited, joined, removed
  *   root.c      the mounts of the plan, pivot_root; root_open.c what they are of, image.c a stack
@@ -14,8 +15,9 @@
  *               system calls
  *   link.c      interfaces, addresses, routes, by netlink.c
  *   last.c      in the dyno's own process: limits, capabilities, seccomp, exec
- *   init.c      pid 1: signals, orphans, the end; pty.c between two terminals
- *   join.c      SPEC_BOX_JOIN
+ *   init.c      pid 1: what it gives up; watch.c signals, orphans, the end; pty.c between two
+ *               terminals
+ *   join.c      SPEC_BOX_JOIN; target.c whether its target is one
  *   claim.c     who is alive: locks
  *   sweep.c     SPEC_BOX_SWEEP: sweep_cgroup.c cgroups, remove.c trees
  *   setup.c     `hsup-box --setup`: what a machine needs once; nft.c its packet filter
