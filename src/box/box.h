@@ -156,6 +156,6 @@ HSUP_NORETURN void sweep_run(struct box *b);
 /* `hsup-box --setup NAME=VALUE...`: folders, ip_forward, the nft table. Says on standard error what
  * is wrong, in one line; the exit code. */
 int setup_run(const struct box_settings *s) HSUP_MUST_CHECK;
-/* Before the machine's network namespace is left: the nft table is there, else (somebody has flushed
- * all tables) it is made again. Without it nothing is between a dyno and the machine. */
+/* Before the machine's network namespace is left: the nft table is there, else (somebody has
+ * flushed all tables) it is made again. Without it nothing is between a dyno and the machine. */
 int setup_ensure(const struct box_settings *s) HSUP_MUST_CHECK;
