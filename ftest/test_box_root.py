@@ -212,6 +212,43 @@ def test_masks(machine):
     assert "CPU0" in machine.start(script, settings=["HSUP_BOX_SKIP=masks"]).stdout
 
 
+def resolvers(machine, conf, resolved, options=()):
+    """/etc/resolv.conf of a dyno, on a machine that has these."""
+    (machine.folder / "conf").write_text(conf)
+    script = "mount --bind $0/conf /etc/resolv.conf && mount -t tmpfs run /run && "
+    if resolved is not None:
+        (machine.folder / "resolved").write_text(resolved)
+        script += "mkdir -p /run/systemd/resolve && cp $0/resolved /run/systemd/resolve/resolv.conf && "
+    argv = machine.argv("/bin/sh", "-c", "cat /etc/resolv.conf", options=options)
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script + 'exec "$@"', machine.folder, *argv],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_who_resolves_names(machine):
+    machine.stack()
+    stub, real, host = "nameserver 127.0.0.53\noptions edns0\n", "nameserver 192.0.2.1", ["-H"]
+    assert resolvers(machine, stub, real) == real + "\n"
+    assert resolvers(machine, "nameserver ::1\n", real) == real + "\n"
+    # There is none: the machine's own is asked.
+    assert resolvers(machine, "# none\n", real) == real + "\n"
+    assert resolvers(machine, stub, None) == stub
+    # The loopback is the machine's.
+    assert resolvers(machine, stub, real, host) == stub
+    # Another one is there.
+    both = stub + "nameserver 192.0.2.2\n"
+    assert resolvers(machine, both, real) == both
+
+
+def test_names_and_sys_with_the_machines_network(machine):
+    machine.stack()
+    out = machine.run("cat /etc/hosts /etc/hostname; ls /sys; " + LOOK, options=["-h", "web-1"])
+    assert "\n10.201.2.2\tweb-1\nweb-1\n" in out and "devices" in out
+    out = machine.run("ls -A /sys; " + LOOK, options=["-H"])
+    assert "devices" not in out and table(out)["/sys"][1] == "/empty"
+
+
 @pytest.mark.parametrize("attribute", ["nosuid", "nodev"])
 def test_an_attribute_left_out_is_missed(machine, attribute):
     machine.stack()
@@ -272,8 +309,8 @@ def test_the_stacks_own_users_stay_beside_ours(machine):
     root = machine.stack()
     (root / "etc").mkdir()
     lines = ["root:x:0:0:their root:/:/bin/evil", "daemon:x:1:1::/:/bin/false", "dyno:x:50:50::/:/bin/evil",
-             "user:x:1000:1000::/:/bin/sh", "broken", "also:x", ":x:3:3::/:/x", "minus:x:-1:1::/:/x", "toor:x:0:0::/:/x",
-             "x" * 3000 + ":x:7:7::/:/x", "nobody:x:99:99::/:/x", "+::::::", "last:x:999:999::/:/bin/false"]
+             "user:x:1000:1000::/:/bin/sh", "broken", "also:x", ":x:3:3::/:/x", "minus:x:-1:1::/:/x",
+             "toor:x:0:0::/:/x", *("x" * n + ":x:7:7::/:/x" for n in (1012, 1024, 2040, 3000)), "nobody:x:99:99::/:/x", "+::::::", "last:x:999:999::/:/bin/false"]
     (root / "etc" / "passwd").write_text("\n".join(lines))
     (root / "etc" / "group").write_text("tty:x:5:\ndyno:x:60:\nusers:x:1000:\n")
     (root / "etc" / "other").write_text("kept")

@@ -215,6 +215,7 @@ static void read_options(int argc, char **argv, struct box *b, struct box_root *
 			break;
 		case 'H':
 			r->sys = false;
+			spec.box.network = SPEC_BOX_NET_HOST;
 			break;
 		case 'R':
 			rootless = true;

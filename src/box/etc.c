@@ -14,6 +14,7 @@
 #define NOBODY	  65534
 #define SYSTEM_ID 999	       /* the highest id of a distribution's own users */
 #define READ_MAX  (64u * 1024) /* of a file that is not ours */
+#define LONGEST	  1024u	       /* line of it; half of what we write at once */
 
 struct text {
 	int fd;
@@ -59,7 +60,7 @@ static int open_file(int in, const char *path, uint64_t resolve)
  * zero, are not given. */
 static void each_line(int fd, void (*take)(void *context, char *line), void *context)
 {
-	char data[2048 + 1];
+	char data[LONGEST + 1];
 	size_t have = 0, total = 0;
 	bool skip = false, end = fd < 0;
 
