@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from boxes import ENDED, NET_NONE, STAGE_APP, STAGE_BINDS, STAGE_STACK, Box, Boxes
+from boxes import ENDED, NET_NONE, STAGE_APP, STAGE_BINDS, STAGE_STACK, Box
 from test_box_root import (LOOK, PLACES, SLUG_OWNER, Machine, check_mounts, exchange, left, put_in_place, table)
 from wire import box, record, spec
 
