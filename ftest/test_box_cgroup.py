@@ -182,7 +182,7 @@ cd /sys/fs/cgroup/hsup/a
 say in $(cat /proc/self/cgroup)
 for f in memory.max memory.swap.max memory.oom.group cpu.max pids.max; do [ ! -e $f ] || say $f $(cat $f); done'
 say ended $?
-drive-box box b 4301 67108864 0 0 sh -c 'sleep 1000 & x=$(head -c 200000000 /dev/zero | tr "\\0" a); echo survived'
+drive-box box b 4301 16777216 0 0 sh -c 'sleep 1000 & x=$(head -c 40000000 /dev/zero | tr "\\0" a); echo survived'
 say ended $?
 say $(grep oom_kill hsup/b/memory.events)
 drive-box box c 4302 0 0 0 true
@@ -212,6 +212,9 @@ def test_unified(build, folder):
     initrd.file("/init", INIT, 0o755)
     virtual = Virtual(folder, initrd)
     try:
+        # It emulates: each part has the patience of a whole one.
+        for line in ("pids.max 20", "ended 137", "alive 127"):
+            virtual.wait_line(f"test: {line}")
         virtual.wait()
         said = [m[1] for m in virtual.matches("test: (.*)")]
         used = re.search(r"unlimited max used (\d+)", virtual.text())

@@ -71,8 +71,9 @@ static int be_init(char **argv, bool no_unified)
 	if (no_unified)
 		box.cgroup.into = fd_close(box.cgroup.into);
 	/* How long a dyno may run before. */
-	if (getenv("DRIVE_JOIN_MS"))
-		(void)usleep((useconds_t)atoi(getenv("DRIVE_JOIN_MS")) * 1000);
+	const char *late = getenv("DRIVE_JOIN_MS");
+	if (late)
+		(void)usleep((useconds_t)atoi(late) * 1000);
 	double before = now();
 	check(cgroup_join_late(&box.cgroup), "cgroup_join_late");
 	if (getenv("DRIVE_TIMES"))
@@ -162,7 +163,6 @@ static int run_sweep(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	extern char **environ;
 	struct err err;
 
 	box_settings_init(&settings);

@@ -162,7 +162,7 @@ int cgroup_layout_load(struct cgroup_layout *ret)
 {
 	_cleanup_close_ int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
 	struct cgroup_layout l = {0};
-	char text[512];
+	char text[512] = "";
 
 	if (fd < 0)
 		return -errno;
@@ -179,7 +179,7 @@ int cgroup_layout_load(struct cgroup_layout *ret)
 
 void cgroup_layout_delegated(struct cgroup_layout *l)
 {
-	char text[2048], own[CGROUP_PATH], folder[2 * CGROUP_PATH];
+	char text[2048] = "", own[CGROUP_PATH], folder[2 * CGROUP_PATH];
 
 	memset(l->v1, 0, sizeof l->v1);
 	l->controllers = 0;

@@ -65,7 +65,7 @@ static int make(const char *hierarchy, bool controllers, const char *name)
 	for (int again = 0; mkdirat(parent, name, 0755) < 0; again++) {
 		if ((errno != ENOENT && errno != ENODEV) || again == 3)
 			return -errno;
-		parent = fd_close(parent);
+		(void)fd_close(parent);
 		parent = open_parent(hierarchy, controllers);
 		if (parent < 0)
 			return parent;

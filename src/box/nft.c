@@ -62,8 +62,8 @@ static const char *find_program(void)
 
 HSUP_NORETURN static void become_nft(const char *program, int in, int errors)
 {
-	char *const argv[] = {
-		(char *)(uintptr_t) "nft", (char *)(uintptr_t) "-f", (char *)(uintptr_t) "-", NULL};
+	static char name[] = "nft", option[] = "-f", input[] = "-";
+	char *const argv[] = {name, option, input, NULL};
 	char *const none[] = {NULL};
 	sigset_t nothing;
 
@@ -75,26 +75,34 @@ HSUP_NORETURN static void become_nft(const char *program, int in, int errors)
 	_exit(127);
 }
 
+/* The first line of what comes, up to the end; fd is taken. */
+static void take_line(int fd, char *ret_text, size_t size)
+{
+	_cleanup_close_ int from = fd;
+	ssize_t n = fd_read_full(from, ret_text, size - 1);
+
+	ret_text[n < 0 ? 0 : n] = '\0';
+	ret_text[strcspn(ret_text, "\n")] = '\0';
+}
+
 /* Runs it with what is in `in`; its first line of complaint is kept. */
 static int run_nft(const char *program, int in, struct err *err)
 {
-	char text[400];
+	char text[400] = "";
 	int out[2], status;
 
 	if (pipe2(out, O_CLOEXEC) < 0)
 		return err_errno(err, -errno, "cannot make a pipe");
-	_cleanup_close_ int errors = out[0];
 	pid_t pid = fork();
+	int failed = -errno;
 	if (pid == 0)
 		become_nft(program, in, out[1]);
 	(void)fd_close(out[1]);
+	/* Where there is none to say it, the end comes at once. A longer complaint than fits is cut
+	 * off by the end of our pipe. */
+	take_line(out[0], text, sizeof text);
 	if (pid < 0)
-		return err_errno(err, -errno, "cannot start %s", program);
-	ssize_t n = fd_read_full(errors, text, sizeof text - 1);
-	text[n < 0 ? 0 : n] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-	/* Not to let it wait for who reads the rest. */
-	errors = fd_close(errors);
+		return err_errno(err, failed, "cannot start %s", program);
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return err_errno(err, -errno, "cannot wait for %s", program);
