@@ -92,7 +92,7 @@ static int settle(const char *name, struct err *err, const char *fmt, ...)
 	return setenv(name, value, 1) < 0 ? err_errno(err, -errno, "%s", name) : 0;
 }
 
-static int settle_all(const struct options *o, struct err *err)
+int boxes_settle(const struct options *o, struct err *err)
 {
 	int r = settle("HSUP_BOX_STATE", err, "%s/native", o->state_dir);
 
@@ -123,7 +123,7 @@ static int prepare(const struct options *o, const char *program, struct boxes *b
 {
 	static struct box_settings s, one;
 
-	int r = settle_all(o, err);
+	int r = boxes_settle(o, err);
 	if (r < 0)
 		return r;
 	box_settings_init(&s);

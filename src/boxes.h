@@ -16,6 +16,9 @@ struct boxes {
 /* Does what is started with these options need hsup-box? */
 bool boxes_wanted(const struct options *o);
 
+/* What is not settled by the environment is, from now on. 0 or negative errno. */
+int boxes_settle(const struct options *o, struct err *err) HSUP_MUST_CHECK;
+
 /* program: hsup-box. What is not settled by the environment is, from now on: the supervisor finds
  * there what the launcher was told. Makes the folders, and runs `hsup-box --setup`. 0; or -1: it
  * has been said why not. *ret_boxes is boxes_done()'s either way. */

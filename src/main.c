@@ -223,6 +223,23 @@ static int become_daemon(struct options *o)
 	return code;
 }
 
+static int find_for_gc(const char *name, char *ret_path)
+{
+	char path[PATH_MAX];
+	bool beside;
+
+	int r = find_program(name, path, &beside);
+	if (r == 0)
+		memcpy(ret_path, path, strlen(path) + 1);
+	return r;
+}
+
+static int prepare_gc(const struct options *o, struct gc_order *order, struct err *err)
+{
+	order->find = find_for_gc;
+	return boxes_settle(o, err);
+}
+
 static void tell_drivers(void)
 {
 	static struct cli_driver_name names[16];
@@ -231,6 +248,7 @@ static void tell_drivers(void)
 	for (const struct driver *d; n < ARRAY_SIZE(names) && (d = driver_at(n)); n++)
 		names[n] = (struct cli_driver_name){d->name, d->alias, d->summary, d->gc};
 	cli_set_drivers(names, n);
+	cli_set_gc(prepare_gc);
 }
 
 static int find_slug_helper(char *ret_path)

@@ -2,6 +2,7 @@
 #include "base/fd.h"
 #include "base/parse.h"
 #include "box/box_private.h"
+#include "box/sweep.h"
 #include "spawn/program.h"
 
 #include <errno.h>
@@ -186,7 +187,7 @@ HSUP_NORETURN static void run(char *const *argv, char *const *settings)
 	box_fail(WIRE_STAGE_SPEC, EBADMSG);
 }
 
-static int set_up(char *const *settings)
+static int by_hand(char *const *settings, int (*act)(const struct box_settings *s))
 {
 	struct err err;
 
@@ -194,7 +195,17 @@ static int set_up(char *const *settings)
 		(void)fprintf(stderr, "hsup-box: %s\n", err.text);
 		return EXIT_USAGE;
 	}
-	return setup_run(&plan.settings);
+	return act(&plan.settings);
+}
+
+static int sweep(const struct box_settings *s)
+{
+	return sweep_by_hand(s, false);
+}
+
+static int sweep_dry(const struct box_settings *s)
+{
+	return sweep_by_hand(s, true);
 }
 
 int main(int argc, char *argv[])
@@ -206,9 +217,15 @@ int main(int argc, char *argv[])
 		return puts("hsup-box " HSUP_VERSION) < 0;
 	if (argc == 2 && strcmp(argv[1], "--help") == 0)
 		return puts("Usage: hsup-box --setup [NAME=VALUE]...\n"
-			    "Gives native dynos their containers. hsup start runs it.") < 0;
+			    "       hsup-box --sweep [--dry-run] [NAME=VALUE]...\n"
+			    "Gives native dynos their containers. hsup start and hsup gc run it.") <
+		       0;
 	if (argc > 1 && strcmp(argv[1], "--setup") == 0)
-		return set_up(argv + 2);
+		return by_hand(argv + 2, setup_run);
+	if (argc > 2 && strcmp(argv[1], "--sweep") == 0 && strcmp(argv[2], "--dry-run") == 0)
+		return by_hand(argv + 3, sweep_dry);
+	if (argc > 1 && strcmp(argv[1], "--sweep") == 0)
+		return by_hand(argv + 2, sweep);
 	for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++)
 		if (!parse_option(argv[i], &o))
 			return usage("not understood: ", argv[i]);

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ struct sweep {
 	const struct box_settings *settings;
 	int claims, layers; /* RUN/boxes and STATE/boxes; layers: -1 = nobody has any */
 	int first;	    /* errno of what could not go */
+	bool tells, dry;    /* by hand */
 };
 
 static void note(struct sweep *s, int r)
@@ -46,6 +48,23 @@ static int remove_layer(int layers, const char *name)
 	if (unlinkat(layers, name, AT_REMOVEDIR) < 0 && r == 0)
 		r = -errno;
 	return r;
+}
+
+/* Nothing is made, so that nothing is left of having looked. */
+static bool has_ended(const struct sweep *s, const char *name)
+{
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	_cleanup_close_ int fd =
+		s->claims < 0 ? -1 : openat(s->claims, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 || (fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type == F_UNLCK);
+}
+
+static void tell(const struct sweep *s, const char *what, const char *name, int r)
+{
+	if (s->tells)
+		(void)dprintf(STDOUT_FILENO, "%s box %s%s%s\n", what, name, r < 0 ? ": " : "",
+			r < 0 ? strerror(-r) : "");
 }
 
 /* Its claim goes last, and only if all else did: it is by its claim that it is found again. */
@@ -77,9 +96,19 @@ static void sweep_folder(struct sweep *s, int folder)
 	l.at = l.len = 0;
 	l.failed = false;
 	while ((name = list_next(&l, &is_folder))) {
+		if (s->dry) {
+			/* By its claim it has been told already. */
+			bool twice = folder == s->layers && s->claims >= 0 &&
+				     faccessat(s->claims, name, F_OK, 0) == 0;
+			if (!twice && has_ended(s, name))
+				tell(s, "would remove", name, 0);
+			continue;
+		}
 		int r = sweep_one(s, name);
-		if (r != -EBUSY)
-			note(s, r);
+		if (r == -EBUSY)
+			continue;
+		note(s, r);
+		tell(s, r < 0 ? "cannot remove" : "removed", name, r);
 	}
 	if (l.failed)
 		note(s, -errno);
@@ -120,6 +149,33 @@ int sweep_setup(const struct box_settings *s)
 	return r == -EBUSY ? 0 : r;
 }
 
+static void sweep_all(struct sweep *s, bool root)
+{
+	sweep_folder(s, s->claims);
+	sweep_folder(s, s->layers);
+	if (s->dry)
+		return;
+	sweep_cgroups_unknown(s->claims);
+	if (root)
+		note(s, sweep_setup(s->settings));
+}
+
+int sweep_by_hand(const struct box_settings *settings, bool dry)
+{
+	struct sweep s = {.settings = settings, .tells = true, .dry = dry};
+	char path[PATH_MAX + sizeof BOX_CLAIMS + 1];
+
+	(void)snprintf(path, sizeof path, "%s/" BOX_CLAIMS, settings->run);
+	s.claims = dry ? open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC) : claims_open(settings);
+	if (s.claims < 0 && !dry) {
+		(void)dprintf(STDERR_FILENO, "hsup-box: %s: %s\n", path, strerror(-s.claims));
+		return 1;
+	}
+	s.layers = open_layers(settings);
+	sweep_all(&s, geteuid() == 0);
+	return s.first < 0;
+}
+
 void sweep_run(struct box *b)
 {
 	struct sweep s = {.settings = b->settings, .claims = claims_open(b->settings)};
@@ -129,13 +185,8 @@ void sweep_run(struct box *b)
 	s.layers = open_layers(b->settings);
 	for (unsigned i = 1; i < b->spec->n_args; i++)
 		note(&s, sweep_one(&s, b->spec->argv[i]));
-	if (b->spec->n_args <= 1) {
-		sweep_folder(&s, s.claims);
-		sweep_folder(&s, s.layers);
-		sweep_cgroups_unknown(s.claims);
-		if (b->root)
-			note(&s, sweep_setup(b->settings));
-	}
+	if (b->spec->n_args <= 1)
+		sweep_all(&s, b->root);
 	if (s.first < 0)
 		box_fail(WIRE_STAGE_SWEEP, -s.first);
 	_exit(0);

@@ -24,5 +24,8 @@ int sweep_cgroups(const char *name) HSUP_MUST_CHECK;
 void sweep_cgroups_unknown(int claims);
 /* Our folders in the hierarchies. -EBUSY: some are still used, by another hsup. */
 int sweep_cgroup_parents(void) HSUP_MUST_CHECK;
+/* `hsup-box --sweep [--dry-run] NAME=VALUE...`: as the sweep without names, by whoever calls it,
+ * who is told on standard output what has gone, or would go: a line each. The exit code. */
+int sweep_by_hand(const struct box_settings *s, bool dry) HSUP_MUST_CHECK;
 /* With nobody left on the machine: whatever setup has made. 0 too when somebody is. */
 int sweep_setup(const struct box_settings *s) HSUP_MUST_CHECK;

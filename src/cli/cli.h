@@ -149,6 +149,9 @@ struct cli_driver_name {
 	int (*gc)(const struct gc_order *order, struct err *err); /* NULL = it leaves nothing */
 };
 void cli_set_drivers(const struct cli_driver_name *drivers, size_t n);
+/* Fills in what gc needs of this installation: order->find, and what is not settled by the
+ * environment. 0 or negative errno. */
+void cli_set_gc(int (*prepare)(const struct options *o, struct gc_order *order, struct err *err));
 
 /* Not copied. */
 void cli_set_stack_helper(const struct stack_helper *helper);

@@ -1,4 +1,4 @@
-/* `hsup gc`: what a crash left with an engine. */
+/* `hsup gc`: what a crash left with an engine, or of containers without one. */
 #include "base/log.h"
 #include "cli/held.h"
 #include "cli/private.h"
@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static const enum option_id takes[] = {OPT_DRIVER, OPT_KILL, OPT_DRY_RUN, 0};
+static const enum option_id takes[] = {OPT_DRIVER, OPT_KILL, OPT_DRY_RUN, OPT_STATE_DIR, 0};
 
 static bool is_gone(int error)
 {
@@ -31,6 +31,13 @@ static enum gc_owner owner_of(const char *control_dir)
 	return is_gone(errno) ? GC_GONE : GC_HIDDEN;
 }
 
+static int (*prepare)(const struct options *o, struct gc_order *order, struct err *err);
+
+void cli_set_gc(int (*how)(const struct options *o, struct gc_order *order, struct err *err))
+{
+	prepare = how;
+}
+
 static void say(const char *line)
 {
 	(void)puts(line);
@@ -49,8 +56,7 @@ static const struct cli_driver_name *find_driver(const char *name)
 
 static int run(struct options *o, int n, char **operands)
 {
-	const struct gc_order order = {
-		.kill = o->kill, .dry = o->dry_run, .owner = owner_of, .say = say};
+	struct gc_order order = {.kill = o->kill, .dry = o->dry_run, .owner = owner_of, .say = say};
 	const struct cli_driver_name *d = find_driver(o->driver);
 	struct err err = {0};
 
@@ -60,9 +66,9 @@ static int run(struct options *o, int n, char **operands)
 	if (!d || !d->gc)
 		return usage_error(&command_gc,
 			"what driver %s runs leaves nothing behind; say "
-			"-d docker",
+			"-d docker or -d native",
 			o->driver);
-	if (d->gc(&order, &err) < 0) {
+	if ((prepare && prepare(o, &order, &err) < 0) || d->gc(&order, &err) < 0) {
 		log_error("%s", err.text);
 		return EXIT_REFUSED;
 	}
@@ -72,15 +78,20 @@ static int run(struct options *o, int n, char **operands)
 const struct command command_gc = {
 	.name = "gc",
 	.operands = "",
-	.summary = "remove what a crash left with a container engine",
+	.summary = "remove what a crash left of containers",
 	.help = "Containers and images that hsup has made there, and that no hsup of this machine\n"
 		"answers for any more. Whose control directory is held, or on another machine, is\n"
 		"left alone. What still runs is left too, for the next 'hsup start' to take over,\n"
 		"unless --kill is given.\n"
 		"\n"
+		"Of native dynos, which have no engine: the cgroups and folders of those that "
+		"have\n"
+		"ended. What still runs is left.\n"
+		"\n"
 		"Examples:\n"
 		"  hsup gc -d docker\n"
-		"  hsup gc -d docker --dry-run --kill\n",
+		"  hsup gc -d docker --dry-run --kill\n"
+		"  hsup gc -d native\n",
 	.options = takes,
 	.run = run,
 };

@@ -15,7 +15,8 @@ struct gc_order {
 	bool kill; /* also what still runs */
 	bool dry;  /* nothing is removed, only said */
 	enum gc_owner (*owner)(const char *control_dir);
-	/* Where a program of ours is; negative errno: said in the log. NULL: nowhere. */
+	/* Where a program of ours is, in PATH_MAX bytes; negative errno: said in the log. NULL:
+	 * nowhere. */
 	int (*find)(const char *program, char *ret_path);
 	void (*say)(const char *line); /* of each thing that goes, or stays for a reason */
 };
