@@ -602,6 +602,9 @@ static void completion(void **state)
 	expect_output(call("__complete", "start", "--color", "="), "always\t");
 	expect_output(call("__complete", "help", "ru"), "run\trun one command");
 
+	expect_output(call("__complete", "stack", "ver"), "verify\tsee whether");
+	expect_output(call("__complete", "stack", "--state-dir", "/nonexistent", "re"), "remove\t");
+
 	struct outcome _done_ files = call("__complete", "start", "-C", "/s"),
 			      words = call("__complete", "run", "ls", "--"),
 			      other = call("__complete", "check", "--one");

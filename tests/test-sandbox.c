@@ -98,12 +98,19 @@ static void test_who_packs_reaches_nobody(void **state)
 	in_a_child(sandbox_seal_pack);
 }
 
+static void test_who_makes_a_stack_reaches_nobody(void **state)
+{
+	(void)state;
+	in_a_child(sandbox_seal_stack);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_who_fetches_reaches_nobody),
 		cmocka_unit_test(test_who_unpacks_reaches_nobody),
 		cmocka_unit_test(test_who_packs_reaches_nobody),
+		cmocka_unit_test(test_who_makes_a_stack_reaches_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

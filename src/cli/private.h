@@ -31,11 +31,11 @@ struct option_record {
 
 /* ---- commands.c ---- */
 extern const struct command command_start, command_run, command_build, command_check, command_up,
-	command_down, command_deploy, command_upgrade, command_gc, command_stack, command_ps, command_logs,
-	command_stop, command_restart, command_scale, command_signal, command_releases,
-	command_rollback, command_events, command_config, command_wait, command_attach,
-	command_diag, command_shutdown, command_shell, command_paths, command_boot, command_version,
-	command_help, command_complete;
+	command_down, command_deploy, command_upgrade, command_gc, command_stack, command_ps,
+	command_logs, command_stop, command_restart, command_scale, command_signal,
+	command_releases, command_rollback, command_events, command_config, command_wait,
+	command_attach, command_diag, command_shutdown, command_shell, command_paths, command_boot,
+	command_version, command_help, command_complete;
 
 const struct command *command_at(size_t index); /* NULL behind the last; hidden ones too */
 const struct command *command_find(const char *name);
