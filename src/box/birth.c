@@ -212,5 +212,5 @@ void birth_run(struct box *b)
 	pty_open(&room.pty, b);
 	box_step(b);
 	gate_open(&room.gate, room.pty.peer);
-	init_run(b, room.dyno, &room.pty);
+	init_run(b, room.dyno, &room.gate, &room.pty);
 }

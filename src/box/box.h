@@ -143,10 +143,11 @@ HSUP_NORETURN void last_become(struct box *b);
 
 /* ---- init.c ---- */
 
-/* Pid 1, until the dyno's process `pid` has ended; then all the rest of the namespace is killed by
- * us. */
+/* Pid 1, until the dyno's process `pid`, which is on its way through the gate, has ended; then all
+ * the rest of the namespace is killed by us. */
+struct gate;
 struct pty;
-HSUP_NORETURN void init_run(struct box *b, pid_t pid, struct pty *pty);
+HSUP_NORETURN void init_run(struct box *b, pid_t pid, struct gate *gate, struct pty *pty);
 
 /* ---- modes ---- */
 

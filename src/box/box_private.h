@@ -29,9 +29,13 @@ struct gate {
 };
 /* Fails the box. */
 void gate_make(struct gate *g);
-/* Lets it go, with a terminal of its own (-1: none, it keeps 0, 1 and 2). Closes both ends. */
+/* Lets it go, with a terminal of its own (-1: none, it keeps 0, 1 and 2). */
 void gate_open(struct gate *g, int terminal);
-/* In the process that waits: the terminal, or -1. Closes both ends. */
+/* Waits until it is through: until its last descriptor of the gate is closed, which last_become()
+ * does when it has become the user. Before that, who has become the user already could send it no
+ * signal. Closes both ends. */
+void gate_done(struct gate *g);
+/* In the process that waits: the terminal, or -1. Its end stays open. */
 int gate_wait(struct gate *g);
 
 /* ---- pty.c ---- */

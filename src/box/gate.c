@@ -50,8 +50,17 @@ void gate_open(struct gate *g, int terminal)
 	/* It cannot have gone: it only ever waits. But somebody may have killed it: its status
 	 * tells. */
 	(void)sendmsg(g->ours, &p.msg, MSG_NOSIGNAL);
-	g->ours = fd_close(g->ours);
+}
+
+void gate_done(struct gate *g)
+{
+	char byte;
+
 	g->theirs = fd_close(g->theirs);
+	/* Nothing is ever sent this way: it is the end that is waited for. */
+	while (recv(g->ours, &byte, sizeof byte, 0) > 0)
+		;
+	g->ours = fd_close(g->ours);
 }
 
 int gate_wait(struct gate *g)
@@ -67,6 +76,5 @@ int gate_wait(struct gate *g)
 	struct cmsghdr *c = CMSG_FIRSTHDR(&p.msg);
 	if (c && c->cmsg_type == SCM_RIGHTS)
 		memcpy(&terminal, CMSG_DATA(c), sizeof terminal);
-	g->theirs = fd_close(g->theirs);
 	return terminal;
 }

@@ -133,7 +133,7 @@ void init_drop(struct box *b, struct pty *p)
 	box_forget(b);
 }
 
-void init_run(struct box *b, pid_t pid, struct pty *pty)
+void init_run(struct box *b, pid_t pid, struct gate *gate, struct pty *pty)
 {
 	const struct watch watch = {
 		.leader = pid,
@@ -144,6 +144,7 @@ void init_run(struct box *b, pid_t pid, struct pty *pty)
 	};
 
 	join_late(b, pid);
+	gate_done(gate);
 	init_drop(b, pty);
 	watch_run(&watch);
 }

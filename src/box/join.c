@@ -48,14 +48,24 @@ static int open_init(struct box *b)
 	return fd;
 }
 
+struct joining {
+	struct target_cgroups cgroups;
+	struct pty pty;
+	int we; /* a pidfd of ours */
+	/* Each opens when the other side has become the user: who has done so before could send it
+	 * no signal. */
+	struct gate host, command;
+};
+
 /* The user namespace of the dyno's own process, and its cgroups: it has made them for itself. */
-HSUP_NORETURN static void be_command(struct box *b, const struct target_cgroups *cgroups)
+HSUP_NORETURN static void be_command(struct box *b, struct joining *j)
 {
 	bool owns_users = b->root && !box_skips(b, "userns");
-	int r = target_join_cgroups(cgroups);
+	int r = target_join_cgroups(&j->cgroups);
 
 	if (r < 0)
 		box_fail(WIRE_STAGE_CGROUP, -r);
+	j->command.ours = fd_close(j->command.ours);
 	int dyno = open_pid(DYNO_PID);
 	must(dyno, WIRE_STAGE_NAMESPACES);
 	must(setns(dyno, CLONE_NEWCGROUP | (owns_users ? CLONE_NEWUSER : 0)),
@@ -63,56 +73,58 @@ HSUP_NORETURN static void be_command(struct box *b, const struct target_cgroups 
 	last_become(b);
 }
 
-/* No session of ours, else it would get twice what we get. */
-HSUP_NORETURN static void be_host(
-	struct box *b, const struct target_cgroups *cgroups, struct pty *pty, int parent)
+/* In a session of its own, else it would get twice what we get. */
+HSUP_NORETURN static void be_host(struct box *b, struct joining *j)
 {
 	static struct pty none = {.master = -1, .peer = -1, .in.from = -1, .out.to = -1};
-	struct pollfd gone = {.fd = parent, .events = POLLIN};
+	struct pollfd gone = {.fd = j->we, .events = POLLIN};
 	struct watch watch = {.inside = true, .until = END_SIGNAL, .pty = &none};
 
+	j->host.ours = fd_close(j->host.ours);
 	must(setsid(), WIRE_STAGE_SESSION);
-	b->terminal = pty->peer;
+	b->terminal = j->pty.peer;
+	gate_make(&j->command);
 	pid_t command = fork();
 	must(command, WIRE_STAGE_FORK);
 	if (command == 0)
-		be_command(b, cgroups);
+		be_command(b, j);
 	watch.leader = command;
 	watch.to = -command;
 	/* A parent that was gone before we asked for the signal has sent none. */
 	bool alone = prctl(PR_SET_PDEATHSIG, END_SIGNAL) < 0 || poll(&gone, 1, 0) != 0;
-	init_drop(b, &none);
 	if (alone)
 		(void)kill(command, SIGKILL);
+	gate_done(&j->command);
+	init_drop(b, &none);
 	watch_run(&watch);
 }
 
 void join_run(struct box *b)
 {
-	static struct target_cgroups cgroups;
-	static struct pty pty;
-	int parent = open_pid(getpid());
-
-	must(parent, WIRE_STAGE_BOX);
+	static struct joining j;
 	int init = open_init(b);
-	int r = target_open_cgroups(b, &cgroups);
+	int r = target_open_cgroups(b, &j.cgroups);
+
 	if (r < 0)
 		box_fail(WIRE_STAGE_CGROUP, -r);
-	pty_find(&pty, b);
+	must(j.we = open_pid(getpid()), WIRE_STAGE_BOX);
+	pty_find(&j.pty, b);
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	must(setns(init, CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC |
 				 (b->root ? 0 : CLONE_NEWUSER)),
 		WIRE_STAGE_NAMESPACES);
-	target_find_cgroups(&cgroups);
+	target_find_cgroups(&j.cgroups);
 	box_give_output(b);
-	pty_open(&pty, b);
+	pty_open(&j.pty, b);
+	gate_make(&j.host);
 	pid_t host = fork();
 	must(host, WIRE_STAGE_FORK);
 	if (host == 0)
-		be_host(b, &cgroups, &pty, parent);
+		be_host(b, &j);
 	/* The launcher, who is no root, has to be able to read our environment. */
 	if (!b->root)
 		(void)prctl(PR_SET_DUMPABLE, 1);
-	init_drop(b, &pty);
-	watch_run(&(struct watch){.leader = host, .to = host, .pty = &pty});
+	gate_done(&j.host);
+	init_drop(b, &j.pty);
+	watch_run(&(struct watch){.leader = host, .to = host, .pty = &j.pty});
 }
