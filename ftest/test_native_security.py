@@ -4,6 +4,7 @@ were not.
 The probe program runs in a box as hsup-box makes it; on the machine itself, where it must find open
 what it would find open; and without one step of the sandbox after the other."""
 import itertools
+import json
 import os
 import pathlib
 import pty
@@ -15,7 +16,8 @@ import tempfile
 import pytest
 
 import probing
-from boxes import NET_OWN, PROGRAM, Box, Boxes
+from boxes import NET_OWN, PROGRAM, PTY, Box, Boxes
+from driver_app import BUSYBOX
 from wire import box, record, spec
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -116,13 +118,13 @@ def boxes(folder, slug):
     made.close()
 
 
-def start(boxes, *args, facts=None, stack="host", skip=None, **how):
+def start(boxes, *args, facts=None, stack="host", skip=None, flags=0, **how):
     if stack == STACK and not (boxes.stacks / STACK).exists():
         make_stack(boxes.stacks / STACK, boxes.slug / "probe")
     settings = boxes.plain + ([f"HSUP_BOX_SKIP={skip}"] if skip else [])
     env = ["PATH=/usr/bin:/bin", *(f"{k}={v}" for k, v in (facts or {}).items())]
     name = f"probe-{os.getpid()}-{next(serial)}"
-    records = box(name=name, network=NET_OWN, stack=stack)
+    records = box(name=name, network=NET_OWN, stack=stack, flags=flags)
     fd = spec(args[0], args, env=env, directory="/", extra=records + record(13, str(boxes.slug).encode() + b"\0"))
     made = Box(fd, settings, **how)
     made.name, made.first = name, True
@@ -168,6 +170,21 @@ def test_nothing_is_open_in_a_stack_of_its_own(boxes, machine):
     assert found.open.keys() <= EXPLAINED.keys(), found.open
     assert found.having("n/a").keys() == NOT_ASKED.keys(), found.having("n/a")
     assert found["setuid-stack"] == ("closed", "its effective uid")
+
+
+def test_a_dynos_terminal(boxes, machine):
+    """It is one of its own, and nobody types into it."""
+    master, slave = pty.openpty()
+    dyno = start(boxes, "/app/probe", "tty-standard", "tty-sti", "tty-sti-high", "tty-linux", "tty-others",
+                 facts=inside(machine), flags=PTY, stdin=slave, output=slave)
+    os.close(slave)
+    text = b""
+    while not text.endswith(b"probed 5\r\n"):
+        text += os.read(master, 4096)
+    os.close(master)
+    dyno.wait()
+    found = probing.Answers(text)
+    assert {verdict for verdict, _ in found.values()} == {"closed"}, found
 
 
 def address_of(dyno):
@@ -255,3 +272,63 @@ def test_without_a_step_something_is_open(boxes, machine, step):
     assert whole.open.keys() <= EXPLAINED.keys(), whole.open
     found = answers(start(boxes, "/app/probe", facts=inside(machine), skip=step, **how))
     assert MUTATIONS[step] <= found.open.keys(), (step, found.open)
+
+
+# ---- beside others ----
+
+@pytest.fixture(scope="module")
+def docker(engines):
+    return engines.get("docker")
+
+
+def as_docker_runs(engine, probe, facts):
+    told = [f"--env={k}={v}" for k, v in facts.items()]
+    done = subprocess.run(["docker", "-H", engine.host, "run", "--rm", "--network=none", f"--volume={probe}:/probe:ro",
+                           *told, BUSYBOX, "/probe"], capture_output=True, timeout=200)
+    return probing.Answers(done.stdout)
+
+
+def settings_of_docker(engine, probe):
+    """What it hands to its runtime for a container: capabilities, masks, filter."""
+    ask = ["docker", "-H", engine.host]
+    done = subprocess.run([*ask, "run", "-d", "--network=none", BUSYBOX, "sleep", "1000"], check=True, text=True,
+                          capture_output=True)
+    found = list(engine.folder.glob(f"**/{done.stdout.strip()}/config.json"))
+    text = next(p.read_text() for p in found if '"ociVersion"' in p.read_text())
+    subprocess.run([*ask, "rm", "-f", done.stdout.strip()], check=True, capture_output=True)
+    return json.loads(text)
+
+
+def as_crun_runs(settings, folder, probe, facts):
+    """With the same, but for cgroups, which it can make nothing of on a machine with both versions."""
+    make_stack(folder / "rootfs", probe)
+    for name in ("proc", "sys", "dev", "tmp", "app"):
+        (folder / "rootfs" / name).mkdir()
+    settings["root"] = {"path": str(folder / "rootfs"), "readonly": False}
+    settings["process"].update(args=["/usr/bin/setuid"], terminal=False,
+                               env=["PATH=/usr/bin:/bin", *(f"{k}={v}" for k, v in facts.items())])
+    settings["mounts"] = [m for m in settings["mounts"] if m["type"] not in ("bind", "cgroup")]
+    settings.pop("hooks", None)
+    settings["linux"].pop("cgroupsPath", None)
+    settings["linux"].pop("resources", None)
+    for space in settings["linux"]["namespaces"]:
+        space.pop("path", None)
+    (folder / "config.json").write_text(json.dumps(settings))
+    hidden = ["unshare", "-m", "sh", "-c", "umount -l /sys/fs/cgroup/unified 2>&-; exec \"$@\"", "sh"]
+    done = subprocess.run([*hidden, "crun", "--root", folder / "state", "--cgroup-manager=disabled", "run", "--bundle", folder,
+                           f"probe-{os.getpid()}"], capture_output=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    return probing.Answers(done.stdout)
+
+
+def test_less_is_open_than_with_docker_and_crun(boxes, machine, folder, probe, docker):
+    """The same program in a container with Docker's default settings."""
+    facts = inside(machine)
+    ours = answers(start(boxes, "/app/probe", facts=facts)).open.keys() - EXPLAINED.keys()
+    (folder / "bundle").mkdir()
+    crun = as_crun_runs(settings_of_docker(docker, probe), folder / "bundle", probe, facts).open.keys()
+    theirs = as_docker_runs(docker, probe, facts).open.keys()
+    print(f"open: dyno {len(ours)}, crun {len(crun)}, docker {len(theirs)}")
+    for others in (crun, theirs):
+        assert ours <= others, ours - others
+        assert len(others) > 10, others

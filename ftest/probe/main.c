@@ -146,8 +146,8 @@ static int listens(const char *port)
 
 int main(int argc, char **argv)
 {
-	static const struct probe *const groups[] = {probes_identity, probes_spaces, probes_files,
-		probes_proc, probes_calls, probes_sockets};
+	static const struct probe *const groups[] = {probes_identity, probes_spaces, probes_births,
+		probes_files, probes_mounts, probes_proc, probes_calls, probes_sockets};
 	unsigned n = 0;
 
 	if (argv[1] && strcmp(argv[1], "--euid") == 0) {

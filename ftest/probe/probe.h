@@ -23,8 +23,8 @@ struct probe {
 	const void *what; /* of many that are tried in the same way */
 };
 
-extern const struct probe probes_identity[], probes_spaces[], probes_files[], probes_proc[],
-	probes_calls[], probes_sockets[];
+extern const struct probe probes_identity[], probes_spaces[], probes_births[], probes_files[],
+	probes_mounts[], probes_proc[], probes_calls[], probes_sockets[];
 
 /* The verdict; the last one counts. */
 void open_because(const char *format, ...) __attribute__((format(printf, 1, 2)));
