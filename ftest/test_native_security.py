@@ -17,7 +17,7 @@ import pytest
 
 import probing
 from boxes import NET_OWN, PROGRAM, PTY, Box, Boxes
-from driver_app import BUSYBOX
+from driver_app import BUSYBOX, pack
 from wire import box, record, spec
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -29,6 +29,7 @@ serial = itertools.count()
 # What is open in a dyno, with the reason why that is no way out.
 EXPLAINED = {
     "ns-time": "its clocks are the machine's: a time namespace would shift them, and hide nothing else",
+    "mounts-host-path-of-tmp": "a name only: it is a folder of the box's own, on disk, and mounts say of which",
     "cgroup-path": "version 1 cgroups are joined when the dyno already runs: the way there from those it began in",
 }
 # What says nothing in a dyno, and where it is asked instead.
@@ -122,7 +123,8 @@ def start(boxes, *args, facts=None, stack="host", skip=None, flags=0, **how):
     if stack == STACK and not (boxes.stacks / STACK).exists():
         make_stack(boxes.stacks / STACK, boxes.slug / "probe")
     settings = boxes.plain + ([f"HSUP_BOX_SKIP={skip}"] if skip else [])
-    env = ["PATH=/usr/bin:/bin", *(f"{k}={v}" for k, v in (facts or {}).items())]
+    facts = {**(facts or {}), "PROBE_STATE": boxes.state}
+    env = ["PATH=/usr/bin:/bin", *(f"{k}={v}" for k, v in facts.items())]
     name = f"probe-{os.getpid()}-{next(serial)}"
     records = box(name=name, network=NET_OWN, stack=stack, flags=flags)
     fd = spec(args[0], args, env=env, directory="/", extra=records + record(13, str(boxes.slug).encode() + b"\0"))
@@ -170,6 +172,21 @@ def test_nothing_is_open_in_a_stack_of_its_own(boxes, machine):
     assert found.open.keys() <= EXPLAINED.keys(), found.open
     assert found.having("n/a").keys() == NOT_ASKED.keys(), found.having("n/a")
     assert found["setuid-stack"] == ("closed", "its effective uid")
+
+
+def test_nothing_is_open_in_what_hsup_runs(make_driver_app, machine, probe):
+    """From the command line on: with what hsup itself adds to a dyno."""
+    app = make_driver_app("native", with_slug=False)
+    app.slug = pack(app.control / "slug.tgz", {"probe": probe}).name
+    app.env.update(LIBCONTAINER_DYNO_UID_MIN=str(UIDS[0]), LIBCONTAINER_DYNO_UID_MAX=str(UIDS[1]),
+                   LIBCONTAINER_DYNO_SUBNET=SUBNET)
+    app.submit(app.release(Binds=[]))
+    facts = {**machine, "PROBE_LINK_LOCAL": "fe80::1", "PROBE_STATE": app.folder, "PROBE_OTHER": "192.0.2.1"}
+    words = [f"{k}={v}" for k, v in facts.items()]
+    ran = app.hsup("run", "-C", app.control, "--", "env", *words, "/app/probe", timeout=120)
+    assert ran.returncode == 0, (ran.stdout, ran.stderr)
+    found = probing.Answers(ran.stdout.encode())
+    assert found.open.keys() <= EXPLAINED.keys(), found.open
 
 
 def test_a_dynos_terminal(boxes, machine):
@@ -234,7 +251,7 @@ def test_all_is_open_on_the_machine(folder, probe, slug, machine):
     master, slave = pty.openpty()
     private = ["setpriv", "--groups=0,1", "--inh-caps=+net_admin", "--ambient-caps=+net_admin", "--", "unshare",
                "-mupf", "--propagation", "private", "sh", "-c",
-               f'mount -t proc proc /proc && mount --bind "$PROBE_STATE" /mnt &&'
+               f'mount -t proc proc /proc && mount --bind "$PROBE_STATE" /mnt && mount --bind /mnt /var/tmp &&'
                f'cd {gone} && rmdir {gone} && exec "$@"', "sh"]
     found |= on_machine(probe, facts=known, before=private, stdin=stdin, pass_fds=[slave]).open
     found |= on_machine(probe, "net-gateway", "net-metadata", "net-link-local", facts=known, before=[

@@ -164,13 +164,22 @@ static void look_writable(
 		open_because("%s: %s", point, options);
 }
 
+/* A mount of a folder says where in its file system that is. */
 static void look_host_paths(
 	const char *line, const char *point, const char *options, const char *more)
 {
-	const char *state = getenv("PROBE_STATE");
+	(void)options, (void)more;
+	if (strcmp(point, "/tmp") != 0 && strcmp(point, "/var/tmp") != 0 &&
+		strstr(line, getenv("PROBE_STATE")))
+		open_because("%s", line);
+}
 
-	(void)point, (void)options, (void)more;
-	if (state && strstr(line, state))
+static void look_host_path_of_tmp(
+	const char *line, const char *point, const char *options, const char *more)
+{
+	(void)options, (void)more;
+	if ((strcmp(point, "/tmp") == 0 || strcmp(point, "/var/tmp") == 0) &&
+		strstr(line, getenv("PROBE_STATE")))
 		open_because("%s", line);
 }
 
@@ -204,6 +213,15 @@ static void host_paths(const void *what)
 	each_mount(look_host_paths);
 }
 
+static void host_path_of_tmp(const void *what)
+{
+	(void)what;
+	if (!fact("PROBE_STATE"))
+		return;
+	closed_because("none");
+	each_mount(look_host_path_of_tmp);
+}
+
 const struct probe probes_mounts[] = {
 	{"mount-tmpfs", mount_tmpfs, NULL},
 	{"mount-proc", mount_proc, NULL},
@@ -224,5 +242,6 @@ const struct probe probes_mounts[] = {
 	{"mounts-dev", nodev, NULL},
 	{"mounts-writable", writable, NULL},
 	{"mounts-host-paths", host_paths, NULL},
+	{"mounts-host-path-of-tmp", host_path_of_tmp, NULL},
 	{NULL, NULL, NULL},
 };
