@@ -854,7 +854,7 @@ def test_make_stack(build, stacks, tmp_path):
     subprocess.run([script, source, "--installed", "--packages", "bash,coreutils"], check=True, timeout=300)
     root = stacks.add("debian", source) / "rootfs"
     said = subprocess.run(["chroot", root, "/bin/bash", "-c", "id -u; cat /etc/debian_version | wc -l"],
-                          capture_output=True, text=True, check=True, env={"PATH": "/usr/bin:/bin"})
+                          capture_output=True, text=True, check=True, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
     assert said.stdout.split() == ["0", "1"]
     assert facts(root / "tmp") == (0o1777, 0, 0)
     assert stacks.call("verify").returncode == 0

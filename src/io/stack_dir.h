@@ -6,6 +6,10 @@
  *
  * or it is a tree itself (bin/ or usr/ lies in it), as those that Go hsup kept: "classic". A
  * version has no '-', so that the name ends at the last one. What begins with a dot is in work.
+ *
+ * Who has a stack as a dyno's root holds a shared lock (flock) on its folder as long as the dyno
+ * lives: `hsup stack remove` refuses until the kernel has ended the last one.
+ *
  * Looks at names and kinds only; whoever mounts a stack opens it anew, link by link. */
 #pragma once
 

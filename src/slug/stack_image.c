@@ -89,13 +89,14 @@ static const char *text_of(const json_t *object, const char *name)
 
 static int parse_digest(const char *text, char ret_hex[DIGEST_HEX + 1], struct err *err)
 {
+	const char *hex = strchr(text, ':');
 	char shown[100];
 
-	if (strncmp(text, "sha256:", 7) != 0 || strlen(text + 7) != DIGEST_HEX ||
-		strspn(text + 7, "0123456789abcdef") != DIGEST_HEX)
+	if (!hex || strncmp(text, "sha256:", 7) != 0 || strlen(hex + 1) != DIGEST_HEX ||
+		strspn(hex + 1, "0123456789abcdef") != DIGEST_HEX)
 		return err_set(err, -EBADMSG, "'%s' is no digest of SHA-256",
 			str_printable(text, strlen(text), shown, sizeof shown));
-	memcpy(ret_hex, text + 7, DIGEST_HEX + 1);
+	memcpy(ret_hex, hex + 1, DIGEST_HEX + 1);
 	return 0;
 }
 
