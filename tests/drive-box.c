@@ -3,8 +3,10 @@
  *
  *   drive-box setup
  *   drive-box sweep [NAME...]
- *   drive-box cgroup NAME MEMORY CPU PROCESSES                     says where, and how many are
- * late drive-box box NAME UID MEMORY CPU PROCESSES COMMAND [ARG...]   exits as the command does */
+ *   drive-box cgroup NAME MEMORY CPU PROCESSES
+ *	says where it is, and how many hierarchies are joined late
+ *   drive-box box NAME UID MEMORY CPU PROCESSES COMMAND [ARG...]
+ *	exits as the command does */
 #include "base/fd.h"
 #include "box/box.h"
 #include "box/box_private.h"
@@ -140,8 +142,10 @@ static int run_box(int argc, char **argv)
 
 static int run_sweep(int argc, char **argv)
 {
-	struct birth_failure *failure = mmap(
-		NULL, sizeof *failure, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	const size_t size = sizeof(struct birth_failure);
+	/* cppcheck-suppress invalidFunctionArg */
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct birth_failure *failure = at;
 	pid_t pid = fork();
 	int status;
 

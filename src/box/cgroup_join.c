@@ -55,9 +55,7 @@ static int move_members(const struct box_cgroup *c, struct moved *m)
 
 	if (fd < 0)
 		return -errno;
-	l.fd = fd;
-	l.at = l.len = 0;
-	l.failed = false;
+	list_begin(&l, fd);
 	for (pid_t pid; r >= 0 && (pid = list_next_pid(&l)) > 0; found += r > 0)
 		r = move(c, m, pid);
 	if (l.failed)
@@ -77,9 +75,7 @@ static int move_processes(const struct box_cgroup *c, struct moved *m)
 
 	if (fd < 0)
 		return -errno;
-	l.fd = fd;
-	l.at = l.len = 0;
-	l.failed = false;
+	list_begin(&l, fd);
 	while (r >= 0 && (name = list_next(&l, &folder))) {
 		if (parse_uint(name, INT32_MAX, &pid) < 0 || (pid_t)pid == getpid())
 			continue;

@@ -6,12 +6,20 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-struct list { /* zero-initialise but for fd, which stays the caller's */
+struct list {
 	int fd;
 	size_t at, len;
 	bool failed; /* the end is not the end: errno */
 	_Alignas(8) char data[4096];
 };
+
+/* From where fd is; it stays the caller's. */
+static inline void list_begin(struct list *l, int fd)
+{
+	l->fd = fd;
+	l->at = l->len = 0;
+	l->failed = false;
+}
 
 /* The next name, "." and ".." left out; NULL: no more, or it failed. Valid until the next call.
  * *ret_folder: surely one; a false may be one too where the file system does not say. */

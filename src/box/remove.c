@@ -96,9 +96,7 @@ static void remove_folder(struct removal *m, const char *name)
 		note(m, dir);
 		return;
 	}
-	l.fd = dir;
-	l.at = l.len = 0;
-	l.failed = false;
+	list_begin(&l, dir);
 	while ((one = list_next(&l, &folder))) {
 		if (gone(dir, one, folder))
 			continue;
@@ -124,9 +122,7 @@ static void remove_pass(struct removal *m)
 	const char *name;
 	bool folder;
 
-	l.fd = m->top;
-	l.at = l.len = 0;
-	l.failed = false;
+	list_begin(&l, m->top);
 	m->left = false;
 	if (lseek(m->top, 0, SEEK_SET) < 0)
 		note(m, -errno);

@@ -92,9 +92,7 @@ static void sweep_folder(struct sweep *s, int folder)
 
 	if (folder < 0 || lseek(folder, 0, SEEK_SET) < 0)
 		return;
-	l.fd = folder;
-	l.at = l.len = 0;
-	l.failed = false;
+	list_begin(&l, folder);
 	while ((name = list_next(&l, &is_folder))) {
 		if (s->dry) {
 			/* By its claim it has been told already. */

@@ -54,8 +54,7 @@ static void kill_members(int dir)
 	_cleanup_close_ int procs = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
 	struct list l;
 
-	l.fd = procs;
-	l.at = l.len = 0;
+	list_begin(&l, procs);
 	for (pid_t pid; procs >= 0 && (pid = list_next_pid(&l)) > 0;)
 		if (pid != getpid())
 			(void)kill(pid, SIGKILL);
@@ -114,8 +113,7 @@ void sweep_cgroups_unknown(int claims)
 		struct list l;
 		bool folder;
 
-		l.fd = parent;
-		l.at = l.len = 0;
+		list_begin(&l, parent);
 		while (parent >= 0 && (name = list_next(&l, &folder)))
 			if (folder && faccessat(claims, name, F_OK, 0) < 0 && is_old(parent, name))
 				/* Refused as long as somebody is in it. */
