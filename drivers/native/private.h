@@ -77,6 +77,9 @@ struct native {
 /* ---- native.c ---- */
 
 void native_note(const struct native *n, const char *fmt, ...) HSUP_PRINTF(2, 3);
+
+/* ---- lives.c ---- */
+
 struct native_life *native_find(const struct native *n, uint64_t id, uint32_t generation);
 /* -ENOMEM. box: NULL = named after the owner of the context. */
 int native_add(struct native *n, uint64_t id, uint32_t generation, const char *name,

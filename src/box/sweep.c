@@ -171,6 +171,9 @@ int sweep_by_hand(const struct box_settings *settings, bool dry)
 	}
 	s.layers = open_layers(settings);
 	sweep_all(&s, geteuid() == 0);
+	/* Made to look, perhaps; whoever needs them makes them. */
+	(void)rmdir(path);
+	(void)rmdir(settings->run);
 	return s.first < 0;
 }
 

@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static const enum option_id takes[] = {OPT_DRIVER, OPT_KILL, OPT_DRY_RUN, OPT_STATE_DIR, 0};
+static const enum option_id takes[] = {
+	OPT_DRIVER, OPT_KILL, OPT_DRY_RUN, OPT_STATE_DIR, OPT_RUNTIME_DIR, 0};
 
 static bool is_gone(int error)
 {
@@ -68,7 +69,12 @@ static int run(struct options *o, int n, char **operands)
 			"what driver %s runs leaves nothing behind; say "
 			"-d docker or -d native",
 			o->driver);
-	if ((prepare && prepare(o, &order, &err) < 0) || d->gc(&order, &err) < 0) {
+	int r = options_complete_paths(o, NULL, &err);
+	if (r >= 0 && prepare)
+		r = prepare(o, &order, &err);
+	if (r >= 0)
+		r = d->gc(&order, &err);
+	if (r < 0) {
 		log_error("%s", err.text);
 		return EXIT_REFUSED;
 	}
