@@ -25,7 +25,7 @@ bool boxes_wanted(const struct options *o)
 	const struct driver *d = driver_find(o->driver);
 
 	return d && strcmp(d->name, "native") == 0 &&
-	       (o->mode == MODE_START || o->mode == MODE_RUN);
+	       (o->mode == MODE_START || o->mode == MODE_RUN || o->mode == MODE_BUILD);
 }
 
 /* ---- folders ---- */
