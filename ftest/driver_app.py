@@ -73,6 +73,9 @@ class DriverApp(App):
             more["Stack"] = BASH
         if self.boxes:
             more["Stack"] = "host"
+            # Another life is another user: what one has written below `shared`, the next may go on with.
+            processes = [{"Umask": "000", **(p if isinstance(p, dict) else dict(zip(("Type", "Args", "Quantity"), p)))}
+                         for p in processes]
         return super().release(*processes, **{**more, **fields})
 
     # -- what runs, by the word of who runs it, not of hsup --
@@ -80,7 +83,8 @@ class DriverApp(App):
     def lives(self):
         """(dyno, what tells one life of it from another), of those that live."""
         if self.engine is None:
-            return {(self.variables(pid)["DYNO"], pid) for pid in self.processes() if self.leads(pid)}
+            leads = self.boxes.leads if self.boxes else self.leads
+            return {(self.variables(pid)["DYNO"], pid) for pid in self.processes() if leads(pid)}
         return {(f"{c['Labels']['hsup.type']}.{c['Labels']['hsup.instance']}", c["Id"])
                 for c in self.engine.rest.containers(label="hsup.kind=dyno") if c["State"] == "running"}
 

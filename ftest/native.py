@@ -3,6 +3,7 @@ stay, and what is otherwise with them (hsup-native(7) says the same to users).""
 import os
 import pathlib
 import subprocess
+import urllib.request
 
 from hsup import PATIENCE, wait_until
 
@@ -23,10 +24,26 @@ class Native:
         self.app = app
 
     @property
+    def owner(self):
+        """What the names of its boxes begin with."""
+        path = self.app.control / ".hsup/owner"
+        return path.read_text().strip()[:16] if path.exists() else "none"
+
+    @property
     def layers(self):
         """Of the boxes that are there: their own folders."""
-        folder = self.app.folder / "state/native"
+        folder = self.app.folder / "state/native/boxes"
         return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+    @staticmethod
+    def leads(pid):
+        """A dyno itself: in its pid namespace it is always the second."""
+        try:
+            status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            return False
+        pids = next(line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:"))
+        return len(pids) > 1 and pids[-1] == "2"
 
     @staticmethod
     def inits(pids):
@@ -43,7 +60,7 @@ class Native:
 
     @staticmethod
     def machine():
-        """What native dynos of these tests may leave, by kind; others' may come and go meanwhile."""
+        """What native dynos may leave, by kind: of these tests' uids, as others' may come and go meanwhile."""
         links = {path.name for path in pathlib.Path("/sys/class/net").iterdir()
                  if path.name.startswith("hv") and path.name[2:].isdigit() and int(path.name[2:]) in UIDS}
         cgroups = set()
@@ -53,8 +70,7 @@ class Native:
                     cgroups.add(str(path.parent))
             except OSError:  # gone meanwhile
                 pass
-        mounts = {line for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
-                  if "/hsup-" in line or "native" in line}
+        mounts = set(pathlib.Path("/proc/self/mountinfo").read_text().splitlines())
         processes = set()
         for path in pathlib.Path("/proc").glob("[0-9]*"):
             try:
@@ -73,6 +89,9 @@ class Native:
         """After a test: the machine is as it was, and no box has a folder left."""
         def left():
             now = cls.machine()
+            owners = [app.boxes.owner for app in apps if app.boxes]
+            now["cgroups"] = {path for path in now["cgroups"] if os.path.basename(path).startswith(tuple(owners))}
+            now["mounts"] = {line for line in now["mounts"] if any(str(app.folder) in line for app in apps)}
             found = {kind: now[kind] - before[kind] for kind in now if now[kind] - before[kind]}
             layers = [name for app in apps if app.boxes for name in app.boxes.layers]
             return {**found, **({"folders": layers} if layers else {})}
@@ -82,4 +101,61 @@ class Native:
             raise AssertionError(f"left by native dynos: {left()}") from None
 
 
-DIFFERENCES = {}
+def scripts_of_the_slug_only(app):
+    """The machine's own root is the stack: no profile script of a test's is there."""
+    app.start()
+    app.submit(app.release(("line", ["echo got $FROM_APP_PROFILE.; exec sleep 1000"], 1),
+                           ("argv", ["printenv", "FROM_APP_PROFILE"], 1)))
+    app.wait_line(r"app\[line\.1\]: got \+app\.$")
+    app.wait_line(r"app\[argv\.1\]: \+app$")
+
+
+def a_user_cannot_be_chosen(app):
+    """Each dyno has one of its own, so that none can do anything to another."""
+    app.start()
+    app.submit(app.release({"Type": "web", "Args": ["true"], "User": "nobody"}))
+    app.wait_rejected("a native dyno has a user of its own and cannot be nobody")
+    app.submit(app.release(
+        {"Type": "web", "Args": ["echo $PWD $(id -un) $(umask); exec sleep 1000"], "Directory": "/tmp", "Umask": "027"},
+        {"Type": "below", "Args": ["echo ${PWD##*/}; exec sleep 1000"], "Directory": ".profile.d"}, Version=2))
+    app.wait_line(r"app\[web\.1\]: /tmp dyno 0027$")
+    app.wait_line(r"app\[below\.1\]: \.profile\.d$")
+
+
+def ports_are_the_same(app):
+    """Each has a network of its own: the addresses differ, and there it is reached."""
+    app.start()
+    app.submit(app.release({"Type": "web", "Quantity": 3, "Ready": {"Listen": True, "Interval": 0.05}, "Args": [
+        "printf 'HTTP/1.1 200 OK\\r\\n\\r\\n%s' $DYNO > /tmp/answer; exec ./tool serve /tmp/answer"]}))
+    app.wait_up("web.1", "web.2", "web.3")
+    dynos = app.ps()
+    assert len({dyno["address"] for dyno in dynos.values()}) == 3
+    assert {dyno["port"] for dyno in dynos.values()} == {5000}
+    for name, dyno in dynos.items():
+        with urllib.request.urlopen(f"http://{dyno['address']}:{dyno['port']}/", timeout=5) as answer:
+            assert answer.read().decode() == name
+
+
+def limits_are_the_dyno_s_own(app):
+    app.start()
+    app.submit(app.release({"Type": "web", "Args": ["ulimit -n; exec ./tool forks 60"],
+                            "Limits": {"OpenFiles": 123, "Processes": 40}}))
+    app.wait_line(r"app\[web\.1\]: 123$")
+    assert 1 < int(app.wait_line(r"app\[web\.1\]: forked (\d+)$").group(1)) < 40
+
+
+def cpu_can_be_limited(app):
+    """test_native.py says what that does."""
+    app.start()
+    app.submit(app.release({"Type": "web", "Args": ["exec sleep 1000"], "Limits": {"CPU": 0.5}}))
+    app.wait_up("web.1")
+    app.no_line("Limits.CPU")
+
+
+DIFFERENCES = {
+    "test_profile_scripts": scripts_of_the_slug_only,
+    "test_directory_user_and_umask": a_user_cannot_be_chosen,
+    "test_ports_are_each_dyno_s_own": ports_are_the_same,
+    "test_open_files_and_processes": limits_are_the_dyno_s_own,
+    "test_cpu": cpu_can_be_limited,
+}
