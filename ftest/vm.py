@@ -10,7 +10,8 @@ from hsup import PATIENCE, wait_until
 
 QEMU = "qemu-system-x86_64"
 # From scripts/vm-kernel.
-KERNEL = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "hsup-test" / "vmlinuz"
+KEPT = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "hsup-test"
+KERNEL, MODULES = KEPT / "vmlinuz", KEPT / "modules"
 COLOUR = re.compile("\x1b\\[[0-9;]*[mK]")
 S_IFDIR, S_IFREG, S_IFLNK = 0o040000, 0o100000, 0o120000
 
@@ -55,6 +56,32 @@ class Initrd:
         listed = subprocess.run(["ldd", source], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for library in re.findall(r"(/\S+) \(0x", listed.stdout):
             self.file(library, pathlib.Path(library).read_bytes(), 0o755)
+
+    def library(self, name):
+        """One that a program loads by its name, and those that it needs."""
+        known = subprocess.run(["ldconfig", "-p"], stdout=subprocess.PIPE, text=True, check=True).stdout
+        path = re.search(rf"{re.escape(name)} .*x86-64.* => (/\S+)", known).group(1)
+        self.program(path, path)
+
+    def modules(self, *names):
+        """Of that kernel, with what they need, below /modules; the order to insert them in."""
+        order = []
+
+        def add(name):
+            if name in order:
+                return
+            path = MODULES / f"{name}.ko"
+            assert path.exists(), f"{path} is missing: run scripts/setup"
+            data = path.read_bytes()
+            needed = re.search(rb"\0depends=([^\0]*)\0", data).group(1).decode()
+            for other in needed.split(",") if needed else ():
+                add(other.replace("-", "_") if not (MODULES / f"{other}.ko").exists() else other)
+            order.append(name)
+            self.file(f"/modules/{name}.ko", data)
+
+        for name in names:
+            add(name)
+        return order
 
     def write(self, path):
         self._entry("TRAILER!!!", 0, b"")
