@@ -31,15 +31,20 @@ static void must(int r, enum wire_stage stage)
 		box_fail(stage, -r);
 }
 
-/* The network is the operator's choice; a dyno may do without one. Who is not root cannot link one
- * to the machine's. */
+/* Who is not root cannot link one to the machine's. */
+static enum spec_box_network can_have(const struct box *b, enum spec_box_network network)
+{
+	return network == SPEC_BOX_NET_OWN && !b->root ? SPEC_BOX_NET_HOST : network;
+}
+
+/* The network is the operator's choice; a dyno may do without one. */
 static enum spec_box_network choose_network(const struct box *b)
 {
-	enum spec_box_network asked = b->spec->box.network;
+	enum spec_box_network asked = can_have(b, b->spec->box.network);
 
-	if (asked != SPEC_BOX_NET_NONE && asked != b->settings->network)
+	if (asked != SPEC_BOX_NET_NONE && asked != can_have(b, b->settings->network))
 		box_fail(WIRE_STAGE_POLICY, EPERM);
-	return asked == SPEC_BOX_NET_OWN && !b->root ? SPEC_BOX_NET_HOST : asked;
+	return asked;
 }
 
 /* Nothing is made yet. */
