@@ -1,13 +1,17 @@
 """Hostile stacks and slugs, and the whole hsup-box: what a dyno finds where, and what is left."""
+import errno
+import fcntl
 import os
 import pathlib
 import shutil
+import signal
 import tempfile
 import threading
 
 import pytest
 
 from boxes import ENDED, NET_NONE, STAGE_APP, STAGE_BINDS, STAGE_STACK, Box
+from hsup import children_of
 from test_box_root import (LOOK, PLACES, SLUG_OWNER, Machine, check_mounts, exchange, left, put_in_place, table)
 from wire import box, record, spec
 
@@ -98,6 +102,30 @@ def test_what_is_refused_is_told(whole):
         made = whole.begin("echo ran", **how)
         code, told = made.wait()
         assert code == 127 and told[0] == stage and told[1] > 0 and made.text == b""
+
+
+def test_a_stack_is_held_as_long_as_its_dyno_lives(whole):
+    """By its init alone, through a folder from which nothing else of the machine can be reached."""
+    whole.stack()
+    stack = os.open(whole.stacks / "bb", os.O_RDONLY)
+    try:
+        made = whole.begin("echo runs; exec busybox sleep 60")
+        assert made.read(until=b"runs\n").endswith(b"runs\n")
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(stack, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        here = os.fstat(stack).st_ino
+        held = [path for path in pathlib.Path(f"/proc/{made.pid}/fd").iterdir() if path.stat().st_ino == here]
+        assert len(held) == 1 and os.stat(f"{held[0]}/..").st_ino == here
+        [dyno] = children_of(made.pid)
+        assert not [path for path in pathlib.Path(f"/proc/{dyno}/fd").iterdir() if path.stat().st_ino == here]
+        os.kill(dyno, signal.SIGKILL)
+        made.wait(30)
+        fcntl.flock(stack, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Whoever has it alone is about to remove it.
+        code, told = whole.begin("echo ran").wait()
+        assert code == 127 and told[:2] == (STAGE_STACK, errno.EBUSY)
+    finally:
+        os.close(stack)
 
 
 def test_a_stack_that_changes_while_dynos_start(whole):

@@ -8,6 +8,7 @@ import pathlib
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import termios
@@ -191,6 +192,36 @@ def test_a_bind_is_what_it_is_outside(app):
     assert says(app, "echo inside >/mnt/shared/it; cat /mnt/closed/file; touch /mnt/closed/x 2>/dev/null || "
                      "echo refused") == ["from outside", "refused"]
     assert (app.shared / "it").read_text() == "inside\n"
+
+
+# ---- stacks ----
+
+def test_a_stack_in_use_is_not_removed(app):
+    """Until its last dyno has ended; or by force, and then none starts on it any more."""
+    root = app.folder / "root"
+    (root / "bin").mkdir(parents=True)
+    shutil.copy("/bin/busybox", root / "bin/busybox")
+    (root / "bin/sh").symlink_to("busybox")
+    assert app.hsup("stack", "add", "bb", root, "--set-version", "1").returncode == 0
+    folder = app.folder / "state/stacks/bb-1"
+    app.start()
+    release = app.release(("web", ["echo runs; exec busybox sleep 1000"], 1), Stack="bb")
+    app.submit(release)
+    app.wait_line(r"app\[web\.1\]: runs$")
+    refused = app.hsup("stack", "remove", "bb")
+    assert refused.returncode == 1 and "bb-1 is in use by web.1 with pid" in refused.stderr, refused
+    assert folder.exists()
+    assert app.hsup("scale", "-C", app.control, "web=0").returncode == 0
+    wait_until(lambda: not app.lives(), "the dyno to end")
+    removed = app.hsup("stack", "remove", "bb")
+    assert removed.returncode == 0 and not folder.exists(), removed
+    assert app.hsup("stack", "add", "bb", root, "--set-version", "1").returncode == 0
+    assert app.hsup("scale", "-C", app.control, "web=1").returncode == 0
+    app.wait_line(r"app\[web\.1\]: runs$", count=2)
+    forced = app.hsup("stack", "remove", "bb", "--force")
+    assert forced.returncode == 0 and not folder.exists(), forced
+    app.kill("web.1")
+    app.wait_line(r"hsup\[web\.1\]: could not start: Stack: there is no stack 'bb'")
 
 
 # ---- limits ----

@@ -79,7 +79,7 @@ static void plan(struct box *b, struct birth_room *room)
 }
 
 /* All that the spec names is there, and may be had; made is only the folder of its layer. */
-static void open_root(const struct box *b, struct box_root *root)
+static void open_root(struct box *b, struct box_root *root)
 {
 	enum wire_stage stage = WIRE_STAGE_STACK;
 	int r = root_open(b, root, &stage);

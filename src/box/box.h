@@ -57,7 +57,7 @@ struct box {
 	struct rlimit nofile;
 	uid_t uid;				/* outside; inside it is the same */
 	gid_t gid;				/* likewise */
-	int uid_lock, claim;			/* held by us as long as we live, -1 = none */
+	int uid_lock, claim, stack_lock;	/* held by us as long as we live, -1 = none */
 	int terminal;				/* the dyno's, in its own process; -1 = none */
 	uint32_t machine_address, dyno_address; /* host order; 0 = no network of its own */
 	struct box_cgroup cgroup;
@@ -118,9 +118,8 @@ struct box_root {
 /* In the mount namespace that root_enter() will be called in (a mount is copied only in its own):
  * opens what the spec names, below what the settings allow: the stack, the slug, the sources of the
  * binds, and a new folder for the layer, last: what fails before leaves nothing. *ret_stage says
- * which was wrong. */
-int root_open(
-	const struct box *b, struct box_root *ret, enum wire_stage *ret_stage) HSUP_MUST_CHECK;
+ * which was wrong. Sets b->stack_lock; -EBUSY: the stack is about to be removed. */
+int root_open(struct box *b, struct box_root *ret, enum wire_stage *ret_stage) HSUP_MUST_CHECK;
 /* In a mount namespace of our own: mounts all, enters it, detaches the old. The working folder is
  * the new root's. Closes what root_open() opened, in any case. 0, or negative errno and the stage.
  */

@@ -70,7 +70,8 @@ static void close_all_but(int *kept, size_t n)
  * writer is to see when the dyno has closed it. */
 static void close_others(const struct box *b, const struct pty *p)
 {
-	int kept[] = {b->uid_lock, b->claim, p->master, p->peer, p->in.from, p->out.to};
+	int kept[] = {
+		b->uid_lock, b->claim, b->stack_lock, p->master, p->peer, p->in.from, p->out.to};
 
 	close_all_but(kept, ARRAY_SIZE(kept));
 	if (p->master < 0)

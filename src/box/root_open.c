@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -45,7 +46,23 @@ static int open_allowed(
 	return -EACCES;
 }
 
-static int open_stack(const struct box *b, struct box_root *r)
+/* Whoever would remove the stack asks for the lock alone. It is held by way of a mount that begins
+ * at the stack: from this folder, which init keeps, no ".." leads to what else the machine has. */
+static int hold_stack(int stack)
+{
+	_cleanup_close_ int mount = mnt_copy(stack, "", false);
+
+	if (mount < 0)
+		return mount;
+	_cleanup_close_ int fd = mnt_open(mount, ".", O_RDONLY | O_DIRECTORY, IN_PLACE);
+	if (fd < 0)
+		return fd;
+	if (flock(fd, LOCK_SH | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	return TAKE_FD(fd);
+}
+
+static int open_stack(struct box *b, struct box_root *r)
 {
 	if (strcmp(b->spec->box_stack, "host") == 0)
 		return 0;
@@ -55,6 +72,9 @@ static int open_stack(const struct box *b, struct box_root *r)
 	_cleanup_close_ int stack = mnt_open(stacks, b->spec->box_stack, FOLDER, IN_PLACE);
 	if (stack < 0)
 		return stack;
+	b->stack_lock = hold_stack(stack);
+	if (b->stack_lock < 0)
+		return b->stack_lock;
 	int fd = mnt_open(stack, "rootfs", FOLDER, IN_PLACE);
 	if (fd == -ENOENT) {
 		fd = image_mount(stack);
@@ -66,7 +86,7 @@ static int open_stack(const struct box *b, struct box_root *r)
 	return fd < 0 ? fd : 0;
 }
 
-static int open_slug(const struct box *b, struct box_root *r)
+static int open_slug(struct box *b, struct box_root *r)
 {
 	const struct box_settings *s = b->settings;
 	const char *path = b->spec->box_slug;
@@ -77,7 +97,7 @@ static int open_slug(const struct box *b, struct box_root *r)
 	return r->slug < 0 ? r->slug : 0;
 }
 
-static int open_binds(const struct box *b, struct box_root *r)
+static int open_binds(struct box *b, struct box_root *r)
 {
 	const struct box_settings *s = b->settings;
 
@@ -120,7 +140,7 @@ static int open_boxes(const char *state_path)
 	return st.st_uid == geteuid() && !(st.st_mode & 022) ? TAKE_FD(boxes) : -EPERM;
 }
 
-static int open_layer(const struct box *b, struct box_root *r)
+static int open_layer(struct box *b, struct box_root *r)
 {
 	const char *name = b->spec->box_name;
 
@@ -142,11 +162,11 @@ static int open_layer(const struct box *b, struct box_root *r)
 	return e < 0 ? e : make_part(b, r->layer, "tmp", 01777);
 }
 
-int root_open(const struct box *b, struct box_root *ret, enum wire_stage *ret_stage)
+int root_open(struct box *b, struct box_root *ret, enum wire_stage *ret_stage)
 {
 	static const struct {
 		enum wire_stage stage;
-		int (*open)(const struct box *b, struct box_root *r);
+		int (*open)(struct box *b, struct box_root *r);
 	} all[] = {
 		{WIRE_STAGE_STACK, open_stack},
 		{WIRE_STAGE_APP, open_slug},
