@@ -796,13 +796,12 @@ static void end_init(pid_t pid)
 	(void)waitpid(pid, NULL, 0);
 }
 
-static void its_uid_says_where_it_is(void **state)
+static void uid_says_where_it_is(bool asked)
 {
 	struct driver_address a;
 	uid_t uid = getuid() == 0 ? 4403 : getuid();
 	char least[20];
 
-	(void)state;
 	(void)snprintf(least, sizeof least, "%u", uid - 3);
 	(void)setenv("LIBCONTAINER_DYNO_UID_MIN", least, 1);
 	(void)snprintf(least, sizeof least, "%u", uid + 9);
@@ -817,7 +816,9 @@ static void its_uid_says_where_it_is(void **state)
 	assert_int_equal(house.known, 0);
 	pid_t pid = init_with(uid);
 	native_find(n, DYNO, 2)->pid = pid;
-	/* It is told when it is known; nobody has to ask. */
+	/* It is told when it is known; nobody has to ask, and who does takes nothing away. */
+	if (asked)
+		assert_true(driver_native.address(house.driver, DYNO, 2, &a));
 	for (int i = 0; i < 10 && house.known == 0; i++)
 		assert_true(sd_event_run(house.context.loop, 1000000) >= 0);
 	assert_int_equal(house.known, 1);
@@ -827,6 +828,18 @@ static void its_uid_says_where_it_is(void **state)
 	/* And is not asked again. */
 	end_init(pid);
 	assert_true(driver_native.address(house.driver, DYNO, 2, &a));
+}
+
+static void its_uid_says_where_it_is(void **state)
+{
+	(void)state;
+	uid_says_where_it_is(false);
+}
+
+static void its_address_is_told_though_it_was_asked_for(void **state)
+{
+	(void)state;
+	uid_says_where_it_is(true);
 }
 
 static void without_root_it_is_on_the_machine_s_network(void **state)
@@ -965,6 +978,7 @@ int main(void)
 		TEST(the_next_supervisor_knows_them_again),
 		TEST(a_run_leaves_what_others_left),
 		TEST(its_uid_says_where_it_is),
+		TEST(its_address_is_told_though_it_was_asked_for),
 		TEST(without_root_it_is_on_the_machine_s_network),
 		TEST(without_a_network_it_is_nowhere),
 		TEST(its_cgroups_know_what_it_uses),

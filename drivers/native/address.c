@@ -67,12 +67,14 @@ static bool look_at(struct native *n, struct native_life *l)
 {
 	const struct driver_context *context = n->context;
 
-	if (l->uid || l->pid == 0 || l->port == 0 || l->looks >= LOOKS)
+	if (l->told || l->pid == 0 || l->port == 0 || l->looks >= LOOKS)
 		return false;
 	if (!find_uid(n, l)) {
 		l->looks++;
 		return true;
 	}
+	/* Also when somebody has asked for the address before us. */
+	l->told = true;
 	context->events->known(context->userdata, l->id, l->generation, l->pid);
 	return false;
 }

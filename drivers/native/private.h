@@ -26,6 +26,7 @@ struct native_life {
 	unsigned port;	/* 0 = none, or the operator's own */
 	uint32_t uid;	/* 0 = not known yet */
 	unsigned looks; /* for its uid, that were in vain */
+	bool told;	/* `known` was told */
 	char box[SPEC_BOX_NAME_MAX + 1];
 };
 
