@@ -84,6 +84,8 @@ class DriverApp(App):
         """(dyno, what tells one life of it from another), of those that live."""
         if self.engine is None:
             leads = self.boxes.leads if self.boxes else self.leads
+            if self.boxes:
+                self.boxes.settle()
             return {(self.variables(pid)["DYNO"], pid) for pid in self.processes() if leads(pid)}
         return {(f"{c['Labels']['hsup.type']}.{c['Labels']['hsup.instance']}", c["Id"])
                 for c in self.engine.rest.containers(label="hsup.kind=dyno") if c["State"] == "running"}

@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 import urllib.request
 
-from hsup import PATIENCE, wait_until
+from hsup import PATIENCE, children_of, wait_until
 
 UIDS = range(6000, 6500)
 SUBNET = "10.203.0.0/16"
@@ -44,6 +44,22 @@ class Native:
             return False
         pids = next(line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:"))
         return len(pids) > 1 and pids[-1] == "2"
+
+    def settle(self):
+        """Waits for boxes that are being born: hsup counts StartSeconds from their order on, and the suite's are few."""
+        def comm(pid):
+            return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+
+        def born():
+            try:
+                for init in children_of(self.app.launcher):
+                    if comm(init) == "hsup-box" and (not children_of(init) or comm(children_of(init)[0]) == "hsup-box"):
+                        return False
+            except OSError:  # one has ended just now
+                return self.app.process.poll() is not None
+            return True
+        if self.app.process is not None and self.app.process.poll() is None:
+            wait_until(born, "all births to end")
 
     @staticmethod
     def inits(pids):
@@ -137,8 +153,9 @@ def ports_are_the_same(app):
 
 
 def limits_are_the_dyno_s_own(app):
+    """A cgroup of version 1 is joined some milliseconds after the birth: so long is waited for here."""
     app.start()
-    app.submit(app.release({"Type": "web", "Args": ["ulimit -n; exec ./tool forks 60"],
+    app.submit(app.release({"Type": "web", "Args": ["ulimit -n; sleep 0.5; exec ./tool forks 60"],
                             "Limits": {"OpenFiles": 123, "Processes": 40}}))
     app.wait_line(r"app\[web\.1\]: 123$")
     assert 1 < int(app.wait_line(r"app\[web\.1\]: forked (\d+)$").group(1)) < 40
