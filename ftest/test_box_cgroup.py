@@ -173,7 +173,8 @@ mount -t devtmpfs devtmpfs /dev
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /tmp
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-export PATH=/bin LIBCONTAINER_DYNO_NETWORK=none HSUP_BOX_STATE=/tmp/state HSUP_BOX_RUN=/run/hsup
+export PATH=/bin ASAN_OPTIONS=detect_leaks=0
+export LIBCONTAINER_DYNO_NETWORK=none HSUP_BOX_STATE=/tmp/state HSUP_BOX_RUN=/run/hsup
 cd /sys/fs/cgroup
 say() { echo "test: $*"; }
 say setup $(drive-box setup 2>&1; echo $?)
