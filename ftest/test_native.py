@@ -424,7 +424,7 @@ def test_injected_deaths(make_driver_app):
         try:
             wait_until(lambda: told("gave up after") + told("from starting to up") >= each, "the end of all births")
         except AssertionError as e:
-            raise AssertionError(f"step {step}: {e}: {app.ps()}\n" + "\n".join(app.lines)) from None
+            raise AssertionError(f"step {step}: {e}\n" + "\n".join(app.lines)) from None
         died = each - told("from starting to up")
         assert app.stop() == 0
         Native.judge([app], machine)
