@@ -245,6 +245,22 @@ static void test_what_does_not_fit_together(void **state)
 		-EINVAL);
 	assert_int_equal(
 		load((const char *[]){"LIBCONTAINER_DYNO_SUBNET=10.0.0.0/31", NULL}), -EINVAL);
+	/* Whose files a stack's are, no dyno may be. */
+	static const struct {
+		const char *min, *max;
+		int result;
+	} ranges[] = {{"1899990000", "1899999999", 0}, {"1899990000", "1900000000", -EINVAL},
+		{"1900000001", "1900000002", -EINVAL}, {"1900065535", "1900070000", -EINVAL},
+		{"1899990000", "1900070000", -EINVAL}, {"1900065536", "1900070000", 0}};
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+		char min[60], max[60];
+
+		(void)snprintf(min, sizeof min, "LIBCONTAINER_DYNO_UID_MIN=%s", ranges[i].min);
+		(void)snprintf(max, sizeof max, "LIBCONTAINER_DYNO_UID_MAX=%s", ranges[i].max);
+		assert_int_equal(load((const char *[]){max, min, NULL}), ranges[i].result);
+		if (ranges[i].result < 0)
+			assert_says("1900000000 to 1900065535 are those of stacks' files");
+	}
 	/* The first that is wrong is named. */
 	assert_int_equal(
 		load((const char *[]){"HSUP_BOX_RUN=x", "HSUP_BOX_STATE=x", NULL}), -EINVAL);

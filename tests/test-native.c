@@ -489,6 +489,40 @@ static void a_release_has_the_newest_stack(void **state)
 	assert_int_equal(house.prepared, 4);
 }
 
+static void a_limit_without_a_cgroup_is_told_of_once(void **state)
+{
+	struct err err = {0};
+
+	(void)state;
+	struct native *n = open_driver();
+	memset(&n->cgroups, 0, sizeof n->cgroups);
+	assert_int_equal(prepare("small", &err), 0);
+	assert_int_equal(house.n_notes, 0);
+	(void)start_of("true", NULL);
+	process.memory = 1 << 20;
+	assert_int_equal(driver_native.prepare(house.driver, 7, &release, &err), 0);
+	assert_string_equal(house.note,
+		"native: warning: Limits.Memory of web is looked at from time to time only: "
+		"this machine has no cgroups for it");
+	process.cpu = 1.5;
+	assert_int_equal(driver_native.prepare(house.driver, 7, &release, &err), 0);
+	assert_non_null(strstr(house.note, "Limits.CPU of web has no effect"));
+	assert_int_equal(house.n_notes, 2);
+	/* On a hierarchy of either kind it has one. */
+	process.processes = 5;
+	n->cgroups.controllers = 1U << CGROUP_PIDS;
+	assert_int_equal(driver_native.prepare(house.driver, 7, &release, &err), 0);
+	assert_int_equal(house.n_notes, 2);
+	n->cgroups.controllers = 0;
+	(void)snprintf(n->cgroups.v1[CGROUP_PIDS], CGROUP_PATH, "/pids");
+	assert_int_equal(driver_native.prepare(house.driver, 7, &release, &err), 0);
+	assert_int_equal(house.n_notes, 2);
+	n->cgroups.v1[CGROUP_PIDS][0] = '\0';
+	assert_int_equal(driver_native.prepare(house.driver, 7, &release, &err), 0);
+	assert_non_null(strstr(house.note, "Limits.Processes of web has no effect"));
+	assert_int_equal(house.n_notes, 3);
+}
+
 static void every_stack_can_be_the_machine_s_own(void **state)
 {
 	struct err err = {0};
@@ -967,6 +1001,7 @@ int main(void)
 		TEST(what_cannot_work_is_said_in_a_line),
 		TEST(as_long_as_it_is_there_nobody_is_alone),
 		TEST(a_release_has_the_newest_stack),
+		TEST(a_limit_without_a_cgroup_is_told_of_once),
 		TEST(every_stack_can_be_the_machine_s_own),
 		TEST(what_a_native_dyno_cannot_have_is_refused),
 		TEST(a_dyno_is_ordered_as_its_release_says),

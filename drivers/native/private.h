@@ -67,6 +67,7 @@ struct native {
 	sd_event_source *looking; /* while there are lives whose address is not known */
 	uint64_t look_after;	  /* ns: of the next look, from the one before */
 	struct cgroup_layout cgroups;
+	unsigned lacks; /* 1 << enum cgroup_controller: that it is not there was said */
 
 	struct native_left *left; /* wait for a sweep */
 	uint64_t n_sweeps;	  /* that were ordered: the id of the last */
@@ -113,6 +114,9 @@ int native_compose_exec(struct native *n, const struct driver_exec *exec,
 /* With none: whatever nobody owns. As many of `names` as go into one; *ret_n says how many. */
 int native_compose_sweep(struct native *n, const struct native_left *names, unsigned *ret_n,
 	struct err *err) HSUP_MUST_CHECK;
+
+/* Says, once of each, which limits of a release this machine has no controller for. */
+void native_warn_of_limits(struct native *n, const struct release *release);
 
 /* ---- start.c ---- */
 

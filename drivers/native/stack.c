@@ -179,6 +179,7 @@ int native_prepare(void *state, uint64_t handle, const struct release *release, 
 	struct native_ready *ready = calloc(1, sizeof *ready);
 	if (!ready)
 		return err_errno(err, -ENOMEM, "native driver");
+	native_warn_of_limits(n, release);
 	*ready = (struct native_ready){.next = n->ready, .handle = handle};
 	n->ready = ready;
 	r = sd_event_source_set_enabled(n->telling, SD_EVENT_ONESHOT);

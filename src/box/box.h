@@ -38,11 +38,6 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Ids of a stack's files outside: inside they are 0 to 65535. In a range that systemd's list of
- * uids (UIDS-GIDS) calls unused; no process ever has one. */
-#define BOX_ROOT_ID 1900000000u
-#define BOX_IDS	    65536u
-
 struct box_cgroup {
 	int into;    /* of the unified hierarchy, for CLONE_INTO_CGROUP; -1 = there is none */
 	int late[4]; /* cgroup.procs of v1 hierarchies: to be joined when the dyno runs */

@@ -74,12 +74,14 @@ static int make(const char *hierarchy, bool controllers, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-static int limit_unified(int dir, const struct spec_box *s)
+/* What this machine has no controller for is not limited, as with those of the old kind; who has
+ * asked for it was told. */
+static int limit_unified(int dir, unsigned controllers, const struct spec_box *s)
 {
 	char cpu[48];
 	int r = 0;
 
-	if (s->memory) {
+	if (s->memory && controllers & 1U << CGROUP_MEMORY) {
 		r = write_number(dir, "memory.max", s->memory);
 		/* A dyno that swaps is as good as dead, and so are its neighbours. */
 		if (r == 0)
@@ -87,12 +89,12 @@ static int limit_unified(int dir, const struct spec_box *s)
 	}
 	/* Half of a dyno's processes are worth nothing. */
 	(void)write_number(dir, "memory.oom.group", 1);
-	if (r == 0 && s->cpu_percent) {
+	if (r == 0 && s->cpu_percent && controllers & 1U << CGROUP_CPU) {
 		(void)snprintf(cpu, sizeof cpu, "%llu %d",
 			(unsigned long long)s->cpu_percent * (PERIOD / 100), PERIOD);
 		r = write_file(dir, "cpu.max", cpu);
 	}
-	if (r == 0 && s->processes)
+	if (r == 0 && s->processes && controllers & 1U << CGROUP_PIDS)
 		r = write_number(dir, "pids.max", s->processes);
 	return r;
 }
@@ -170,7 +172,7 @@ int cgroup_make(const struct box *b, struct box_cgroup *ret)
 	if (l.unified[0]) {
 		r = ret->into = make(l.unified, l.controllers != 0, b->spec->box_name);
 		if (r >= 0 && l.controllers)
-			r = limit_unified(ret->into, &b->spec->box);
+			r = limit_unified(ret->into, l.controllers, &b->spec->box);
 		/* What was delegated to a user may be for processes only, not to be parted. */
 		if (r == -ENOENT && !b->root)
 			r = 0;

@@ -11,7 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PER_DYNO 4 /* addresses of a /30 */
+#ifdef HSUP_DEVELOPER
+#define FOR_DEVELOPERS true
+#else
+#define FOR_DEVELOPERS false
+#endif
 
 void box_settings_init(struct box_settings *ret)
 {
@@ -177,6 +181,7 @@ static bool set_skip(struct box_settings *s, const char *v)
 static const struct setting {
 	const char *name, *form;
 	bool (*set)(struct box_settings *s, const char *value);
+	bool weakens; /* what a dyno is confined by: for tests alone */
 } known[] = {
 	{"LIBCONTAINER_DYNO_SUBNET", "ADDRESS/BITS, of at most 30 bits, and none set behind them",
 		set_subnet},
@@ -192,8 +197,8 @@ static const struct setting {
 	{"HSUP_BOX_RUN", "an absolute path", set_run},
 	{"HSUP_BOX_SLUGS", "an absolute path, at most 8 of them", add_slugs},
 	{"HSUP_BOX_BINDS", "an absolute path, at most 8 of them", add_binds},
-	{"HSUP_BOX_DIE_AFTER", "the number of a step", set_die_after},
-	{"HSUP_BOX_SKIP", "the name of a step", set_skip},
+	{"HSUP_BOX_DIE_AFTER", "the number of a step", set_die_after, true},
+	{"HSUP_BOX_SKIP", "the name of a step", set_skip, true},
 };
 
 int box_settings_set(struct box_settings *s, const char *text, struct err *err)
@@ -203,6 +208,9 @@ int box_settings_set(struct box_settings *s, const char *text, struct err *err)
 
 		if (strncmp(text, known[i].name, len) != 0 || text[len] != '=')
 			continue;
+		if (known[i].weakens && !FOR_DEVELOPERS)
+			return err_set(
+				err, -EINVAL, "%s: only in developers' builds", known[i].name);
 		if (known[i].set(s, text + len + 1))
 			return 0;
 		return err_set(err, -EINVAL, "%s: '%.100s' is not %s", known[i].name,
@@ -217,6 +225,12 @@ static int check(const struct box_settings *s, struct err *err)
 		return err_set(err, -EINVAL,
 			"LIBCONTAINER_DYNO_UID_MIN (%u) is above LIBCONTAINER_DYNO_UID_MAX (%u)",
 			s->uids.min, s->uids.max);
+	if (s->uids.min < BOX_ROOT_ID + BOX_IDS && s->uids.max >= BOX_ROOT_ID)
+		return err_set(err, -EINVAL,
+			"LIBCONTAINER_DYNO_UID_MIN to LIBCONTAINER_DYNO_UID_MAX: %u to %u are "
+			"those "
+			"of stacks' files",
+			BOX_ROOT_ID, BOX_ROOT_ID + BOX_IDS - 1);
 	for (unsigned i = 0; i < s->n_routes; i++) {
 		const char *name = s->routes[i].interface;
 
@@ -239,23 +253,4 @@ int box_settings_load(struct box_settings *s, char *const *environment, struct e
 			return r;
 	}
 	return check(s, err);
-}
-
-uint32_t box_uids(const struct box_settings *s)
-{
-	uint64_t room = (UINT64_C(1) << (32 - s->subnet.bits)) / PER_DYNO,
-		 uids = (uint64_t)s->uids.max - s->uids.min + 1;
-
-	return (uint32_t)(room < uids ? room : uids);
-}
-
-bool box_addresses(
-	const struct box_settings *s, uint32_t uid, uint32_t *ret_machine, uint32_t *ret_dyno)
-{
-	if (uid < s->uids.min || uid - s->uids.min >= box_uids(s))
-		return false;
-	uint32_t first = s->subnet.address + PER_DYNO * (uid - s->uids.min);
-	*ret_machine = first + 1;
-	*ret_dyno = first + 2;
-	return true;
 }

@@ -15,6 +15,11 @@
 #define BOX_NAMES    16 /* of an interface, with its end; IFNAMSIZ */
 #define BOX_SETTINGS 32 /* of --box-option */
 
+/* Ids of a stack's files outside: inside they are 0 to 65535. In a range that systemd's list of
+ * uids (UIDS-GIDS) calls unused; no process ever has one. */
+#define BOX_ROOT_ID 1900000000u
+#define BOX_IDS	    65536u
+
 struct box_address { /* host order */
 	uint32_t address;
 	unsigned bits; /* of the prefix, 0..32 */
@@ -45,8 +50,8 @@ struct box_settings {
 	 * be repeated): folders, with all below them; "/" = anything. */
 	char slugs[BOX_FOLDERS][PATH_MAX], binds[BOX_FOLDERS][PATH_MAX];
 	unsigned n_slugs, n_binds;
-	/* Developers' builds only: HSUP_BOX_DIE_AFTER=N: killed after step N, 0 = never;
-	 * HSUP_BOX_SKIP=NAME: one step of the sandbox is left out. */
+	/* Developers' builds only, -EINVAL in others: HSUP_BOX_DIE_AFTER=N: killed after step N, 0
+	 * = never; HSUP_BOX_SKIP=NAME: one step of the sandbox is left out. */
 	unsigned die_after;
 	char skip[32];
 };
@@ -56,10 +61,12 @@ void box_settings_init(struct box_settings *ret);
  * ours. */
 int box_settings_set(struct box_settings *s, const char *text, struct err *err) HSUP_MUST_CHECK;
 /* All that is set in `environment`, where "" counts as unset; others are passed over. Checks that
- * they fit together: MIN above MAX, a subnet without room for one /30, routes of an interface that
- * is not there. */
+ * they fit together: MIN above MAX, uids that are those of stacks' files, routes of an interface
+ * that is not there. */
 int box_settings_load(
 	struct box_settings *s, char *const *environment, struct err *err) HSUP_MUST_CHECK;
+
+/* ---- box_address.c ---- */
 
 /* Addresses of the dyno with this uid: the uid's own /30 of the subnet. False: the subnet ends
  * before it. Host order. */
