@@ -35,7 +35,7 @@ static int open_pid(pid_t pid)
 
 /* Descriptor first, questions then: whoever had the number when we asked, it was not another if he
  * is still there. */
-static int open_init(struct box *b)
+static int open_init(struct box *b, int *ret_network)
 {
 	pid_t target = b->spec->box.target;
 	int fd = open_pid(target);
@@ -44,6 +44,10 @@ static int open_init(struct box *b)
 	int r = target_check(b, target);
 	if (r < 0)
 		box_fail(WIRE_STAGE_POLICY, -r);
+	r = target_network(target);
+	if (r < 0)
+		box_fail(WIRE_STAGE_NAMESPACES, -r);
+	*ret_network = r;
 	must((int)syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0), WIRE_STAGE_NAMESPACES);
 	return fd;
 }
@@ -102,7 +106,8 @@ HSUP_NORETURN static void be_host(struct box *b, struct joining *j)
 void join_run(struct box *b)
 {
 	static struct joining j;
-	int init = open_init(b);
+	int network;
+	int init = open_init(b, &network);
 	int r = target_open_cgroups(b, &j.cgroups);
 
 	if (r < 0)
@@ -110,7 +115,7 @@ void join_run(struct box *b)
 	must(j.we = open_pid(getpid()), WIRE_STAGE_BOX);
 	pty_find(&j.pty, b);
 	(void)prctl(PR_SET_DUMPABLE, 0);
-	must(setns(init, CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC |
+	must(setns(init, CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | network |
 				 (b->root ? 0 : CLONE_NEWUSER)),
 		WIRE_STAGE_NAMESPACES);
 	target_find_cgroups(&j.cgroups);

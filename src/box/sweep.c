@@ -154,8 +154,10 @@ static void sweep_all(struct sweep *s, bool root)
 	if (s->dry)
 		return;
 	sweep_cgroups_unknown(s->claims);
-	if (root)
-		note(s, sweep_setup(s->settings));
+	/* Who is not root has set up nothing else. */
+	int r = root ? sweep_setup(s->settings) : sweep_cgroup_parents();
+	if (r != -EBUSY)
+		note(s, r);
 }
 
 int sweep_by_hand(const struct box_settings *settings, bool dry)

@@ -7,17 +7,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/nsfs.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define MARK	 "HSUP_CHILD="
-#define PROGRAM	 "hsup-box"
-#define TRIES	 100
-#define NAP_NS	 10000000
-#define OWN_MODE (S_IWGRP | S_IWOTH)
+#define MARK	   "HSUP_CHILD="
+#define PROGRAM	   "hsup-box"
+#define TRIES	   100
+#define TRIES_EXEC 10
+#define NAP_NS	   10000000
+#define OWN_MODE   (S_IWGRP | S_IWOTH)
 
 /* A whole small file of /proc. */
 static int read_text(int dir, const char *name, char *text, size_t size)
@@ -122,47 +124,66 @@ static bool is_first(const char *status)
 	       memchr(line + strlen("NSpid:\t"), '\t', len - strlen("NSpid:\t")) != NULL;
 }
 
-/* While it is still root it is not yet born. */
+/* While it may still do what its dyno may not, it is not yet born: of root, while it is root; of
+ * who is not, while it has capabilities that count. */
+static bool is_born(const struct box *b, const char *status, uint32_t uid)
+{
+	return b->root ? uid != 0 : strstr(status, "\nCapEff:\t0000000000000000\n") != NULL;
+}
+
 static int read_ids(struct box *b, int process)
 {
-	static const struct timespec nap = {.tv_nsec = NAP_NS};
 	const struct id_range *range = &b->settings->uids;
 	char status[4096];
+	uint32_t uid, gid;
+	int r = read_text(process, "status", status, sizeof status);
 
-	for (int i = 0; i < TRIES; i++) {
-		uint32_t uid, gid;
-		int r = read_text(process, "status", status, sizeof status);
+	if (r < 0)
+		return r;
+	if (!is_first(status) || !find_id(status, "\nUid:\t", &uid) ||
+		!find_id(status, "\nGid:\t", &gid))
+		return -EPERM;
+	if (!is_born(b, status, uid))
+		return -EAGAIN;
+	bool granted =
+		b->root ? uid >= range->min && uid <= range->max && gid == uid : uid == getuid();
 
-		if (r < 0)
-			return r;
-		if (!is_first(status) || !find_id(status, "\nUid:\t", &uid) ||
-			!find_id(status, "\nGid:\t", &gid))
-			return -EPERM;
-		if (uid != 0 || !b->root) {
-			bool granted =
-				b->root ? uid >= range->min && uid <= range->max && gid == uid
-					: uid == getuid();
-
-			b->uid = uid;
-			b->gid = gid;
-			return granted ? 0 : -EPERM;
-		}
-		(void)nanosleep(&nap, NULL);
-	}
-	return -EAGAIN;
+	b->uid = uid;
+	b->gid = gid;
+	return granted ? 0 : -EPERM;
 }
 
 int target_check(struct box *b, pid_t pid)
 {
+	static const struct timespec nap = {.tv_nsec = NAP_NS};
 	char path[32];
+	int r = -EPERM;
 
 	(void)snprintf(path, sizeof path, "/proc/%d", (int)pid);
 	_cleanup_close_ int process = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
 	if (process < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
-	if (!same_program(process) || !same_launcher(process) || (b->root && !same_users(process)))
-		return -EPERM;
-	return read_ids(b, process);
+	/* Its launcher has told of it before it was anything else but a copy of the launcher. */
+	for (int i = 0; i < TRIES && (r == -EAGAIN || i < TRIES_EXEC); i++) {
+		(void)(i > 0 && nanosleep(&nap, NULL));
+		bool box = same_program(process) && same_launcher(process) &&
+			   (!b->root || same_users(process));
+		r = box ? read_ids(b, process) : -EPERM;
+		if (r == 0)
+			return 0;
+	}
+	return r;
+}
+
+int target_network(pid_t pid)
+{
+	struct stat own, other;
+	char path[40];
+
+	(void)snprintf(path, sizeof path, "/proc/%d/ns/net", (int)pid);
+	if (stat("/proc/self/ns/net", &own) < 0 || stat(path, &other) < 0)
+		return -errno;
+	return own.st_dev == other.st_dev && own.st_ino == other.st_ino ? 0 : CLONE_NEWNET;
 }
 
 /* Each hierarchy once: several controllers may be on one. */

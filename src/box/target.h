@@ -7,6 +7,9 @@
  * only our like can have made. Sets b's uid and gid, those of the dyno; waits a little for one that
  * is not yet born. 0 or negative errno: -ESRCH; -EPERM, it is something else. */
 int target_check(struct box *b, pid_t pid) HSUP_MUST_CHECK;
+/* What setns() has to be told for its network: CLONE_NEWNET, or 0, it is the one that we are in:
+ * who is not root may not enter that. Or negative errno. */
+int target_network(pid_t pid) HSUP_MUST_CHECK;
 
 struct target_cgroups {
 	int hierarchies[8]; /* O_PATH: what hsup has there */

@@ -1,0 +1,202 @@
+"""Native dynos of an ordinary user: user namespaces, and what cannot be had without root.
+
+The programs run as a user of this test's own, who has no account; the test itself is root and looks on.
+"""
+import os
+import pathlib
+import re
+import signal
+import subprocess
+
+import pytest
+
+from hsup import PATIENCE, App, wait_until
+from native import Native
+
+USER = 4650
+OTHER = 4651
+DROP = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--"]
+UNIFIED = pathlib.Path("/sys/fs/cgroup/unified")
+CGROUP = UNIFIED / f"hsup-test-{os.getpid()}"
+SLEEP = "trap 'echo ends; exit 0' TERM; while :; do sleep 0.1; done"
+NOTE = r"native: not root: dynos have the machine's network, and limits only as far as a cgroup was delegated"
+
+
+class UserApp(App):
+    """All of hsup is USER's."""
+
+    def __init__(self, build, folder):
+        super().__init__(build, folder, user=None)
+        for path in (self.folder, self.control):
+            os.chown(path, USER, USER)
+        self.env.update(PATH="/usr/bin:/bin", HOME=str(self.folder))
+        self.inside = []  # the command that puts it into a cgroup
+
+    def command(self, *args):
+        return [*self.inside, *DROP, str(self.build / "hsup"), *map(str, args)]
+
+    def hsup(self, command, *args, **options):
+        return subprocess.run(self.command(command, "-C", self.control, *args), env=self.env, text=True,
+                              capture_output=True, timeout=3 * PATIENCE, **options)
+
+    def run(self, script, **options):
+        options.setdefault("stdin", subprocess.DEVNULL)
+        return self.hsup("run", "-d", "native", "--", "sh", "-c", script, **options)
+
+    def start(self, *args, **options):
+        return super().start("-d", "native", *args, wrap=[*self.inside, *DROP], **options)
+
+    def release(self, *processes, **fields):
+        return super().release(*processes, **{"Stack": "host", **fields})
+
+    def processes(self):
+        """Of dynos, which are in a pid namespace of their own: {pid: its command}."""
+        found = {}
+        for pid in self.marked():
+            try:
+                if os.readlink(f"/proc/{pid}/ns/pid") != os.readlink("/proc/self/ns/pid"):
+                    found[pid] = pathlib.Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+            except OSError:  # gone meanwhile
+                pass
+        return found
+
+    def inits(self):
+        return Native.inits(self.processes())
+
+
+@pytest.fixture
+def app(reachable, folder):
+    made = UserApp(reachable, folder / "app")
+    yield made
+    made.end()
+    left = made.marked()
+    assert not left, f"processes left behind: {left}"
+    native = made.folder / "state/native"
+    assert not native.exists() or not list(native.rglob("upper")), "a layer was left behind"
+
+
+@pytest.fixture
+def delegated():
+    """A cgroup that is the user's: what he makes below it is his."""
+    CGROUP.mkdir()
+    for path in (CGROUP, CGROUP / "cgroup.procs", CGROUP / "cgroup.subtree_control", CGROUP / "cgroup.threads"):
+        os.chown(path, USER, USER)
+    yield CGROUP
+    for path in sorted(CGROUP.rglob("*"), reverse=True):
+        if path.is_dir():
+            path.rmdir()
+    CGROUP.rmdir()
+
+
+def test_a_dyno_is_apart(app):
+    """Namespaces but the network's, no capability, the filter; he is who he is outside."""
+    kinds = ("pid", "mnt", "uts", "ipc", "user", "cgroup", "net")
+    app.submit(app.release())
+    ran = app.run(f"for n in {' '.join(kinds)}; do readlink /proc/self/ns/$n; done; id -u; id -g; id -un; hostname; "
+                  "cat /proc/1/comm; grep -E '^(Cap|NoNew|Seccomp:)' /proc/self/status; exit 7")
+    assert ran.returncode == 7, ran
+    said = ran.stdout.splitlines()
+    machine = [os.readlink(f"/proc/self/ns/{kind}") for kind in kinds]
+    assert [inside == outside for inside, outside in zip(said, machine)] == [False] * 6 + [True]
+    assert said[7:10] == [str(USER), str(USER), "dyno"]
+    assert said[10].startswith("run-") and said[11] == "hsup-box"
+    status = dict(line.split(":\t") for line in said[12:])
+    assert status == {**{f"Cap{kind}": "0" * 16 for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")},
+                      "NoNewPrivs": "1", "Seccomp": "2"}
+
+
+def test_files(app):
+    app.submit(app.release())
+    ran = app.run("for d in /app /tmp /var/tmp /dev/shm /run; do echo x >$d/x && cat $d/x; done; "
+                  "for d in / /usr /etc /dev; do touch $d/x 2>/dev/null && echo wrote $d; done; "
+                  "for f in /etc/shadow /root /home /srv; do test ! -e $f || echo $f; done; "
+                  "echo >/dev/null && head -c 1 /dev/urandom | wc -c; mount -t tmpfs x /tmp 2>/dev/null && echo mounted; "
+                  "unshare -Ur true 2>/dev/null && echo unshared; exit 0")
+    assert ran.stdout.splitlines() == ["x"] * 5 + ["1"], ran
+
+
+def test_what_is_missing_is_said_once(app):
+    app.start()
+    app.submit(app.release(
+        {"Type": "web", "Args": [SLEEP], "Quantity": 2, "Limits": {"Memory": "64M", "Processes": 50, "CPU": 0.5}}))
+    app.wait_up("web.1", "web.2")
+    app.wait_line("release v1 is up")
+    assert len([line for line in app.lines if re.search(NOTE, line)]) == 1
+    ports = re.findall(r"^web\.\d +up .* (\d{4}) ", app.hsup("ps").stdout, re.M)
+    assert len(set(ports)) == 2, ports  # of one network
+    assert app.stop() == 0
+    assert len(re.findall(r"app\[web\.\d\]: ends", "\n".join(app.lines))) == 2
+
+
+def test_a_command_beside_a_dyno(app):
+    """It is asked in the dyno's own namespaces, time and again."""
+    app.start()
+    app.submit(app.release({"Type": "web", "Args": [f"sleep 0.3; echo up >/tmp/here; {SLEEP}"], "Quantity": 1,
+                            "Ready": {"Command": ["test -s /tmp/here && test $(id -u) = " + str(USER)], "Interval": 0.1}}))
+    app.wait_up("web.1")
+    assert len(app.inits()) == 1
+    assert app.stop() == 0
+
+
+def test_run_with_a_terminal(app):
+    app.submit(app.release())
+    command = " ".join(app.command("run", "-d", "native", "-C", app.control, "bash"))
+    ran = subprocess.run(["script", "-qec", f"stty rows 31 cols 97; {command}", "/dev/null"], env=app.env, text=True,
+                         input="stty size; tty; exit 42\n", capture_output=True, timeout=3 * PATIENCE)
+    assert ran.returncode == 42, ran
+    assert "(dyno console) ~ $ " in ran.stdout and re.search(r"^31 97\s*$", ran.stdout, re.M), ran.stdout
+    assert re.search(r"^/dev/(pts/\d+|console)\s*$", ran.stdout, re.M), ran.stdout
+
+
+def test_found_again(app):
+    """By the next supervisor, and by the next launcher: the same processes, and their signals and ends."""
+    app.start()
+    app.submit(app.release(("web", [f"echo mine >/tmp/here; while :; do cat /tmp/here; sleep 0.1; done"], 1)))
+    app.wait_up("web.1")
+    leader = {pid: text for pid, text in app.processes().items() if "here" in text}
+    assert len(leader) == 1
+    os.kill(app.supervisor(), signal.SIGKILL)
+    app.wait_line("found 1 dynos running")
+    assert leader.items() <= app.processes().items()
+
+    os.kill(app.launcher, signal.SIGKILL)
+    app.process.wait()
+    wait_until(lambda: not [pid for pid in app.marked() if "hsup-launcher" in open(f"/proc/{pid}/cmdline").read()],
+               "the launcher's end")
+    assert leader.items() <= app.processes().items()
+    app.lines.clear()
+    app.start()
+    app.wait_line("found 1 dynos running")
+    app.wait_line("release v1 is up")
+    assert leader.items() <= app.processes().items()
+    app.wait_line(r"app\[web\.1\]: mine", since=len(app.lines))
+    assert app.hsup("restart", "web.1").returncode == 0
+    assert not leader.items() & app.processes().items()
+    assert app.stop() == 0
+
+
+def test_a_cgroup_that_was_delegated(app, delegated):
+    app.inside = ["sh", "-c", f'echo $$ >{delegated}/cgroup.procs && exec "$0" "$@"']
+    app.start()
+    app.submit(app.release(("web", [SLEEP], 1)))
+    app.wait_up("web.1")
+    inside = {pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines()[-1] for pid, text in app.processes().items()
+              if "sleep" in text}
+    assert len(inside) == 1
+    assert re.fullmatch(rf"0::/{CGROUP.name}/hsup/\w+\.web\.1\.\w+\.1", inside.pop())
+    assert app.stop() == 0
+    assert not [path for path in delegated.rglob("*") if path.is_dir()]
+
+
+def test_another_user_is_not_let_in(app):
+    """His dynos are nobody's but his: who else is no root can neither look into them nor signal them."""
+    app.start()
+    app.submit(app.release(("web", [SLEEP], 1)))
+    app.wait_up("web.1")
+    (init,) = app.inits()
+    drop = [word.replace(str(USER), str(OTHER)) for word in DROP]
+    for words in (["kill", "-0", str(init)], ["cat", f"/proc/{init}/environ"], ["nsenter", "-t", str(init), "-m", "true"],
+                  ["ls", str(app.folder / "state/native")]):
+        ran = subprocess.run([*drop, *words], capture_output=True, text=True, timeout=PATIENCE)
+        assert ran.returncode != 0, words
+    assert app.stop() == 0
