@@ -743,14 +743,16 @@ def test_verify_of_all(stacks, tmp_path):
 
 # ---- interrupted ----
 
-def slow(tmp_path):
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory):
     """Never whole while the test looks: half a million small files."""
-    path = tmp_path / "slow.tar"
+    path = tmp_path_factory.mktemp("slow") / "slow.tar"
     with open(path, "wb") as out:
         for i in range(400000):
             out.write(header(b"d%d/f%d" % (i % 1000, i)))
         out.write(END)
-    return path
+    yield path
+    path.unlink()
 
 
 def begin(stacks, source):
@@ -762,16 +764,16 @@ def begin(stacks, source):
 
 
 @pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_add_leaves_nothing(stacks, tmp_path, signo):
-    process = begin(stacks, slow(tmp_path))
+def test_an_interrupted_add_leaves_nothing(stacks, slow, signo):
+    process = begin(stacks, slow)
     process.send_signal(signo)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1 and "interrupted" in err and out == ""
     assert stacks.folders() == []
 
 
-def test_a_killed_add_is_collected(stacks, tmp_path):
-    process = begin(stacks, slow(tmp_path))
+def test_a_killed_add_is_collected(stacks, slow):
+    process = begin(stacks, slow)
     # Another one must not take it for left over.
     stacks.call("list")
     assert len(stacks.folders()) == 1 and process.poll() is None
@@ -785,8 +787,8 @@ def test_a_killed_add_is_collected(stacks, tmp_path):
     wait_until(collected, "nothing to be left")
 
 
-def test_a_killed_helper_is_told(stacks, tmp_path):
-    process = begin(stacks, slow(tmp_path))
+def test_a_killed_helper_is_told(stacks, slow):
+    process = begin(stacks, slow)
     helper = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(int(helper[0]), signal.SIGKILL)
     assert "ended without an answer" in process.communicate(timeout=60)[1]
@@ -803,8 +805,8 @@ def test_a_full_disk(stacks, tmp_path):
 
 # ---- confined, and not root ----
 
-def test_the_helper_has_next_to_nothing(stacks, tmp_path):
-    process = begin(stacks, slow(tmp_path))
+def test_the_helper_has_next_to_nothing(stacks, slow):
+    process = begin(stacks, slow)
     helper = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
     status = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{helper}/status").read_text().splitlines()
                   if ":\t" in line)
