@@ -12,7 +12,8 @@ import pytest
 from hsup import command_line, wait_until
 
 SETUP = """#!/bin/sh
-for word; do echo "$word"; done >{folder}/words
+for word; do echo "$word"; done >{folder}/words.new
+mv {folder}/words.new {folder}/words
 cat {folder}/said >&2
 exit $(cat {folder}/code)
 """
