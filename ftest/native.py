@@ -115,6 +115,9 @@ class Native:
             wait_until(lambda: not left(), "nothing to be left", PATIENCE / 2)
         except AssertionError:
             raise AssertionError(f"left by native dynos: {left()}") from None
+        # The environment of hsup-box does not say where a sanitizer is to write: it writes to the dyno's output.
+        reports = [line for app in apps for line in app.lines if "Sanitizer" in line or "runtime error:" in line]
+        assert not reports, "\n".join(reports)
 
 
 def scripts_of_the_slug_only(app):
