@@ -17,9 +17,8 @@
 #define DYNO_PID     2 /* join.c counts on it */
 
 struct birth_room {
-	enum spec_box_network network;
+	struct network network;
 	struct box_root root;
-	int machine; /* netlink socket of the machine's network, -1 = none is needed */
 	struct gate gate;
 	pid_t dyno;
 	struct pty pty;
@@ -52,9 +51,9 @@ static void plan(struct box *b, struct birth_room *room)
 {
 	if (getpid() != 1)
 		box_fail(WIRE_STAGE_NAMESPACES, EINVAL);
-	room->network = choose_network(b);
+	room->network.kind = choose_network(b);
 	must(b->root ? ids_take(b) : ids_map_own(b), WIRE_STAGE_UID);
-	if (room->network != SPEC_BOX_NET_OWN)
+	if (room->network.kind != SPEC_BOX_NET_OWN)
 		b->machine_address = b->dyno_address = 0;
 	box_step(b);
 	/* From here on a sweep takes nothing of ours. */
@@ -67,15 +66,12 @@ static void plan(struct box *b, struct birth_room *room)
 		.stack = -1,
 		.slug = -1,
 		.layer = -1,
-		.sys = room->network != SPEC_BOX_NET_HOST,
+		.sys = room->network.kind != SPEC_BOX_NET_HOST,
 		.hostname = b->spec->hostname ? b->spec->hostname : b->spec->box_name,
 	};
 	pty_find(&room->pty, b);
-	room->machine = -1;
-	if (room->network == SPEC_BOX_NET_OWN) {
+	if (room->network.kind == SPEC_BOX_NET_OWN)
 		must(setup_ensure(b->settings), WIRE_STAGE_NETWORK);
-		must(room->machine = link_open(), WIRE_STAGE_NETWORK);
-	}
 }
 
 /* All that the spec names is there, and may be had; made is only the folder of its layer. */
@@ -90,12 +86,9 @@ static void open_root(struct box *b, struct box_root *root)
 
 static void leave_namespaces(const struct birth_room *room)
 {
-	int flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC;
 	size_t len = strlen(room->root.hostname);
 
-	if (room->network != SPEC_BOX_NET_HOST)
-		flags |= CLONE_NEWNET;
-	if (unshare(flags) < 0)
+	if (unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC) < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, errno);
 	if (sethostname(room->root.hostname, len < HOSTNAME_MAX ? len : HOSTNAME_MAX) < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, errno);
@@ -155,21 +148,6 @@ static void map_ids(const struct box *b, struct box_root *root)
 			WIRE_STAGE_APP);
 }
 
-static void make_network(const struct box *b, struct birth_room *room)
-{
-	if (room->network == SPEC_BOX_NET_HOST)
-		return;
-	if (room->network == SPEC_BOX_NET_OWN) {
-		_cleanup_close_ int own =
-			openat(room->root.proc, "self/ns/net", O_RDONLY | O_CLOEXEC);
-
-		if (own < 0)
-			box_fail(WIRE_STAGE_NETWORK, errno);
-		must(link_make(b, room->machine, own), WIRE_STAGE_NETWORK);
-	}
-	must(link_configure(b), WIRE_STAGE_NETWORK);
-}
-
 static void enter_root(struct box *b, struct birth_room *room)
 {
 	enum wire_stage stage = WIRE_STAGE_MOUNTS;
@@ -188,19 +166,20 @@ void box_give_output(const struct box *b)
 			box_fail(WIRE_STAGE_OUTPUT, errno);
 }
 
-/* The order is the fastest that was found: what takes long in the kernel and nothing else waits for
- * comes last. */
+/* The order is the fastest that was found: the network is made beside all that does not need it. */
 void birth_run(struct box *b)
 {
 	static struct birth_room room;
 
 	plan(b, &room);
+	network_begin(b, &room.network);
 	leave_namespaces(&room);
 	box_step(b);
 	open_root(b, &room.root);
 	box_step(b);
 	must(cgroup_make(b, &b->cgroup), WIRE_STAGE_CGROUP);
 	box_step(b);
+	network_enter(&room.network);
 	must(room.root.proc = mnt_new(
 		     "proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
 		WIRE_STAGE_MOUNTS);
@@ -209,9 +188,9 @@ void birth_run(struct box *b)
 	if (b->root && !box_skips(b, "userns"))
 		map_ids(b, &room.root);
 	box_step(b);
-	make_network(b, &room);
-	box_step(b);
 	enter_root(b, &room);
+	box_step(b);
+	network_end(b, &room.network);
 	box_step(b);
 	box_give_output(b);
 	pty_open(&room.pty, b);

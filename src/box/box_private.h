@@ -1,4 +1,4 @@
-/* What only main.c, report.c, birth.c, join.c, init.c, last.c and pty.c share. */
+/* What only main.c, report.c, birth.c, network.c, join.c, init.c, last.c and pty.c share. */
 #pragma once
 
 #include "box/box.h"
@@ -37,6 +37,20 @@ void gate_open(struct gate *g, int terminal);
 void gate_done(struct gate *g);
 /* In the process that waits: the terminal, or -1. Its end stays open. */
 int gate_wait(struct gate *g);
+
+/* ---- network.c: fails the box ---- */
+
+struct network {
+	enum spec_box_network kind;
+	pid_t maker;
+	struct gate gate;
+};
+/* Where the machine's network and /proc are. */
+void network_begin(const struct box *b, struct network *n);
+/* Into it, before it is complete. */
+void network_enter(struct network *n);
+/* It is complete, and nobody is there any more who made it. */
+void network_end(const struct box *b, struct network *n);
 
 /* ---- pty.c ---- */
 

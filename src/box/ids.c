@@ -201,13 +201,14 @@ int ids_owner_map(const struct box *b, int proc, uid_t owner, gid_t group)
 {
 	_Alignas(16) char stack[1024];
 
+	/* No signal at its end: init takes one of those for the dyno's. */
 	pid_t pid = clone(wait_for_the_end, stack + sizeof stack,
-		CLONE_NEWUSER | CLONE_VM | CLONE_FILES | SIGCHLD, NULL);
+		CLONE_NEWUSER | CLONE_VM | CLONE_FILES, NULL);
 	if (pid < 0)
 		return -errno;
 	int fd = map_owner(proc, pid, b, owner, group);
 	(void)kill(pid, SIGKILL);
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+	while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
 		;
 	return fd;
 }
