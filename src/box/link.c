@@ -70,6 +70,14 @@ static void route(
 	netlink_u32(m, RTA_OIF, (uint32_t)index);
 }
 
+/* One queue each, or the kernel makes one for each processor, and waits for all of them (RCU) when
+ * it then gives back what was not asked for. */
+static void one_queue(struct netlink_batch *m)
+{
+	netlink_u32(m, IFLA_NUM_TX_QUEUES, 1);
+	netlink_u32(m, IFLA_NUM_RX_QUEUES, 1);
+}
+
 /* Both ends at once, each where it belongs: to make them here and to move one costs 16 ms. The
  * inner one cannot be up before it is paired. */
 static void pair(struct netlink_batch *m, uid_t uid, int netns)
@@ -86,11 +94,13 @@ static void pair(struct netlink_batch *m, uid_t uid, int netns)
 	netlink_message(
 		m, RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &outer, sizeof outer);
 	netlink_text(m, IFLA_IFNAME, name);
+	one_queue(m);
 	size_t info = netlink_attribute(m, IFLA_LINKINFO, NULL, 0);
 	netlink_text(m, IFLA_INFO_KIND, "veth");
 	size_t data = netlink_attribute(m, IFLA_INFO_DATA, NULL, 0);
 	size_t peer = netlink_attribute(m, VETH_INFO_PEER, &inner, sizeof inner);
 	netlink_text(m, IFLA_IFNAME, "eth0");
+	one_queue(m);
 	netlink_u32(m, IFLA_NET_NS_FD, (uint32_t)netns);
 	netlink_end(m, peer);
 	netlink_end(m, data);
