@@ -155,8 +155,8 @@ static int open_layer(struct box *b, struct box_root *r)
 	r->layer = mnt_open(boxes, name, FOLDER, IN_PLACE);
 	if (r->layer < 0)
 		return r->layer;
-	/* (The kernel works in it, as who has mounted it.) */
-	if (mkdirat(r->layer, "work", 0700) < 0)
+	/* (The kernel works in it, as who has mounted it; where there is an overlay.) */
+	if (r->slug >= 0 && mkdirat(r->layer, "work", 0700) < 0)
 		return -errno;
 	int e = make_part(b, r->layer, "upper", 0755);
 	return e < 0 ? e : make_part(b, r->layer, "tmp", 01777);
