@@ -101,6 +101,8 @@ static int run_cgroup(int argc, char **argv)
 	spec.box_name = argv[0];
 	limit(argv + 1);
 	check(cgroup_make(&box, &box.cgroup), "cgroup_make");
+	check(cgroup_make_late(&box), "cgroup_make_late");
+	check(cgroup_open_late(&box, &box.cgroup), "cgroup_open_late");
 	(void)snprintf(link, sizeof link, "/proc/self/fd/%d", box.cgroup.into);
 	ssize_t len = readlink(link, path, sizeof path - 1);
 	(void)printf("%.*s %u\n", len < 0 ? 4 : (int)len, path, box.cgroup.n_late);
@@ -119,6 +121,8 @@ static int run_box(int argc, char **argv)
 		check(-ERANGE, "uid");
 	check(box_claim(&settings, spec.box_name), "box_claim");
 	check(cgroup_make(&box, &box.cgroup), "cgroup_make");
+	check(cgroup_make_late(&box), "cgroup_make_late");
+	check(cgroup_open_late(&box, &box.cgroup), "cgroup_open_late");
 	check(setup_ensure(&settings), "setup_ensure");
 	int machine = check(link_open(), "link_open");
 	check(unshare(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID) < 0 ? -errno : 0, "unshare");

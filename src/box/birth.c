@@ -17,7 +17,7 @@
 #define DYNO_PID     2 /* join.c counts on it */
 
 struct birth_room {
-	struct network network;
+	struct maker maker;
 	struct box_root root;
 	struct gate gate;
 	pid_t dyno;
@@ -51,9 +51,9 @@ static void plan(struct box *b, struct birth_room *room)
 {
 	if (getpid() != 1)
 		box_fail(WIRE_STAGE_NAMESPACES, EINVAL);
-	room->network.kind = choose_network(b);
+	room->maker.network = choose_network(b);
 	must(b->root ? ids_take(b) : ids_map_own(b), WIRE_STAGE_UID);
-	if (room->network.kind != SPEC_BOX_NET_OWN)
+	if (room->maker.network != SPEC_BOX_NET_OWN)
 		b->machine_address = b->dyno_address = 0;
 	box_step(b);
 	/* From here on a sweep takes nothing of ours. */
@@ -66,11 +66,11 @@ static void plan(struct box *b, struct birth_room *room)
 		.stack = -1,
 		.slug = -1,
 		.layer = -1,
-		.sys = room->network.kind != SPEC_BOX_NET_HOST,
+		.sys = room->maker.network != SPEC_BOX_NET_HOST,
 		.hostname = b->spec->hostname ? b->spec->hostname : b->spec->box_name,
 	};
 	pty_find(&room->pty, b);
-	if (room->network.kind == SPEC_BOX_NET_OWN)
+	if (room->maker.network == SPEC_BOX_NET_OWN)
 		must(setup_ensure(b->settings), WIRE_STAGE_NETWORK);
 }
 
@@ -166,20 +166,20 @@ void box_give_output(const struct box *b)
 			box_fail(WIRE_STAGE_OUTPUT, errno);
 }
 
-/* The order is the fastest that was found: the network is made beside all that does not need it. */
+/* The order is the fastest that was found: the maker works beside us. */
 void birth_run(struct box *b)
 {
 	static struct birth_room room;
 
 	plan(b, &room);
-	network_begin(b, &room.network);
+	maker_begin(b, &room.maker);
 	leave_namespaces(&room);
 	box_step(b);
 	open_root(b, &room.root);
 	box_step(b);
 	must(cgroup_make(b, &b->cgroup), WIRE_STAGE_CGROUP);
 	box_step(b);
-	network_enter(&room.network);
+	maker_enter(b, &room.maker);
 	must(room.root.proc = mnt_new(
 		     "proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
 		WIRE_STAGE_MOUNTS);
@@ -190,7 +190,8 @@ void birth_run(struct box *b)
 	box_step(b);
 	enter_root(b, &room);
 	box_step(b);
-	network_end(b, &room.network);
+	maker_end(b, &room.maker);
+	must(cgroup_open_late(b, &b->cgroup), WIRE_STAGE_CGROUP);
 	box_step(b);
 	box_give_output(b);
 	pty_open(&room.pty, b);

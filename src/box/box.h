@@ -40,7 +40,8 @@
 
 struct box_cgroup {
 	int into;    /* of the unified hierarchy, for CLONE_INTO_CGROUP; -1 = there is none */
-	int late[4]; /* cgroup.procs of v1 hierarchies: to be joined when the dyno runs */
+	int late[4]; /* of v1 hierarchies: their folders, then the box's cgroup.procs in them: to be
+		      * joined when the dyno runs */
 	unsigned n_late;
 };
 
@@ -90,6 +91,10 @@ int ids_owner_map(const struct box *b, int proc, uid_t owner, gid_t group) HSUP_
  * (6.18). Without any hierarchy, or rootless without delegation: `into` is -1, and 0 is returned.
  */
 int cgroup_make(const struct box *b, struct box_cgroup *ret) HSUP_MUST_CHECK;
+/* Makes those of the late ones, in any process of the box that sees the machine's folders. */
+int cgroup_make_late(const struct box *b) HSUP_MUST_CHECK;
+/* They are made: what is needed to join them, which may be out of sight. */
+int cgroup_open_late(const struct box *b, struct box_cgroup *c) HSUP_MUST_CHECK;
 /* Joins the late ones with all processes of this pid namespace but ourselves, until none is left
  * outside. Each may take 10 ms on an idle machine (RCU). */
 int cgroup_join_late(struct box_cgroup *c) HSUP_MUST_CHECK;

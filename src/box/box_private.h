@@ -1,4 +1,4 @@
-/* What only main.c, report.c, birth.c, network.c, join.c, init.c, last.c and pty.c share. */
+/* What only main.c, report.c, birth.c, maker.c, join.c, init.c, last.c and pty.c share. */
 #pragma once
 
 #include "box/box.h"
@@ -38,19 +38,19 @@ void gate_done(struct gate *g);
 /* In the process that waits: the terminal, or -1. Its end stays open. */
 int gate_wait(struct gate *g);
 
-/* ---- network.c: fails the box ---- */
+/* ---- maker.c: fails the box ---- */
 
-struct network {
-	enum spec_box_network kind;
-	pid_t maker;
+struct maker {
+	enum spec_box_network network;
+	pid_t pid;
 	struct gate gate;
 };
-/* Where the machine's network and /proc are. */
-void network_begin(const struct box *b, struct network *n);
-/* Into it, before it is complete. */
-void network_enter(struct network *n);
-/* It is complete, and nobody is there any more who made it. */
-void network_end(const struct box *b, struct network *n);
+/* Where the machine's network, folders and /proc are. */
+void maker_begin(const struct box *b, struct maker *m);
+/* Into the network, before it is complete. */
+void maker_enter(const struct box *b, struct maker *m);
+/* All is complete, and nobody is there any more who made it. */
+void maker_end(const struct box *b, struct maker *m);
 
 /* ---- pty.c ---- */
 

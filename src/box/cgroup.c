@@ -129,33 +129,41 @@ static bool wants(enum cgroup_controller c, const struct spec_box *s)
 	       (c == CGROUP_PIDS && s->processes);
 }
 
-static int make_v1(const struct cgroup_layout *l, const struct box *b, enum cgroup_controller c,
-	struct box_cgroup *ret)
+/* Two controllers may be on one hierarchy. */
+static bool is_other(
+	const struct cgroup_layout *l, const struct spec_box *s, enum cgroup_controller c)
 {
-	bool made = false;
-
-	/* Two controllers may be on one hierarchy. */
 	for (enum cgroup_controller other = 0; other < c; other++)
-		made |= wants(other, &b->spec->box) && strcmp(l->v1[other], l->v1[c]) == 0;
-	if (made) {
+		if (wants(other, s) && strcmp(l->v1[other], l->v1[c]) == 0)
+			return true;
+	return false;
+}
+
+static int make_v1(const struct cgroup_layout *l, const struct box *b, enum cgroup_controller c)
+{
+	_cleanup_close_ int dir = -1;
+
+	if (is_other(l, &b->spec->box, c)) {
 		char path[CGROUP_PATH + SPEC_BOX_NAME_MAX + 16];
 
 		(void)snprintf(
 			path, sizeof path, "%s/" CGROUP_PARENT "/%s", l->v1[c], b->spec->box_name);
-		_cleanup_close_ int dir = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
-		return dir < 0 ? -errno : limit_v1(dir, c, &b->spec->box);
+		dir = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+		if (dir < 0)
+			return -errno;
+	} else {
+		dir = make(l->v1[c], false, b->spec->box_name);
 	}
-	_cleanup_close_ int dir = make(l->v1[c], false, b->spec->box_name);
-	if (dir < 0)
-		return dir;
-	int r = limit_v1(dir, c, &b->spec->box);
-	if (r < 0)
-		return r;
-	int procs = openat(dir, "cgroup.procs", O_RDWR | O_CLOEXEC);
-	if (procs < 0)
-		return -errno;
-	ret->late[ret->n_late++] = procs;
-	return 0;
+	return dir < 0 ? dir : limit_v1(dir, c, &b->spec->box);
+}
+
+static int load(const struct box *b, struct cgroup_layout *ret)
+{
+	int r = cgroup_layout_load(ret);
+
+	if (r == 0 && !b->root)
+		cgroup_layout_delegated(ret);
+	return r;
 }
 
 /* What a failure leaves is removed with the rest of the box, by its sweep. */
@@ -164,11 +172,9 @@ int cgroup_make(const struct box *b, struct box_cgroup *ret)
 	struct cgroup_layout l;
 
 	*ret = (struct box_cgroup){.into = -1};
-	int r = cgroup_layout_load(&l);
+	int r = load(b, &l);
 	if (r < 0)
 		return r;
-	if (!b->root)
-		cgroup_layout_delegated(&l);
 	if (l.unified[0]) {
 		r = ret->into = make(l.unified, l.controllers != 0, b->spec->box_name);
 		if (r >= 0 && l.controllers)
@@ -177,12 +183,45 @@ int cgroup_make(const struct box *b, struct box_cgroup *ret)
 		if (r == -ENOENT && !b->root)
 			r = 0;
 	}
-	for (enum cgroup_controller c = 0; r >= 0 && c < CGROUP_CPUACCT; c++)
-		if (l.v1[c][0] && wants(c, &b->spec->box))
-			r = make_v1(&l, b, c, ret);
+	for (enum cgroup_controller c = 0; r >= 0 && c < CGROUP_CPUACCT; c++) {
+		if (!l.v1[c][0] || !wants(c, &b->spec->box) || is_other(&l, &b->spec->box, c))
+			continue;
+		r = open(l.v1[c], O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (r < 0)
+			r = -errno;
+		else
+			ret->late[ret->n_late++] = r;
+	}
 	if (r < 0)
 		cgroup_close(ret);
 	return r < 0 ? r : 0;
+}
+
+int cgroup_make_late(const struct box *b)
+{
+	struct cgroup_layout l;
+	int r = load(b, &l);
+
+	for (enum cgroup_controller c = 0; r >= 0 && c < CGROUP_CPUACCT; c++)
+		if (l.v1[c][0] && wants(c, &b->spec->box))
+			r = make_v1(&l, b, c);
+	return r < 0 ? r : 0;
+}
+
+int cgroup_open_late(const struct box *b, struct box_cgroup *c)
+{
+	char path[SPEC_BOX_NAME_MAX + 32];
+
+	(void)snprintf(path, sizeof path, CGROUP_PARENT "/%s/cgroup.procs", b->spec->box_name);
+	for (unsigned i = 0; i < c->n_late; i++) {
+		int procs = openat(c->late[i], path, O_RDWR | O_CLOEXEC);
+
+		if (procs < 0)
+			return -errno;
+		(void)close(c->late[i]);
+		c->late[i] = procs;
+	}
+	return 0;
 }
 
 void cgroup_close(struct box_cgroup *c)

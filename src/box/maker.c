@@ -1,6 +1,6 @@
-/* The dyno's network: half of what the kernel does for a start, and nothing that the root needs. So
- * a process of its own makes it beside us: of our pid namespace, so that it dies with us, and gone
- * before the dyno runs. */
+/* The dyno's network, half of what the kernel does for a start, and the cgroups that are joined
+ * late: nothing that the root needs. So a process of its own makes them beside us: of our pid
+ * namespace, so that it dies with us, and gone before the dyno runs. */
 #include "base/fd.h"
 #include "box/box_private.h"
 
@@ -34,49 +34,50 @@ HSUP_NORETURN static void make(const struct box *b, struct gate *gate)
 	gate_open(gate, own);
 	must(link_make(b, machine, own), WIRE_STAGE_NETWORK);
 	must(link_configure(b), WIRE_STAGE_NETWORK);
+	must(cgroup_make_late(b), WIRE_STAGE_CGROUP);
 	_exit(0);
 }
 
-void network_begin(const struct box *b, struct network *n)
+void maker_begin(const struct box *b, struct maker *m)
 {
 	static const pid_t pid = MAKER_PID;
 	/* No signal at its end: init takes one of those for the dyno's. */
 	struct clone_args args = {.set_tid = (uintptr_t)&pid, .set_tid_size = 1};
 
-	if (n->kind != SPEC_BOX_NET_OWN)
+	if (m->network != SPEC_BOX_NET_OWN)
 		return;
-	gate_make(&n->gate);
-	n->maker = (pid_t)syscall(SYS_clone3, &args, sizeof args);
-	if (n->maker == 0)
-		make(b, &n->gate);
-	if (n->maker < 0)
+	gate_make(&m->gate);
+	m->pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+	if (m->pid == 0)
+		make(b, &m->gate);
+	if (m->pid < 0)
 		box_fail(WIRE_STAGE_FORK, errno);
 }
 
-void network_enter(struct network *n)
+void maker_enter(const struct box *b, struct maker *m)
 {
-	if (n->kind == SPEC_BOX_NET_HOST)
-		return;
-	if (n->kind == SPEC_BOX_NET_NONE) {
-		if (unshare(CLONE_NEWNET) < 0)
+	if (m->network != SPEC_BOX_NET_OWN) {
+		if (b->cgroup.n_late > 0)
+			must(cgroup_make_late(b), WIRE_STAGE_CGROUP);
+		if (m->network == SPEC_BOX_NET_NONE && unshare(CLONE_NEWNET) < 0)
 			box_fail(WIRE_STAGE_NAMESPACES, errno);
 		return;
 	}
-	_cleanup_close_ int netns = gate_wait(&n->gate);
-	n->gate.theirs = fd_close(n->gate.theirs);
+	_cleanup_close_ int netns = gate_wait(&m->gate);
+	m->gate.theirs = fd_close(m->gate.theirs);
 	if (setns(netns, CLONE_NEWNET) < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, errno);
 }
 
-void network_end(const struct box *b, struct network *n)
+void maker_end(const struct box *b, struct maker *m)
 {
 	int status;
 
-	if (n->kind == SPEC_BOX_NET_NONE)
+	if (m->network == SPEC_BOX_NET_NONE)
 		must(link_configure(b), WIRE_STAGE_NETWORK);
-	if (n->kind != SPEC_BOX_NET_OWN)
+	if (m->network != SPEC_BOX_NET_OWN)
 		return;
-	while (waitpid(n->maker, &status, __WALL) < 0)
+	while (waitpid(m->pid, &status, __WALL) < 0)
 		if (errno != EINTR)
 			box_fail(WIRE_STAGE_NETWORK, errno);
 	if (WIFSIGNALED(status))
