@@ -98,6 +98,7 @@ static void leave_namespaces(const struct birth_room *room)
  * maker is, so that it is not made with the others. */
 HSUP_NORETURN static void be_dyno(struct box *b, struct gate *gate)
 {
+	last_prepare(b);
 	b->terminal = gate_wait(gate);
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, errno);

@@ -137,6 +137,9 @@ int link_configure(const struct box *b) HSUP_MUST_CHECK;
 
 /* ---- last.c ---- */
 
+/* No capability can be had any more; those we have stay. The first part of last_become(), which
+ * needs nothing that is made around the dyno. */
+void last_prepare(const struct box *b);
 /* Becomes the dyno's program: in its process, which is in all its namespaces and in its root. */
 HSUP_NORETURN void last_become(struct box *b);
 

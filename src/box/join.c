@@ -74,6 +74,7 @@ HSUP_NORETURN static void be_command(struct box *b, struct joining *j)
 	must(dyno, WIRE_STAGE_NAMESPACES);
 	must(setns(dyno, CLONE_NEWCGROUP | (owns_users ? CLONE_NEWUSER : 0)),
 		WIRE_STAGE_NAMESPACES);
+	last_prepare(b);
 	last_become(b);
 }
 

@@ -74,16 +74,12 @@ void last_bound(void)
 
 static void become_user(const struct box *b)
 {
-	bool drops = !box_skips(b, "caps");
-
-	if (drops)
-		last_bound();
 	/* Without root, setgroups() is denied for good, and the groups are who we are. */
 	if (b->root && !box_skips(b, "groups"))
 		must(setgroups(0, NULL), WIRE_STAGE_GROUPS);
 	must(setresgid(b->gid, b->gid, b->gid), WIRE_STAGE_GROUPS);
 	must(setresuid(b->uid, b->uid, b->uid), WIRE_STAGE_USER);
-	if (!drops)
+	if (box_skips(b, "caps"))
 		return;
 	int r = caps_drop();
 	if (r < 0)
@@ -108,6 +104,12 @@ static void sandbox(void)
 
 	if (r < 0)
 		box_fail(WIRE_STAGE_SANDBOX, -r);
+}
+
+void last_prepare(const struct box *b)
+{
+	if (!box_skips(b, "caps"))
+		last_bound();
 }
 
 void last_become(struct box *b)
