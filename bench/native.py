@@ -48,16 +48,17 @@ class Boxer:
 
     def __init__(self, bench, build, folder):
         self.folder = folder / "boxes"
+        self.locks = pathlib.Path(f"/run/hsup-bench-{os.getpid()}")  # in memory, as where they are by default
         self.folder.mkdir()
         self.folder.chmod(0o755)
         self.settings = [f"LIBCONTAINER_DYNO_UID_MIN={UIDS[0]}", f"LIBCONTAINER_DYNO_UID_MAX={UIDS[1]}",
                          f"LIBCONTAINER_DYNO_SUBNET={SUBNET}", f"HSUP_BOX_STATE={self.folder}/state",
-                         f"HSUP_BOX_STACKS={self.folder}/stacks", f"HSUP_BOX_RUN={self.folder}/run",
+                         f"HSUP_BOX_STACKS={self.folder}/stacks", f"HSUP_BOX_RUN={self.locks}",
                          "HSUP_BOX_SLUGS=/", "HSUP_BOX_BINDS=/"]
         self.build, self.environ, self.process = pathlib.Path(build), bench.environ, None
 
     def start(self, root):
-        for name in ("state", "run", "stacks"):
+        for name in ("state", "stacks"):
             (self.folder / name).mkdir()
         shutil.copytree(root, self.folder / "stacks/bench-1", symlinks=True)
         subprocess.run([self.build / "hsup-box", "--setup", *self.settings], check=True)
@@ -82,6 +83,7 @@ class Boxer:
         if self.process:
             self.process.stdin.close()  # the boxer ends, and with it the launcher
             self.process.wait(60)
+        shutil.rmtree(self.locks, ignore_errors=True)
 
 
 class Command:
