@@ -64,6 +64,15 @@ struct driver_entry child_entry(const struct launch_entry *entry, void *ret_own,
 	return found;
 }
 
+bool child_is_kept(struct launch_entry *entry)
+{
+	if (entry->state != WIRE_ENTRY_KEPT)
+		return false;
+	entry->out = fd_close(entry->out);
+	entry->err = fd_close(entry->err);
+	return true;
+}
+
 /* ---- jobs ---- */
 
 void child_jobs_begin(struct child_jobs *jobs)

@@ -14,6 +14,9 @@ int child_tag(const void *own, size_t own_len, const void *tag, size_t tag_len,
  * to ret_own; they are left alone when the tag is shorter. */
 struct driver_entry child_entry(const struct launch_entry *entry, void *ret_own, size_t own_len);
 
+/* It is another driver's, which may come back for it: closes what came with it. */
+bool child_is_kept(struct launch_entry *entry);
+
 /* Jobs: children of the launcher like dynos, but nobody's to adopt. Their ids have a bit that no
  * dyno's has, by which a later supervisor knows them. */
 #define CHILD_EXEC  (UINT64_C(1) << 63) /* a command beside a dyno: a later supervisor ends it */

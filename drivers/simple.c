@@ -77,12 +77,8 @@ static void on_entry(void *userdata, struct launch_entry *entry)
 	struct simple *s = userdata;
 	struct simple_tag tag = {0};
 
-	/* Another driver's, which may come back for it. */
-	if (entry->state == WIRE_ENTRY_KEPT) {
-		(void)fd_close(entry->out);
-		(void)fd_close(entry->err);
+	if (child_is_kept(entry))
 		return;
-	}
 	if (child_job_kind(entry->child.id)) {
 		simple_exec_found(s, entry);
 		return;

@@ -4,24 +4,20 @@ In place of hsup-box is fake_box.c, which tells what it was executed with. As in
 test is the supervisor.
 """
 import errno
-import fcntl
 import os
 import pathlib
-import pty
 import resource
 import shutil
 import signal
-import socket
 import struct
 import subprocess
-import sys
 
 import pytest
 
 from hsup import command_line, wait_until
 from test_keep import UNKNOWN, keep, kill, upgrade  # noqa: F401 (a fixture)
-from wire import (BOX_JOIN, BOX_RUN, BOX_SWEEP, CAN_BOX, LAUNCHER, RESTART, RUNNING, SEALS, SIGNAL, SPAWN, SPAWN_BOX,
-                  SPAWNED, STAGE_BOX, STAGE_POLICY, STAGE_SPEC, STUB, Wire, alive, box, read_some, spec, user)
+from wire import (BOX_JOIN, BOX_RUN, BOX_SWEEP, CAN_BOX, LAUNCHER, RESTART, RUNNING, SEALS, SIGNAL, SPAWN, SPAWNED,
+                  SPAWN_BOX, STAGE_BOX, STAGE_POLICY, STAGE_SPEC, Terminal, alive, box, read_some, spec, user)
 
 ENDED = 0x656e64
 EVERY_SIGNAL = "fffffffffffbfeff"  # but KILL and STOP
@@ -351,28 +347,9 @@ def test_dying_with_the_launcher(keep, boxes):
 def test_the_terminal(program, tmp_path, background):
     """It goes to a box in the foreground and comes back; a launcher in the background takes it from nobody. (Of the
     groups outside its pid namespace init sees only that they are not its own.)"""
-    path = tmp_path / "tty.sock"
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind(str(path))
-    listener.listen()
-    leader, terminal = pty.fork()
-    if leader == 0:
-        if background:
-            if os.fork() > 0:
-                os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
-            os.setpgid(0, 0)
-        os.execv(LAUNCHER, [str(LAUNCHER), f"--box={program}", "--", sys.executable, "-S", "-E", "-c", STUB, str(path)])
-    listener.settimeout(15)
-    control, _ = listener.accept()
-    data, fds, _, _ = socket.recv_fds(control, 100, 1)
-    w = Wire(control, int(data), socket.socket(fileno=fds[0]))
-    w.hello()
-    number = struct.unpack("=i", fcntl.ioctl(terminal, 0x80045430, bytes(4)))[0]  # TIOCGPTN
-    slave = os.open(f"/dev/pts/{number}", os.O_RDWR | os.O_NOCTTY)
-    out, out_w = os.pipe()
-    foreground = struct.pack("=HHII", 5, 0, 4, 1) + bytes(4)
-    fd = spec("x", ["wait"], extra=box() + foreground)
-    w.send(SPAWN_BOX, w.child(1) + struct.pack("=HHI", 1, 5, 0) + b"run.1", [fd, slave, out_w, out_w])
+    tty = Terminal(tmp_path, f"--box={program}", background=background)
+    w, leader, terminal, out = tty.wire, tty.leader, tty.master, tty.out
+    tty.order(SPAWN_BOX, spec("x", ["wait"], extra=box() + tty.FOREGROUND))
     body, _ = w.expect(SPAWNED)
     child = struct.unpack("=i", body[16:20])[0]
     text = b""
@@ -386,8 +363,4 @@ def test_the_terminal(program, tmp_path, background):
     send_signal(w, 1, signal.SIGTERM)
     assert w.exited() == (1, 3 << 8)
     assert os.tcgetpgrp(terminal) == leader
-    w.order_exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(leader, 0)[1]) == 0
-    for fd in (fd, slave, out, out_w, terminal):
-        os.close(fd)
-    listener.close()
+    assert tty.end() == 0

@@ -1,25 +1,21 @@
 """hsup-launcher as the supervisor sees it: these tests speak the wire themselves."""
 import errno
-import fcntl
 import os
 import pathlib
-import pty
 import re
 import resource
 import signal
-import socket
 import stat
 import struct
 import subprocess
-import sys
 import time
 
 import pytest
 
 from hsup import wait_until
-from wire import (ACK, ENTRY_EXITED, ENTRY_LEFT, EXITED, HELLO, LAUNCHER, LEAVE, LEFT, LIST, PING, PONG,
-                  RECORDS, RUNNING, SHUTDOWN, SIGNAL, SPAWN, SPAWNED, STAGE_DIRECTORY, STAGE_EXEC,
-                  STAGE_REFUSED, STAGE_SPEC, STUB, Wire, alive, header, read_all, read_some, spec, readable)
+from wire import (ACK, ENTRY_EXITED, ENTRY_LEFT, EXITED, HELLO, LAUNCHER, LEAVE, LEFT, LIST, PING, PONG, RECORDS,
+                  RUNNING, SHUTDOWN, SIGNAL, SPAWN, SPAWNED, STAGE_DIRECTORY, STAGE_EXEC, STAGE_REFUSED, STAGE_SPEC,
+                  Terminal, alive, header, read_all, read_some, readable, spec)
 
 
 def test_a_program_runs_and_its_end_is_told(start):
@@ -483,24 +479,9 @@ def test_term_twice_while_the_supervisor_is_away(start):
 
 def test_the_terminal_goes_to_a_foreground_child_and_comes_back(tmp_path):
     """The launcher on a terminal of its own; what the child sees of it goes to a pipe."""
-    path = tmp_path / "tty.sock"
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind(str(path))
-    listener.listen()
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execv(LAUNCHER, [str(LAUNCHER), "--", sys.executable, "-S", "-E", "-c", STUB, str(path)])
-    listener.settimeout(15)
-    control, _ = listener.accept()
-    data, fds, _, _ = socket.recv_fds(control, 100, 1)
-    w = Wire(control, int(data), socket.socket(fileno=fds[0]))
-    w.hello()
-    number = struct.unpack("=i", fcntl.ioctl(terminal, 0x80045430, bytes(4)))[0]  # TIOCGPTN
-    slave = os.open(f"/dev/pts/{number}", os.O_RDWR | os.O_NOCTTY)
-    out, out_w = os.pipe()
-    foreground = struct.pack("=HHII", 5, 0, 4, 1) + bytes(4)
-    fd = spec("sh", ["sh", "-c", "read line; echo $$ got $line; exec sleep 60"], extra=foreground)
-    w.send(SPAWN, w.child(1) + struct.pack("=HHI", 1, 5, 0) + b"run.1", [fd, slave, out_w, out_w])
+    tty = Terminal(tmp_path)
+    w, pid, terminal, out = tty.wire, tty.leader, tty.master, tty.out
+    tty.order(SPAWN, spec("sh", ["sh", "-c", "read line; echo $$ got $line; exec sleep 60"], extra=tty.FOREGROUND))
     kind, body, no_fds = w.receive()
     assert kind == SPAWNED and no_fds == []
     child = struct.unpack("=i", body[16:20])[0]
@@ -516,11 +497,7 @@ def test_the_terminal_goes_to_a_foreground_child_and_comes_back(tmp_path):
     os.write(terminal, b"\x03")
     assert w.exited() == (1, signal.SIGINT)
     assert os.tcgetpgrp(terminal) == pid
-    w.order_exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    for fd in (slave, out, out_w, terminal):
-        os.close(fd)
-    listener.close()
+    assert tty.end() == 0
 
 
 def test_the_supervisor_does_not_feel_the_terminals_signals(start):

@@ -7,6 +7,7 @@ import array
 import fcntl
 import os
 import pathlib
+import pty
 import select
 import socket
 import struct
@@ -207,6 +208,17 @@ class Wire:
         self.control.send(str(code).encode())
 
 
+def connect(listener, hello=True, timeout=15):
+    """The next supervisor that the launcher starts."""
+    listener.settimeout(timeout)
+    control, _ = listener.accept()
+    data, fds, _, _ = socket.recv_fds(control, 100, 1)
+    wire = Wire(control, int(data), socket.socket(fileno=fds[0]))
+    if hello:
+        wire.hello()
+    return wire
+
+
 class Launcher:
     def __init__(self, folder, name="a", command=None, options=(), verbose=True, wrap=()):
         self.path = folder / f"{name}.sock"
@@ -222,14 +234,7 @@ class Launcher:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def connect(self, hello=True, timeout=15):
-        """The next supervisor that the launcher starts."""
-        self.listener.settimeout(timeout)
-        control, _ = self.listener.accept()
-        data, fds, _, _ = socket.recv_fds(control, 100, 1)
-        wire = Wire(control, int(data), socket.socket(fileno=fds[0]))
-        if hello:
-            wire.hello()
-        return wire
+        return connect(self.listener, hello, timeout)
 
     def text(self):
         return self.log.read_text()
@@ -243,6 +248,45 @@ class Launcher:
                 before, since = now, time.monotonic()
             time.sleep(0.01)
         return before
+
+
+class Terminal:
+    """A launcher on a terminal of its own, whose session has `leader`: the launcher, or who has put it into the
+    background."""
+
+    FOREGROUND = struct.pack("=HHII", 5, 0, 4, 1) + bytes(4)
+
+    def __init__(self, folder, *options, background=False):
+        path = folder / "tty.sock"
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener.bind(str(path))
+        listener.listen()
+        self.leader, self.master = pty.fork()
+        if self.leader == 0:
+            if background:
+                if os.fork() > 0:
+                    os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+                os.setpgid(0, 0)
+            os.execv(LAUNCHER, [str(LAUNCHER), *options, "--", sys.executable, "-S", "-E", "-c", STUB, str(path)])
+        with listener:
+            self.wire = connect(listener)
+        number = struct.unpack("=i", fcntl.ioctl(self.master, 0x80045430, bytes(4)))[0]  # TIOCGPTN
+        self.slave = os.open(f"/dev/pts/{number}", os.O_RDWR | os.O_NOCTTY)
+        self.out, self.out_w = os.pipe()
+
+    def order(self, kind, fd):
+        """What reads from the terminal, in its foreground, and writes to .out."""
+        self.wire.send(kind, self.wire.child(1) + struct.pack("=HHI", 1, 5, 0) + b"run.1",
+                       [fd, self.slave, self.out_w, self.out_w])
+        os.close(fd)
+
+    def end(self):
+        """In order: the exit code of the leader."""
+        self.wire.order_exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(self.leader, 0)[1])
+        for fd in (self.slave, self.out, self.out_w, self.master):
+            os.close(fd)
+        return code
 
 
 def read_all(fd):

@@ -124,12 +124,8 @@ static void on_entry(void *userdata, struct launch_entry *entry)
 	struct native *n = userdata;
 	struct native_tag tag = {0};
 
-	/* Another driver's, which may come back for it. */
-	if (entry->state == WIRE_ENTRY_KEPT) {
-		(void)fd_close(entry->out);
-		(void)fd_close(entry->err);
+	if (child_is_kept(entry))
 		return;
-	}
 	if (child_job_kind(entry->child.id)) {
 		job_found(n, entry);
 		return;

@@ -77,7 +77,7 @@ static unsigned say_lines(const struct gc_order *order, FILE *from)
 int native_gc(const struct gc_order *order, struct err *err)
 {
 	char box[PATH_MAX], *words[FIXED_WORDS + BOX_SETTINGS + 1];
-	pid_t pid;
+	pid_t pid = -1;
 	int out = -1, status;
 
 	if (order->kill)

@@ -94,7 +94,7 @@ static int look(
 {
 	struct native_stack *s = find(n, name);
 	char folder[STACK_FOLDER];
-	const char *shell;
+	const char *shell = NULL;
 
 	int r = stack_find(n->settings.stacks, name, folder, err);
 	if (r < 0)

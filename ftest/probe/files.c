@@ -41,22 +41,6 @@ static void host_file(const void *what)
 		verdict_of(open(path, O_RDONLY));
 }
 
-/* Something is in it. */
-static void folder(const void *what)
-{
-	DIR *d = opendir(what);
-	struct dirent *e;
-
-	if (!d) {
-		closed_because("%s", strerrorname_np(errno));
-		return;
-	}
-	closed_because("empty");
-	while ((e = readdir(d)))
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			open_because("has %s", e->d_name);
-}
-
 static void device(const void *what)
 {
 	mode_t kind = strcmp(what, "block") == 0 ? S_IFBLK : S_IFCHR;
@@ -101,12 +85,12 @@ const struct probe probes_files[] = {
 	{"read-shadow", read_open, "/etc/shadow"},
 	{"read-host-file", host_file, "PROBE_FILE"},
 	{"read-host-socket", host_file, "PROBE_RUN"},
-	{"folder-root", folder, "/root"},
-	{"folder-home", folder, "/home"},
-	{"folder-boot", folder, "/boot"},
-	{"folder-lib", folder, "/var/lib"},
-	{"folder-log", folder, "/var/log"},
-	{"folder-run", folder, "/run"},
+	{"folder-root", probe_folder, "/root"},
+	{"folder-home", probe_folder, "/home"},
+	{"folder-boot", probe_folder, "/boot"},
+	{"folder-lib", probe_folder, "/var/lib"},
+	{"folder-log", probe_folder, "/var/log"},
+	{"folder-run", probe_folder, "/run"},
 	{"device-char", device, "char"},
 	{"device-block", device, "block"},
 	{"device-others", devices, NULL},

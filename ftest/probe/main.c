@@ -1,5 +1,6 @@
 #include "probe.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -119,6 +120,21 @@ static void run(const struct probe *p)
 			said->detail, sizeof said->detail, "SIG%s", sigabbrev_np(WTERMSIG(status)));
 	}
 	printf("%s %s %s\n", p->name, said->verdict, said->detail);
+}
+
+void probe_folder(const void *what)
+{
+	DIR *d = opendir(what);
+	struct dirent *e;
+
+	if (!d) {
+		closed_because("%s", strerrorname_np(errno));
+		return;
+	}
+	closed_because("empty");
+	while ((e = readdir(d)))
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			open_because("has %s", e->d_name);
 }
 
 static bool wanted(const char *name, char **names)

@@ -37,6 +37,9 @@ void verdict_of(long result);
 /* Of something that is there or not. */
 void verdict_if(bool open, const char *detail);
 
+/* Of the folder `what`: something is in it. */
+void probe_folder(const void *what);
+
 /* NULL, and n/a, if the fact is not there. */
 const char *fact(const char *name);
 /* Of a file, as much as fits; -1 with errno. */

@@ -17,21 +17,6 @@ static void reads(const void *what)
 		(n > 0 ? open_because : closed_because)("%zd bytes", n);
 }
 
-static void lists(const void *what)
-{
-	DIR *d = opendir(what);
-	struct dirent *e;
-
-	if (!d) {
-		closed_because("%s", strerrorname_np(errno));
-		return;
-	}
-	closed_because("empty");
-	while ((e = readdir(d)))
-		if (e->d_name[0] != '.')
-			open_because("has %s", e->d_name);
-}
-
 /* Opened only. */
 static void writes(const void *what)
 {
@@ -145,15 +130,15 @@ const struct probe probes_proc[] = {
 	{"read-vmallocinfo", reads, "/proc/vmallocinfo"},
 	{"read-pagetypeinfo", reads, "/proc/pagetypeinfo"},
 	{"read-kpagecount", reads, "/proc/kpagecount"},
-	{"read-acpi", lists, "/proc/acpi"},
-	{"read-asound", lists, "/proc/asound"},
-	{"read-scsi", lists, "/proc/scsi"},
-	{"read-firmware", lists, "/sys/firmware"},
-	{"read-powercap", lists, "/sys/devices/virtual/powercap"},
-	{"read-debugfs", lists, "/sys/kernel/debug"},
-	{"read-tracefs", lists, "/sys/kernel/tracing"},
-	{"read-security", lists, "/sys/kernel/security"},
-	{"read-bpffs", lists, "/sys/fs/bpf"},
+	{"read-acpi", probe_folder, "/proc/acpi"},
+	{"read-asound", probe_folder, "/proc/asound"},
+	{"read-scsi", probe_folder, "/proc/scsi"},
+	{"read-firmware", probe_folder, "/sys/firmware"},
+	{"read-powercap", probe_folder, "/sys/devices/virtual/powercap"},
+	{"read-debugfs", probe_folder, "/sys/kernel/debug"},
+	{"read-tracefs", probe_folder, "/sys/kernel/tracing"},
+	{"read-security", probe_folder, "/sys/kernel/security"},
+	{"read-bpffs", probe_folder, "/sys/fs/bpf"},
 	{"read-addresses", addresses, "/proc/kallsyms"},
 	{"read-iomem", iomem, NULL},
 	{"write-core-pattern", writes, "/proc/sys/kernel/core_pattern"},

@@ -125,7 +125,8 @@ void spawn(struct launcher *l, struct packet *p, const struct wire_request *r)
 	if (b.box.first) {
 		b.box.foreground = tcgetpgrp(STDIN_FILENO) == getpgrp();
 		if (b.parent)
-			b.box.parent = parent = (int)syscall(SYS_pidfd_open, b.parent, 0);
+			parent = (int)syscall(SYS_pidfd_open, b.parent, 0);
+		b.box.parent = parent;
 	}
 	give_birth(l, r, &b, &pair);
 	close_pair(pair.own);
