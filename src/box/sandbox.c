@@ -2,7 +2,7 @@
 
 #include <errno.h>
 #include <linux/seccomp.h>
-#include <stdint.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -18,8 +18,10 @@
 
 int sandbox_seccomp(void)
 {
-	/* The kernel copies it; its type has no const. */
-	const struct sock_fprog prog = {FILTER_N, (struct sock_filter *)(uintptr_t)FILTER};
+	const struct sock_filter *filter = FILTER;
+	struct sock_fprog prog = {.len = FILTER_N};
 
+	/* The kernel copies it; its type has no const. */
+	memcpy(&prog.filter, &filter, sizeof filter);
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0 ? -errno : 0;
 }

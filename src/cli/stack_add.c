@@ -183,7 +183,7 @@ static void say(const struct adding *a, const struct stack_result *made)
 int stack_add(struct stacks *s, int n, char **operands)
 {
 	struct adding a = {.stacks = s, .fd = -1};
-	struct stack_result made;
+	struct stack_result made = {0};
 	struct err err = {0};
 
 	if (n != 2)

@@ -224,7 +224,7 @@ static int copy_directory(struct copy *c, int dir, struct err *err)
 int stack_copy_tree(struct stack_run *u, int source, struct err *err)
 {
 	struct copy c = {.run = u, .path = STRBUF(2 * LIMIT_SLUG_PATH), .buffer = malloc(BUFFER)};
-	struct stat st;
+	struct stat st = {0};
 	int r = 0, fd = openat(source, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0 || !c.buffer || fstat(fd, &st) < 0 || fstat(u->job->folder, &c.work) < 0)
