@@ -20,6 +20,7 @@ import pytest
 
 from client import Client, Events
 from hsup import children_of, wait_until
+from native import UIDS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SUPERVISOR, DYNO = "daemon", "nobody"
@@ -114,7 +115,8 @@ class Slow:
 
 def test_the_table_is_true(app, folder):
     rows = table()
-    assert set(rows) == {"hsup-launcher", "supervisor", "hsup-slug", "hsup-slug, fetching", "dyno"}
+    assert set(rows) == {"hsup-launcher", "supervisor", "hsup-slug", "hsup-slug, fetching", "dyno", "hsup-box", "native init",
+                         "native dyno"}
     groups = os.getgrouplist(DYNO, DYNO_USER.pw_gid)
     ids = {"root": (0, 0, os.getgroups()), "--user": (TEST_USER.pw_uid, TEST_USER.pw_gid, []),
            "its own": (DYNO_USER.pw_uid, DYNO_USER.pw_gid, groups)}
@@ -136,6 +138,27 @@ def test_the_table_is_true(app, folder):
         server.listener.close()
     app.wait_up("web.1")
     hold_against(rows["dyno"], app.wait_dynos(1)[0], ids)
+    assert app.stop() == 0
+
+
+@pytest.mark.parametrize("network", ["own", "host"])
+def test_the_table_is_true_of_native_dynos(make_driver_app, network):
+    """(hsup-box itself is root for some milliseconds, in which nothing of the dyno's runs.)"""
+    rows = table()
+    app = make_driver_app("native")
+    app.env["LIBCONTAINER_DYNO_NETWORK"] = network
+    app.start()
+    app.submit(app.release(("web", ["echo runs; exec sleep 1000"], 1)))
+    app.wait_line(r"app\[web\.1\]: runs$")
+    [(_, dyno)] = app.wait_lives(1)
+    [init] = app.boxes.inits([dyno])
+    uid = int(status(dyno)["Uid"].split()[0])
+    assert uid in UIDS
+    wait_until(lambda: status(init)["Seccomp"] == "2", "init to have nothing left")
+    ids = {"a uid of the range": (uid, uid, [])}
+    hold_against(rows["native dyno"], dyno, ids)
+    hold_against(rows["native init"], init, ids)
+    hold_against(rows["hsup-launcher"], app.launcher, {"root": (0, 0, os.getgroups())})
     assert app.stop() == 0
 
 
