@@ -335,7 +335,8 @@ static void test_the_kernel_agrees(void **state)
 			code = 5;
 		else if (syscall(600) != -1 || errno != ENOSYS)
 			code = 6;
-		else if (socket(AF_NETLINK, SOCK_RAW, 15) != -1 || errno != EAFNOSUPPORT)
+		else if (syscall(SYS_socket, AF_NETLINK, SOCK_RAW, 15) != -1 ||
+			 errno != EAFNOSUPPORT)
 			code = 7;
 		else if (prctl(PR_GET_SECCOMP) != SECCOMP_MODE_FILTER)
 			code = 8;
