@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 
+from hsup import PATIENCE
+
 SUBNET = "10.201.3.0/24"
 UIDS = (4300, 4399)
 HERE, OUTSIDE = "198.51.100.1", "198.51.100.2"
@@ -49,7 +51,7 @@ def lock(fd, kind, start=0, length=0):
     fcntl.fcntl(fd, OFD_SETLK, struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0))
 
 
-def until(what, seconds=5):
+def until(what, seconds=PATIENCE / 2):
     end = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < end, "it did not happen in time"

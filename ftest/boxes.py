@@ -11,6 +11,7 @@ import signal
 import struct
 import time
 
+from hsup import PATIENCE
 from wire import BUILD, box, readable, record, spec
 
 PROGRAM = (BUILD / "hsup-box").resolve()
@@ -124,7 +125,7 @@ class Box:
     def signal(self, signo):
         os.kill(self.pid, signo)
 
-    def read(self, until=b"\n", timeout=10):
+    def read(self, until=b"\n", timeout=PATIENCE / 2):
         """What it writes, up to `until`, or its end."""
         data, deadline = b"", time.monotonic() + timeout
         while not data.endswith(until):
@@ -135,7 +136,7 @@ class Box:
             data += more
         return data
 
-    def wait(self, timeout=10):
+    def wait(self, timeout=PATIENCE / 2):
         """(exit code, as waitpid() has it for the shell; told()). All that it wrote is in .text."""
         deadline = time.monotonic() + timeout
         while self.status is None:

@@ -18,6 +18,7 @@ import pytest
 from boxes import (ENDED, MARK, NET_HOST, NET_NONE, NET_OWN, PROGRAM, PTY, SANITIZED, STAGE_BOX,
                    STAGE_DIRECTORY, STAGE_EXEC, STAGE_NAMESPACES, STAGE_POLICY, STAGE_SPEC, STAGE_TERMINAL, STAGE_UID,
                    Box, Boxes, box, inside, libc, nofile, nproc, spec, umask)
+from hsup import PATIENCE, wait_until
 from wire import alive, readable
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -59,11 +60,11 @@ def test_all_end_with_the_first(boxes):
     read, write = os.pipe()
     made = boxes.shell("setsid sleep 100 & (sleep 100 & sleep 100) & echo up; read x", stdin=read)
     assert made.read() == b"up\n"
-    deadline = time.monotonic() + 5
-    while sum(c.startswith("sleep") for c in inside(made).values()) < 3 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    others = [pid for pid, command in inside(made).items() if command.startswith("sleep")]
-    assert len(others) == 3
+
+    def sleepers():
+        found = [pid for pid, command in inside(made).items() if command.startswith("sleep")]
+        return found if len(found) == 3 else None
+    others = wait_until(sleepers, "three that sleep")
     os.write(write, b"x\n")
     assert made.wait()[0] == 0
     assert not any(alive(pid) for pid in others)
@@ -135,7 +136,7 @@ def test_stop_and_continue(boxes):
     pids = list(inside(made))
     assert len(pids) == 2
     assert libc.sigqueue(made.pid, signal.SIGRTMAX, ctypes.c_void_p(int(signal.SIGSTOP))) == 0
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE / 4
     while not all(stopped(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert all(stopped(pid) for pid in pids) and not stopped(made.pid)
@@ -161,7 +162,7 @@ def test_nothing_is_left_of_what_it_was(boxes):
 def test_init_is_no_more_than_its_dyno(boxes):
     made = boxes.shell("echo up; sleep 100")
     assert made.read() == b"up\n"
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE / 4
     while os.stat(f"/proc/{made.pid}/status").st_uid == 0 and time.monotonic() < deadline:
         text = pathlib.Path(f"/proc/{made.pid}/status").read_text()
         if "Seccomp:\t2" in text:
@@ -240,7 +241,7 @@ def test_its_input_is_not_held(boxes):
     made = boxes.shell("exec < /dev/null; echo up; sleep 100", stdin=read)
     os.close(read)
     assert made.read() == b"up\n"
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE / 4
     with pytest.raises(BrokenPipeError):
         while time.monotonic() < deadline:
             os.write(write, b"x")
@@ -392,7 +393,7 @@ class Terminal:
     def resize(self, rows, columns):
         fcntl.ioctl(self.ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
-    def read(self, until, timeout=10):
+    def read(self, until, timeout=PATIENCE / 2):
         deadline = time.monotonic() + timeout
         while until not in self.text:
             assert readable(self.ours, max(0, deadline - time.monotonic())), f"no {until!r} came, but {self.text!r}"
@@ -531,11 +532,11 @@ def test_beside_it_signals_and_codes(boxes, dyno):
 def test_beside_it_is_killed_with_who_started_it(boxes, dyno):
     made = beside(boxes, dyno, "sleep 101 & echo up; sleep 102")
     assert made.read() == b"up\n"
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE / 4
     while len(ours := [pid for pid, command in inside(dyno).items() if "sleep 10" in command]) < 3:
         assert time.monotonic() < deadline
     made.signal(signal.SIGKILL)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE / 4
     while any(alive(pid) for pid in ours) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not any(alive(pid) for pid in ours) and alive(dyno.pid)
@@ -601,7 +602,7 @@ def rootless(boxes):
 
 def first_of(made):
     """Its init: what the test has started waits for it."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE / 4
     while not (found := pathlib.Path(f"/proc/{made.pid}/task/{made.pid}/children").read_text().split()):
         assert time.monotonic() < deadline
     return int(found[0])
@@ -678,10 +679,8 @@ def test_killed_after_any_step_nothing_is_left(boxes):
         # (The first of a pid namespace cannot kill itself.)
         assert made.wait() == (127, (0, 0))
         assert boxes.sweep(made.name).wait()[0] == 0
-        deadline = time.monotonic() + 5
-        while left_of(boxes) != ([], [], []) and time.monotonic() < deadline:
-            time.sleep(0.02)  # the kernel takes links with a namespace, in its own time
-        assert left_of(boxes) == ([], [], [])
+        # The kernel takes links with a namespace, in its own time.
+        wait_until(lambda: left_of(boxes) == ([], [], []), f"nothing to be left after step {step}")
         assert mounts_of(boxes) == mounts
     assert 11 < step < 99
     boxes.uids = (4101, 4101)

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from box_machine import CGROUPS, machine_of, until
+from hsup import PATIENCE
 from vm import Initrd, Machine as Virtual
 
 MEMORY = 64 << 20
@@ -100,8 +101,8 @@ time.sleep(60)
     if not unified:
         settings["DRIVE_NO_UNIFIED"] = "1"
     machine.python(0, code, "storm" if storm else "calm", settings=settings)
-    until(lambda: len(members(machine, 0, "unified")) > 30, 20)
-    until(lambda: members(machine, 0, "memory") == members(machine, 0, "unified"), 5)
+    until(lambda: len(members(machine, 0, "unified")) > 30)
+    until(lambda: members(machine, 0, "memory") == members(machine, 0, "unified"))
 
 
 def test_more_than_can_be_counted(machine):
@@ -118,7 +119,7 @@ time.sleep(60)
     # The join is late here: all are there before it begins.
     box = machine.box(0, "python3", "-c", code, settings={"DRIVE_JOIN_MS": "6000"})
     assert box.stdout.readline() == "done\n"
-    until(lambda: len(members(machine, 0, "memory")) > 1500, 20)
+    until(lambda: len(members(machine, 0, "memory")) > 1500, PATIENCE)
     assert members(machine, 0, "memory") == members(machine, 0, "unified")
     until(lambda: "frozen 0" in value(machine, 0, "unified", "cgroup.events"))
 

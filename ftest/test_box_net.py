@@ -187,7 +187,7 @@ time.sleep(60)
     assert len(machine.links()) == 50
     for box in boxes:
         machine.kill(box)
-    until(lambda: not machine.links(), 10)
+    until(lambda: not machine.links())
     assert machine.sweep(*[machine.name(n) for n in range(50)]).returncode == 0
     assert not [c for n in range(50) for c in machine.cgroups(n)]
 
