@@ -381,7 +381,7 @@ def test_a_terminal_that_is_hung_up(app):
     t.expect("here")
     os.close(t.fd)
     os.waitpid(t.pid, 0)
-    wait_until(lambda: not app.processes(), "its end")
+    wait_until(lambda: not app.marked(), "its end, and that of who made it")
 
 
 def test_pipes_are_passed_as_they_are(app):
