@@ -15,7 +15,7 @@ from native import Native
 
 BASH, BUSYBOX = "hsup-test/bash:1", "hsup-test/busybox:1"
 SLEEP = ["sleep", "1000"]
-DRIVERS = [name for name in os.environ.get("HSUP_TEST_DRIVERS", "simple,docker").split(",") if name]
+DRIVERS = [name for name in os.environ.get("HSUP_TEST_DRIVERS", "simple,docker,native").split(",") if name]
 
 
 def pack(path, files, mode=0o755):
