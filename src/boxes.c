@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/parse.h"
+#include "cli/cli.h"
 #include "drivers/driver.h"
 
 #include <errno.h>
@@ -119,6 +120,18 @@ static int add(struct boxes *b, const char *option, const char *value, struct er
 	return 0;
 }
 
+/* The folder of a dyno's notify socket is bound into its box. It is in the app's own folder, which
+ * is the supervisor's; what matters is that he cannot put a link in its place. */
+static int allow_notify(const struct options *o, struct boxes *b, struct err *err)
+{
+	struct err why;
+
+	if (!o->supervisor_user || !o->app_dir || cli_make_runtime_dir(o, &why) < 0 ||
+		check_way("HSUP_RUNTIME_DIR", o->runtime_dir, &why) < 0)
+		return 0;
+	return add(b, OPTION "HSUP_BOX_BINDS=", o->app_dir, err);
+}
+
 static int prepare(const struct options *o, const char *program, struct boxes *b, struct err *err)
 {
 	static struct box_settings s, one;
@@ -141,7 +154,7 @@ static int prepare(const struct options *o, const char *program, struct boxes *b
 		if (box_settings_set(&one, *e, NULL) == 0)
 			r = add(b, OPTION, *e, err);
 	}
-	return r;
+	return r < 0 ? r : allow_notify(o, b, err);
 }
 
 /* ---- the machine ---- */

@@ -9,9 +9,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define UIDS_FILE                                                                                  \
-	"native.uids" /* in settings.run: a byte for each uid, and the first for drivers */
-
 void native_note(const struct native *n, const char *fmt, ...)
 {
 	const struct driver_context *context = n->context;

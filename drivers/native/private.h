@@ -55,7 +55,7 @@ struct native {
 	struct box_settings settings;
 	bool root;	  /* the launcher is */
 	bool all_on_host; /* HSUP_NATIVE_STACK=host */
-	int lock; /* shared, on the file of the uids: hsup is used on this machine; -1 = not held */
+	int lock;	  /* wire/box_presence.h; -1 = not held */
 	struct spec_builder spec;
 	struct child_jobs jobs;
 	struct stdin_dir stdin_dir;
