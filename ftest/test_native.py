@@ -19,7 +19,7 @@ import pytest
 
 from driver_app import SLEEP
 from hsup import PATIENCE, wait_until
-from native import Native
+from native import UIDS, Native
 
 PARENT = "hsuptest0"
 DEATHS = int(os.environ.get("HSUP_TEST_DEATHS", "200"))
@@ -432,3 +432,23 @@ def test_injected_deaths(make_driver_app):
             assert step > 8, "there are more steps than that"
             step = 0
         deaths += died
+
+
+def test_a_confined_supervisor_has_them_too(app):
+    """It is nobody's but its own user's, and a dyno can say to it that it is ready."""
+    state = app.folder / "state"
+    state.mkdir(exist_ok=True)
+    for path in [app.control, *app.control.rglob("*"), state]:
+        os.chown(path, 4002, 4002)
+    app.env.update(HSUP_BOX_STATE=str(app.folder / "layers"), HSUP_BOX_STACKS=str(app.folder / "stacks"),
+                   HSUP_BOX_BINDS=str(app.shared))
+    app.start("--user", "4002", "--dyno-user", "4003")
+    says = ("import os, socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
+            "s.connect(os.environ['NOTIFY_SOCKET']); s.send(b'READY=1')")
+    app.submit(app.release({"Type": "web", "Ready": {"Notify": True}, "StartTimeout": 20,
+                            "Args": [f'python3 -c "{says}"; echo uid $(id -u); exec sleep 1000']}))
+    app.wait_up("web.1")
+    uid = int(app.wait_line(r"app\[web\.1\]: uid (\d+)$").group(1))
+    assert uid in UIDS
+    status = pathlib.Path(f"/proc/{app.supervisor()}/status").read_text()
+    assert "Uid:\t4002\t4002\t4002\t4002" in status and "CapEff:\t0000000000000000" in status
