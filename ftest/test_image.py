@@ -15,6 +15,9 @@ from hsup import PATIENCE, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CONTEXT = ("docker", "docs", "drivers", "scripts", "src", "LICENSE", "meson.build", "meson_options.txt")
+# What of --privileged native dynos need.
+NESTED = {"CapAdd": ["SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN"], "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
+          "MaskedPaths": [], "ReadonlyPaths": []}
 NAME, BASE = "hsup-test/hsup:1", "hsup-test/debian:12"
 
 
@@ -187,6 +190,31 @@ def test_without_root_all_is_one_user(container):
     assert c.run("hsup", "ps")[1].count("web.1") == 1
     c.rest.ask("POST", f"/containers/{c.id}/stop?t=30", timeout=3 * PATIENCE)
     assert c.wait() == 0
+
+
+def test_native_dynos_in_a_privileged_container(container, control):
+    """A container in a container, and its layer upon those of an image, where none can be but in memory.
+    (--privileged itself asks for more capabilities than a machine may have to give.)"""
+    slug = io.BytesIO()
+    with tarfile.open(fileobj=slug, mode="w:gz") as archive:
+        word = tarfile.TarInfo("./app/word")
+        word.size = 7
+        archive.addfile(word, io.BytesIO(b"packed\n"))
+    (control / "slug.tgz").write_bytes(slug.getvalue())
+    look = ("cat word; echo more >>word && cat word; id -u; cat /proc/1/comm; readlink /proc/self/ns/pid; "
+            "ls /sys/class/net; grep ' /app ' /proc/mounts; exit 7")
+    (control / "new").write_text(json.dumps({"Version": 1, "Stack": "host", "Slug": "slug.tgz", "Processes": [
+        {"Type": "web", "Args": [look], "Quantity": 1, "StartSeconds": 0,
+         "Limits": {"Memory": "64M", "Processes": 50, "CPU": 0.5}}]}))
+    c = container("start", "-d", "native", "--oneshot", Binds=[f"{control}:/etc/hsup"], **NESTED,
+                  _more={"Env": ["LIBCONTAINER_DYNO_UID_MIN=4660", "LIBCONTAINER_DYNO_UID_MAX=4669",
+                                 "LIBCONTAINER_DYNO_SUBNET=10.201.6.0/24"]})
+    c.wait()
+    assert "process exited with status 7" in c.output(), c.output()
+    said = re.findall(r"app\[web\.1\]: (.*?)\r?$", c.output(), re.M)
+    assert said[:5] == ["packed", "packed", "more", "4660", "hsup-box"], c.output()
+    assert said[5] != os.readlink("/proc/self/ns/pid") and {"eth0", "lo"} <= set(said[6:-1])
+    assert said[-1].startswith("none /app overlay rw,"), c.output()
 
 
 def test_nothing_of_the_build_is_in_the_image(engine, image):
