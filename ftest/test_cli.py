@@ -111,7 +111,10 @@ def test_a_supervisor_that_does_not_know_yet_what_runs_is_asked_again(app):
 
     def serve():
         while True:
-            peer, _ = listening.accept()
+            try:
+                peer, _ = listening.accept()
+            except OSError:  # it was shut down
+                return
             while request := peer.recv(65536):
                 asked.append(request.split(b" ")[0])
                 status, body = answers[len(asked) - 1] if len(asked) <= len(answers) else ("200 OK", [dyno])
@@ -121,8 +124,13 @@ def test_a_supervisor_that_does_not_know_yet_what_runs_is_asked_again(app):
         path = app.folder / "fake.sock"
         listening.bind(str(path))
         listening.listen(8)
-        threading.Thread(target=serve, daemon=True).start()
-        assert list(rows(ok(app.hsup("ps", "-s", path, "web.1")))) == ["web.1"]
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        try:
+            assert list(rows(ok(app.hsup("ps", "-s", path, "web.1")))) == ["web.1"]
+        finally:  # before the number of the socket is another's
+            listening.shutdown(socket.SHUT_RDWR)
+            server.join(PATIENCE)
         assert asked == [b"GET"] * 4
 
 
