@@ -585,7 +585,8 @@ def test_beside_it_nobody_looks_into_it(boxes, dyno):
     looking = beside(boxes, dyno, "for p in /proc/[0-9]*; do cat $p/environ; readlink $p/exe; done 2>&1")
     looking.wait()
     assert b"0123456789abcdef" not in looking.text
-    assert looking.text.count(b"environ: Permission denied") == 3  # of init, and of both hosts
+    # Of init, of both hosts, and of who is still on the way to become a command.
+    assert looking.text.count(b"environ: Permission denied") >= 3
 
 
 # ---- without root ----
