@@ -83,6 +83,7 @@ class Boxer:
         if self.process:
             self.process.stdin.close()  # the boxer ends, and with it the launcher
             self.process.wait(60)
+            subprocess.run([self.build / "hsup-box", "--sweep", *self.settings], check=True)
         shutil.rmtree(self.locks, ignore_errors=True)
 
 
@@ -137,18 +138,24 @@ def make_bundle(engine, root, folder):
 
 
 def hide_unified():
-    """From us and whom we start from now on: Debian's crun refuses a machine with both kinds of cgroups."""
+    """From us and whom we start until it is shown again: Debian's crun refuses a machine with both kinds of
+    cgroups. Returns how to show it."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if not os.path.ismount(UNIFIED):
-        return
-    if libc.unshare(CLONE_NEWNS) != 0 or libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None) != 0 \
-            or libc.umount2(UNIFIED.encode(), MNT_DETACH) != 0:
+    before = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    if os.path.ismount(UNIFIED) and (libc.unshare(CLONE_NEWNS) != 0 or
+                                     libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None) != 0 or
+                                     libc.umount2(UNIFIED.encode(), MNT_DETACH) != 0):
         raise Failed(f"{UNIFIED} cannot be hidden from crun: {os.strerror(ctypes.get_errno())}")
+
+    def show():
+        if libc.setns(before, CLONE_NEWNS) != 0:
+            raise Failed(f"back to our own mounts: {os.strerror(ctypes.get_errno())}")
+        os.close(before)
+    return show
 
 
 def peers(engine, root, folder):
     """(who is there, the names of who is not)."""
-    hide_unified()
     bundle = make_bundle(engine, root, folder / "bundle")
     docker = Command("docker", [shutil.which("docker"), "-H", engine.host, "run", "--rm", "--network", "none",
                                 starters.STACK, "true"])
@@ -215,15 +222,19 @@ def run(bench, build, rounds, progress):
     root = folder / "root"
     engine = starters.make_engine(bench)
     boxer = Boxer(bench, build, folder)
+    show = None
     try:
         with tarfile.open(os.path.join(bench.folder, "stack.tar")) as archive:
             archive.extractall(root)
         boxer.start(root)
+        show = hide_unified()
         others, bench.native_missing = peers(engine, root, folder)
         for number in range(rounds):
             run_round(bench, boxer, others, number,
                       lambda text, number=number: progress(f"native, round {number + 1} of {rounds}: {text}"))
     finally:
+        if show:
+            show()
         boxer.end()
         engine.end()
 
