@@ -24,12 +24,6 @@ struct birth_room {
 	struct pty pty;
 };
 
-static void must(int r, enum wire_stage stage)
-{
-	if (r < 0)
-		box_fail(stage, -r);
-}
-
 /* Who is not root cannot link one to the machine's. */
 static enum spec_box_network can_have(const struct box *b, enum spec_box_network network)
 {
@@ -52,12 +46,12 @@ static void plan(struct box *b, struct birth_room *room)
 	if (getpid() != 1)
 		box_fail(WIRE_STAGE_NAMESPACES, EINVAL);
 	room->maker.network = choose_network(b);
-	must(b->root ? ids_take(b) : ids_map_own(b), WIRE_STAGE_UID);
+	box_must(b->root ? ids_take(b) : ids_map_own(b), WIRE_STAGE_UID);
 	if (room->maker.network != SPEC_BOX_NET_OWN)
 		b->machine_address = b->dyno_address = 0;
 	box_step(b);
 	/* From here on a sweep takes nothing of ours. */
-	must(b->claim = box_claim(b->settings, b->spec->box_name), WIRE_STAGE_BOX);
+	box_must(b->claim = box_claim(b->settings, b->spec->box_name), WIRE_STAGE_BOX);
 	box_step(b);
 	room->root = (struct box_root){
 		.proc = -1,
@@ -71,7 +65,7 @@ static void plan(struct box *b, struct birth_room *room)
 	};
 	pty_find(&room->pty, b);
 	if (room->maker.network == SPEC_BOX_NET_OWN)
-		must(setup_ensure(b->settings), WIRE_STAGE_NETWORK);
+		box_must(setup_ensure(b->settings), WIRE_STAGE_NETWORK);
 }
 
 /* All that the spec names is there, and may be had; made is only the folder of its layer. */
@@ -136,7 +130,7 @@ static void map_ids(const struct box *b, struct box_root *root)
 {
 	struct stat st;
 
-	must(ids_map_dyno(b, root->proc, DYNO_PID), WIRE_STAGE_NAMESPACES);
+	box_must(ids_map_dyno(b, root->proc, DYNO_PID), WIRE_STAGE_NAMESPACES);
 	root->userns = openat(root->proc, "2/ns/user", O_RDONLY | O_CLOEXEC);
 	if (root->userns < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, errno);
@@ -145,7 +139,7 @@ static void map_ids(const struct box *b, struct box_root *root)
 	if (fstat(root->slug, &st) < 0)
 		box_fail(WIRE_STAGE_APP, errno);
 	if (st.st_uid != b->uid || st.st_gid != b->gid)
-		must(root->slug_userns = ids_owner_map(b, root->proc, st.st_uid, st.st_gid),
+		box_must(root->slug_userns = ids_owner_map(b, root->proc, st.st_uid, st.st_gid),
 			WIRE_STAGE_APP);
 }
 
@@ -178,11 +172,11 @@ void birth_run(struct box *b)
 	box_step(b);
 	open_root(b, &room.root);
 	box_step(b);
-	must(cgroup_make(b, &b->cgroup), WIRE_STAGE_CGROUP);
+	box_must(cgroup_make(b, &b->cgroup), WIRE_STAGE_CGROUP);
 	box_step(b);
 	maker_enter(b, &room.maker);
-	must(room.root.proc = mnt_new(
-		     "proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
+	box_must(room.root.proc = mnt_new(
+			 "proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
 		WIRE_STAGE_MOUNTS);
 	start_dyno(b, &room);
 	box_step(b);
@@ -192,7 +186,7 @@ void birth_run(struct box *b)
 	enter_root(b, &room);
 	box_step(b);
 	maker_end(b, &room.maker);
-	must(cgroup_open_late(b, &b->cgroup), WIRE_STAGE_CGROUP);
+	box_must(cgroup_open_late(b, &b->cgroup), WIRE_STAGE_CGROUP);
 	box_step(b);
 	box_give_output(b);
 	pty_open(&room.pty, b);

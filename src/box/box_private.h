@@ -9,6 +9,10 @@
 
 /* Where box_fail() tells; set once, by main.c. */
 void box_report_to(struct birth_failure *where);
+/* What has to succeed: a negative errno ends the box, at this stage; else it is returned. */
+int box_must(int r, enum wire_stage stage);
+/* The same of a system call: -1, and errno. */
+void box_must_call(long r, enum wire_stage stage);
 /* The dyno's own process has ended with this status; unless it has told why it failed. */
 void box_report_end(int status);
 

@@ -91,12 +91,6 @@ static int keep_one(void)
 	return syscall(SYS_capset, &header, one) < 0 ? -errno : 0;
 }
 
-static void must(int r, enum wire_stage stage)
-{
-	if (r < 0)
-		box_fail(stage, errno);
-}
-
 static void drop_user(const struct box *b)
 {
 	int with_parent = 0, r;
@@ -104,9 +98,9 @@ static void drop_user(const struct box *b)
 	(void)prctl(PR_GET_PDEATHSIG, &with_parent);
 	last_bound();
 	if (b->root) {
-		must(setgroups(0, NULL), WIRE_STAGE_GROUPS);
-		must(setresgid(b->gid, b->gid, b->gid), WIRE_STAGE_GROUPS);
-		must(setresuid(b->uid, b->uid, b->uid), WIRE_STAGE_USER);
+		box_must_call(setgroups(0, NULL), WIRE_STAGE_GROUPS);
+		box_must_call(setresgid(b->gid, b->gid, b->gid), WIRE_STAGE_GROUPS);
+		box_must_call(setresuid(b->uid, b->uid, b->uid), WIRE_STAGE_USER);
 		r = caps_drop();
 		if (!box_skips(b, "dumpable"))
 			(void)prctl(PR_SET_DUMPABLE, 0);
@@ -127,7 +121,7 @@ void init_drop(struct box *b, struct pty *p)
 {
 	drop_user(b);
 	close_others(b, p);
-	must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), WIRE_STAGE_SANDBOX);
+	box_must_call(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), WIRE_STAGE_SANDBOX);
 	int r = sandbox_seccomp();
 	if (r < 0)
 		box_fail(WIRE_STAGE_SANDBOX, -r);

@@ -22,12 +22,6 @@
 /* What the host gets when we have died. */
 #define END_SIGNAL (SIGRTMAX - 1)
 
-static void must(int r, enum wire_stage stage)
-{
-	if (r < 0)
-		box_fail(stage, errno);
-}
-
 static int open_pid(pid_t pid)
 {
 	return (int)syscall(SYS_pidfd_open, pid, 0);
@@ -40,7 +34,7 @@ static int open_init(struct box *b, int *ret_network)
 	pid_t target = b->spec->box.target;
 	int fd = open_pid(target);
 
-	must(fd, WIRE_STAGE_NAMESPACES);
+	box_must_call(fd, WIRE_STAGE_NAMESPACES);
 	int r = target_check(b, target);
 	if (r < 0)
 		box_fail(WIRE_STAGE_POLICY, -r);
@@ -48,7 +42,7 @@ static int open_init(struct box *b, int *ret_network)
 	if (r < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, -r);
 	*ret_network = r;
-	must((int)syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0), WIRE_STAGE_NAMESPACES);
+	box_must_call((int)syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0), WIRE_STAGE_NAMESPACES);
 	return fd;
 }
 
@@ -71,8 +65,8 @@ HSUP_NORETURN static void be_command(struct box *b, struct joining *j)
 		box_fail(WIRE_STAGE_CGROUP, -r);
 	j->command.ours = fd_close(j->command.ours);
 	int dyno = open_pid(DYNO_PID);
-	must(dyno, WIRE_STAGE_NAMESPACES);
-	must(setns(dyno, CLONE_NEWCGROUP | (owns_users ? CLONE_NEWUSER : 0)),
+	box_must_call(dyno, WIRE_STAGE_NAMESPACES);
+	box_must_call(setns(dyno, CLONE_NEWCGROUP | (owns_users ? CLONE_NEWUSER : 0)),
 		WIRE_STAGE_NAMESPACES);
 	last_prepare(b);
 	last_become(b);
@@ -86,11 +80,11 @@ HSUP_NORETURN static void be_host(struct box *b, struct joining *j)
 	struct watch watch = {.inside = true, .until = END_SIGNAL, .pty = &none};
 
 	j->host.ours = fd_close(j->host.ours);
-	must(setsid(), WIRE_STAGE_SESSION);
+	box_must_call(setsid(), WIRE_STAGE_SESSION);
 	b->terminal = j->pty.peer;
 	gate_make(&j->command);
 	pid_t command = fork();
-	must(command, WIRE_STAGE_FORK);
+	box_must_call(command, WIRE_STAGE_FORK);
 	if (command == 0)
 		be_command(b, j);
 	watch.leader = command;
@@ -113,18 +107,18 @@ void join_run(struct box *b)
 
 	if (r < 0)
 		box_fail(WIRE_STAGE_CGROUP, -r);
-	must(j.we = open_pid(getpid()), WIRE_STAGE_BOX);
+	box_must_call(j.we = open_pid(getpid()), WIRE_STAGE_BOX);
 	pty_find(&j.pty, b);
 	(void)prctl(PR_SET_DUMPABLE, 0);
-	must(setns(init, CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | network |
-				 (b->root ? 0 : CLONE_NEWUSER)),
+	box_must_call(setns(init, CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC |
+					  network | (b->root ? 0 : CLONE_NEWUSER)),
 		WIRE_STAGE_NAMESPACES);
 	target_find_cgroups(&j.cgroups);
 	box_give_output(b);
 	pty_open(&j.pty, b);
 	gate_make(&j.host);
 	pid_t host = fork();
-	must(host, WIRE_STAGE_FORK);
+	box_must_call(host, WIRE_STAGE_FORK);
 	if (host == 0)
 		be_host(b, &j);
 	/* The launcher, who is no root, has to be able to read our environment. */

@@ -21,20 +21,14 @@
 /* No uid is root any more, not even one that becomes 0, and none of this can be undone. */
 #define SECURE ((SECURE_ALL_BITS & ~issecure_mask(SECURE_KEEP_CAPS)) | SECURE_ALL_LOCKS)
 
-static void must(int r, enum wire_stage stage)
-{
-	if (r < 0)
-		box_fail(stage, errno);
-}
-
 static void make_session(const struct box *b)
 {
-	must(setsid(), WIRE_STAGE_SESSION);
+	box_must_call(setsid(), WIRE_STAGE_SESSION);
 	if (b->terminal < 0)
 		return;
-	must(ioctl(b->terminal, TIOCSCTTY, 0), WIRE_STAGE_TERMINAL);
+	box_must_call(ioctl(b->terminal, TIOCSCTTY, 0), WIRE_STAGE_TERMINAL);
 	for (int fd = 0; fd <= STDERR_FILENO; fd++)
-		must(dup2(b->terminal, fd), WIRE_STAGE_TERMINAL);
+		box_must_call(dup2(b->terminal, fd), WIRE_STAGE_TERMINAL);
 }
 
 /* Only ever lowered: more than there is, is what there is. */
@@ -42,11 +36,11 @@ static void limit(int resource, uint64_t wanted)
 {
 	struct rlimit l;
 
-	must(getrlimit(resource, &l), WIRE_STAGE_LIMITS);
+	box_must_call(getrlimit(resource, &l), WIRE_STAGE_LIMITS);
 	if (wanted < l.rlim_max)
 		l.rlim_max = wanted;
 	l.rlim_cur = l.rlim_max;
-	must(setrlimit(resource, &l), WIRE_STAGE_LIMITS);
+	box_must_call(setrlimit(resource, &l), WIRE_STAGE_LIMITS);
 }
 
 static void set_limits(const struct box *b)
@@ -56,7 +50,7 @@ static void set_limits(const struct box *b)
 	if (b->spec->has_nofile)
 		nofile.rlim_cur =
 			b->spec->nofile < nofile.rlim_max ? b->spec->nofile : nofile.rlim_max;
-	must(setrlimit(RLIMIT_NOFILE, &nofile), WIRE_STAGE_LIMITS);
+	box_must_call(setrlimit(RLIMIT_NOFILE, &nofile), WIRE_STAGE_LIMITS);
 	if (b->spec->has_nproc)
 		limit(RLIMIT_NPROC, b->spec->nproc);
 	limit(RLIMIT_CORE, 0);
@@ -69,16 +63,16 @@ void last_bound(void)
 		;
 	if (errno != EINVAL)
 		box_fail(WIRE_STAGE_SANDBOX, errno);
-	must(prctl(PR_SET_SECUREBITS, SECURE, 0, 0, 0), WIRE_STAGE_SANDBOX);
+	box_must_call(prctl(PR_SET_SECUREBITS, SECURE, 0, 0, 0), WIRE_STAGE_SANDBOX);
 }
 
 static void become_user(const struct box *b)
 {
 	/* Without root, setgroups() is denied for good, and the groups are who we are. */
 	if (b->root && !box_skips(b, "groups"))
-		must(setgroups(0, NULL), WIRE_STAGE_GROUPS);
-	must(setresgid(b->gid, b->gid, b->gid), WIRE_STAGE_GROUPS);
-	must(setresuid(b->uid, b->uid, b->uid), WIRE_STAGE_USER);
+		box_must_call(setgroups(0, NULL), WIRE_STAGE_GROUPS);
+	box_must_call(setresgid(b->gid, b->gid, b->gid), WIRE_STAGE_GROUPS);
+	box_must_call(setresuid(b->uid, b->uid, b->uid), WIRE_STAGE_USER);
 	if (box_skips(b, "caps"))
 		return;
 	int r = caps_drop();
@@ -92,8 +86,9 @@ static void enter_directory(const struct box *b)
 {
 	char where[PATH_MAX];
 
-	must(chdir(b->spec->directory ? b->spec->directory : DIRECTORY), WIRE_STAGE_DIRECTORY);
-	must((int)syscall(SYS_getcwd, where, sizeof where), WIRE_STAGE_DIRECTORY);
+	box_must_call(
+		chdir(b->spec->directory ? b->spec->directory : DIRECTORY), WIRE_STAGE_DIRECTORY);
+	box_must_call((int)syscall(SYS_getcwd, where, sizeof where), WIRE_STAGE_DIRECTORY);
 	if (where[0] != '/' && !box_skips(b, "getcwd"))
 		box_fail(WIRE_STAGE_DIRECTORY, EXDEV);
 }
@@ -121,7 +116,7 @@ void last_become(struct box *b)
 	set_limits(b);
 	(void)umask(b->spec->has_umask ? b->spec->umask : UMASK);
 	if (nnp)
-		must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), WIRE_STAGE_SANDBOX);
+		box_must_call(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), WIRE_STAGE_SANDBOX);
 	else if (filter)
 		sandbox(); /* it needs the one or the other: a capability */
 	become_user(b);

@@ -14,27 +14,20 @@
 
 #define MAKER_PID 3 /* never the dyno's */
 
-static int must(int r, enum wire_stage stage)
-{
-	if (r < 0)
-		box_fail(stage, -r);
-	return r;
-}
-
 /* The pair is made from the machine's network, which the socket stays in. */
 HSUP_NORETURN static void make(const struct box *b, struct gate *gate)
 {
 	gate->theirs = fd_close(gate->theirs);
-	int machine = must(link_open(), WIRE_STAGE_NETWORK);
+	int machine = box_must(link_open(), WIRE_STAGE_NETWORK);
 	if (unshare(CLONE_NEWNET) < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, errno);
 	int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (own < 0)
 		box_fail(WIRE_STAGE_NETWORK, errno);
 	gate_open(gate, own);
-	must(link_make(b, machine, own), WIRE_STAGE_NETWORK);
-	must(link_configure(b), WIRE_STAGE_NETWORK);
-	must(cgroup_make_late(b), WIRE_STAGE_CGROUP);
+	box_must(link_make(b, machine, own), WIRE_STAGE_NETWORK);
+	box_must(link_configure(b), WIRE_STAGE_NETWORK);
+	box_must(cgroup_make_late(b), WIRE_STAGE_CGROUP);
 	_exit(0);
 }
 
@@ -58,7 +51,7 @@ void maker_enter(const struct box *b, struct maker *m)
 {
 	if (m->network != SPEC_BOX_NET_OWN) {
 		if (b->cgroup.n_late > 0)
-			must(cgroup_make_late(b), WIRE_STAGE_CGROUP);
+			box_must(cgroup_make_late(b), WIRE_STAGE_CGROUP);
 		if (m->network == SPEC_BOX_NET_NONE && unshare(CLONE_NEWNET) < 0)
 			box_fail(WIRE_STAGE_NAMESPACES, errno);
 		return;
@@ -74,7 +67,7 @@ void maker_end(const struct box *b, struct maker *m)
 	int status;
 
 	if (m->network == SPEC_BOX_NET_NONE)
-		must(link_configure(b), WIRE_STAGE_NETWORK);
+		box_must(link_configure(b), WIRE_STAGE_NETWORK);
 	if (m->network != SPEC_BOX_NET_OWN)
 		return;
 	while (waitpid(m->pid, &status, __WALL) < 0)

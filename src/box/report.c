@@ -1,5 +1,6 @@
 #include "box/box_private.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,6 +19,19 @@ void box_fail(enum wire_stage stage, int error)
 		slot->stage = stage;
 	}
 	_exit(127);
+}
+
+int box_must(int r, enum wire_stage stage)
+{
+	if (r < 0)
+		box_fail(stage, -r);
+	return r;
+}
+
+void box_must_call(long r, enum wire_stage stage)
+{
+	if (r < 0)
+		box_fail(stage, errno);
 }
 
 void box_report_end(int status)
