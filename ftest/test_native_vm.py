@@ -3,16 +3,14 @@
 One machine for all: its init is hsup, beside which one script does and looks at everything that the
 tests ask for. What it found are the lines of the console that begin with the name of a test's topic.
 """
-import io
 import json
 import re
 import shutil
 import subprocess
-import tarfile
 
 import pytest
 
-from vm import Initrd, Machine
+from vm import Initrd, Machine, slug
 
 UIDS = range(4600, 4700)
 SUBNET = "10.201.6"
@@ -133,15 +131,6 @@ kill -TERM 1
 """
 
 TROUBLE = r"Kernel panic|Oops|Sanitizer|runtime error|no module|in vain"
-
-
-def slug():
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        word = tarfile.TarInfo("./app/word")
-        word.size = 7
-        archive.addfile(word, io.BytesIO(b"packed\n"))
-    return packed.getvalue()
 
 
 def images(folder):

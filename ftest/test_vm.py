@@ -2,13 +2,11 @@
 
 Everything that happens in it is said by dynos; the test reads the serial console.
 """
-import io
 import json
-import tarfile
 
 import pytest
 
-from vm import Initrd, Machine
+from vm import Initrd, Machine, slug
 
 INIT = """#!/bin/sh
 /bin/busybox --install -s /bin
@@ -53,16 +51,6 @@ echo a new release
 """
 
 TROUBLE = r"Kernel panic|Oops|Sanitizer|runtime error|Out of memory"
-
-
-def slug():
-    """A slug with one file."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        word = tarfile.TarInfo("./app/word")
-        word.size = 7
-        archive.addfile(word, io.BytesIO(b"packed\n"))
-    return packed.getvalue()
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """A small virtual machine: a Debian kernel, an initrd made here, and qemu, which emulates in software."""
+import io
 import os
 import pathlib
 import re
 import socket
 import subprocess
+import tarfile
 import threading
 
 from hsup import PATIENCE, wait_until
@@ -14,6 +16,16 @@ KEPT = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".
 KERNEL, MODULES = KEPT / "vmlinuz", KEPT / "modules"
 COLOUR = re.compile("\x1b\\[[0-9;]*[mK]")
 S_IFDIR, S_IFREG, S_IFLNK = 0o040000, 0o100000, 0o120000
+
+
+def slug():
+    """A slug with one file."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        word = tarfile.TarInfo("./app/word")
+        word.size = 7
+        archive.addfile(word, io.BytesIO(b"packed\n"))
+    return packed.getvalue()
 
 
 class Initrd:
