@@ -42,9 +42,12 @@ int port_life_adopt(
 {
 	int r = port_life_add(t, id, generation, port);
 
-	if (r == 0)
-		t->lives[slot_of(t, id, generation)].ended = ended;
-	return r;
+	if (r < 0)
+		return r;
+	t->lives[slot_of(t, id, generation)].ended = ended;
+	if (!ended)
+		port_mark(&t->ports, port);
+	return 0;
 }
 
 struct port_life *port_life_find(const struct port_lives *t, uint64_t id, uint32_t generation)

@@ -25,8 +25,9 @@ struct port_lives {
 int port_life_add(
 	struct port_lives *t, uint64_t id, uint32_t generation, unsigned port) HSUP_MUST_CHECK;
 
-/* The same, of a life that an earlier supervisor began. The port of one that has ended may have
- * been given to another since. */
+/* The same, of a life that an earlier supervisor began: its port is taken from the pool now. That
+ * of one that has ended may have been given to another since. Without room (-ENOMEM) the port may
+ * be given away: the dyno fails to bind there, and is started again. */
 int port_life_adopt(struct port_lives *t, uint64_t id, uint32_t generation, unsigned port,
 	bool ended) HSUP_MUST_CHECK;
 

@@ -84,9 +84,8 @@ static void on_entry(void *userdata, struct launch_entry *entry)
 		return;
 	}
 	struct driver_entry found = child_entry(entry, &tag, sizeof tag);
-	if (port_life_adopt(&s->lives, found.id, found.generation, tag.port, found.ended) == 0 &&
-		!found.ended)
-		port_mark(&s->lives.ports, tag.port);
+	int r = port_life_adopt(&s->lives, found.id, found.generation, tag.port, found.ended);
+	(void)r;
 	s->context->events->adopted(s->context->userdata, &found);
 }
 

@@ -253,9 +253,8 @@ static void read_labels(struct container *c, const json_t *member, const json_t 
 	codes_read(c->codes, json_text_of(labels, LABEL_EXIT_CODES));
 	bool host = d->settings.network == DOCKER_NETWORK_HOST;
 	bool ended = container_state(json_text_of(member, "State")) != CONTAINER_RUNS;
-	if (port_life_adopt(&d->lives, c->id, c->generation, host ? c->port : 0, ended) == 0 &&
-		host && !ended)
-		port_mark(&d->lives.ports, c->port);
+	int r = port_life_adopt(&d->lives, c->id, c->generation, host ? c->port : 0, ended);
+	(void)r;
 }
 
 static void find_one(struct docker *d, const json_t *member)

@@ -102,8 +102,7 @@ static void job_found(struct native *n, struct launch_entry *entry)
 	}
 }
 
-/* Without room its box is left to a later sweep of all, and its port may be given away: it fails to
- * bind there, and is started again. */
+/* Without room its box is left to a later sweep of all. */
 static void remember(
 	struct native *n, const struct driver_entry *found, const struct native_tag *tag)
 {
@@ -114,9 +113,8 @@ static void remember(
 	l->pid = found->ended ? 0 : found->pid;
 	l->port = tag->port;
 	unsigned port = native_network(n) == SPEC_BOX_NET_HOST ? tag->port : 0;
-	if (port_life_adopt(&n->ports, found->id, found->generation, port, found->ended) == 0 &&
-		!found->ended)
-		port_mark(&n->ports.ports, port);
+	int r = port_life_adopt(&n->ports, found->id, found->generation, port, found->ended);
+	(void)r;
 }
 
 static void on_entry(void *userdata, struct launch_entry *entry)
