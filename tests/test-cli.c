@@ -103,6 +103,7 @@ static enum gc_owner owner_of(const char *control_dir)
 	cli_set_drivers(&one, 1);
 	owner_asked = control_dir;
 	assert_int_equal(command_gc.run(&o, 0, NULL), EXIT_OK);
+	cli_options_done(&o);
 	return owner_found;
 }
 
