@@ -96,17 +96,17 @@ void last_bound(void);
 
 /* ---- init.c ---- */
 
-/* Becomes the dyno's user without any privilege, and forgets all but 1, 2, the lock of the uid and
- * the terminals. Settings and spec are gone. */
+/* Becomes the dyno's user without any privilege, and forgets all but 1, 2, the locks, the terminals
+ * and where the end is told. Settings and spec are gone. */
 void init_drop(struct box *b, struct pty *p);
 
 /* Who passes on signals. */
 struct watch {
-	pid_t leader; /* our child: with its end we end, and tell it */
-	pid_t to;     /* kill()'s: who gets what we get */
-	bool inside;  /* we are in a pid namespace: only what comes from outside it counts */
-	bool init;    /* we are its first: nobody is to be left when we end */
-	int until;    /* this signal is our end, and of `to`; 0 = none is */
+	pid_t leader;	 /* our child: with its end we end, and tell it */
+	pid_t to;	 /* kill()'s: who gets what we get */
+	bool inside;	 /* we are in a pid namespace: only what comes from outside it counts */
+	struct box *box; /* we are init of it: nobody is to be left when we end; NULL: of none */
+	int until;	 /* this signal is our end, and of `to`; 0 = none is */
 	struct pty *pty;
 };
 HSUP_NORETURN void watch_run(const struct watch *w);

@@ -70,8 +70,8 @@ static void close_all_but(int *kept, size_t n)
  * writer is to see when the dyno has closed it. */
 static void close_others(const struct box *b, const struct pty *p)
 {
-	int kept[] = {
-		b->uid_lock, b->claim, b->stack_lock, p->master, p->peer, p->in.from, p->out.to};
+	int kept[] = {b->uid_lock, b->claim, b->stack_lock, b->end, p->master, p->peer, p->in.from,
+		p->out.to};
 
 	close_all_but(kept, ARRAY_SIZE(kept));
 	if (p->master < 0)
@@ -134,7 +134,7 @@ void init_run(struct box *b, pid_t pid, struct gate *gate, struct pty *pty)
 		.leader = pid,
 		.to = -1,
 		.inside = true,
-		.init = true,
+		.box = b,
 		.pty = pty,
 	};
 

@@ -34,6 +34,7 @@ static struct box box = {
 	.claim = -1,
 	.stack_lock = -1,
 	.terminal = -1,
+	.end = -1,
 	.cgroup.into = -1,
 };
 
@@ -89,6 +90,10 @@ static bool parse_option(const char *arg, struct options *o)
 {
 	if (strcmp(arg, "--owns-output") == 0) {
 		box.owns_output = true;
+		return true;
+	}
+	if (strcmp(arg, "--tells-end") == 0) {
+		box.end = BOX_FD_END;
 		return true;
 	}
 	if (strncmp(arg, "--slot=", 7) == 0)
@@ -147,7 +152,9 @@ static void sanitise(void)
 	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, KERNEL_SIGSET_SIZE);
 	for (int s = 1; s < NSIG; s++)
 		(void)signal(s, SIG_DFL);
-	fd_from(BOX_FD_FAILURES + 1, false);
+	fd_from(box.end < 0 ? BOX_FD_FAILURES + 1 : BOX_FD_END + 1, false);
+	if (box.end >= 0 && fd_cloexec(box.end, true) < 0)
+		_exit(EXIT_USAGE);
 	for (int fd = 0; fd <= STDERR_FILENO; fd++)
 		if (fcntl(fd, F_GETFD) < 0)
 			_exit(EXIT_USAGE);

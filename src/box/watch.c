@@ -1,13 +1,20 @@
 /* Waits for a process, and passes on what signals it gets meanwhile. */
+#include "base/fd.h"
 #include "box/box_private.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define AT_ONCE 16
+
+/* How long who has joined, and was killed, may take to be reaped. */
+#define JOINED_TRIES   50
+#define JOINED_STEP_NS 200000
 
 static int code_of(int status)
 {
@@ -32,20 +39,58 @@ static bool reap(pid_t leader, int *ret_status)
 }
 
 /* With us the kernel would kill all others of the namespace, but first let go of our lock: the next
- * who gets the uid would meet them. */
-static void end_all(void)
+ * who gets the uid would meet them. Who has joined is another's to reap, so that only the kernel
+ * can say that nobody is left (ESRCH); false: it has not. */
+static bool end_all(void)
 {
-	(void)kill(-1, SIGKILL);
-	while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR)
-		;
+	static const struct timespec step = {.tv_nsec = JOINED_STEP_NS};
+
+	for (unsigned tries = 0; kill(-1, SIGKILL) == 0 || errno != ESRCH; tries++) {
+		while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR)
+			;
+		if (tries == JOINED_TRIES)
+			return false;
+		if (tries > 0)
+			(void)nanosleep(&step, NULL);
+	}
+	return true;
+}
+
+static uint64_t usec(const struct timeval *a, const struct timeval *b)
+{
+	return (uint64_t)(a->tv_sec + b->tv_sec) * 1000000 + (uint64_t)(a->tv_usec + b->tv_usec);
+}
+
+/* All that others may need is let go of, but for our place in the table of processes: the kernel
+ * takes a millisecond or two to unmake our namespaces before it gives that back. */
+static void tell_end(struct box *b, int status)
+{
+	struct rusage own, others;
+
+	b->uid_lock = fd_close(b->uid_lock);
+	b->claim = fd_close(b->claim);
+	b->stack_lock = fd_close(b->stack_lock);
+	(void)getrusage(RUSAGE_SELF, &own);
+	(void)getrusage(RUSAGE_CHILDREN, &others);
+	const struct box_end end = {
+		.status = code_of(status) << 8,
+		.user_usec = usec(&own.ru_utime, &others.ru_utime),
+		.system_usec = usec(&own.ru_stime, &others.ru_stime),
+		.max_rss_kb = (uint64_t)(own.ru_maxrss > others.ru_maxrss ? own.ru_maxrss
+									  : others.ru_maxrss),
+	};
+	/* When it is not taken our own end tells the same. */
+	(void)!write(b->end, &end, sizeof end);
 }
 
 HSUP_NORETURN static void finish(const struct watch *w, int signals, int status)
 {
-	if (w->init)
-		end_all();
+	bool alone = w->box && end_all();
+
 	pty_end(w->pty, signals);
 	box_report_end(status);
+	if (alone && w->box->end >= 0)
+		tell_end(w->box, status);
 	_exit(code_of(status));
 }
 

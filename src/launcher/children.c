@@ -17,6 +17,11 @@ unsigned children_alive(const struct children *t)
 	return t->alive;
 }
 
+unsigned children_unreaped(const struct children *t)
+{
+	return t->unreaped;
+}
+
 unsigned children_slot(const struct children *t, const struct child *c)
 {
 	return (unsigned)(c - t->slots);
@@ -86,7 +91,13 @@ static void publish(struct child *c, enum child_state state)
 
 static bool in_pid_index(const struct child *c)
 {
-	return c->state == CHILD_RUNNING && !c->found;
+	return (c->state == CHILD_RUNNING || c->unreaped) && !c->found;
+}
+
+/* Of those that wait for the reap only, there may be more than the limit allows. */
+static bool has_slot(const struct children *t)
+{
+	return t->free_slot != NO_SLOT || t->file.table->fresh < LIMIT_DYNOS;
 }
 
 static uint16_t take_slot(struct children *t)
@@ -114,7 +125,7 @@ void index_add(struct children *t, struct child *c)
 struct child *children_add(struct children *t, const struct wire_child *name, const char *text,
 	const unsigned char *tag, uint16_t name_length, uint16_t tag_length)
 {
-	if (t->count >= t->limit) {
+	if (t->count >= t->limit || !has_slot(t)) {
 		errno = EAGAIN;
 		return NULL;
 	}
@@ -130,7 +141,7 @@ struct child *children_add(struct children *t, const struct wire_child *name, co
 		.generation = name->generation,
 		.out = -1,
 		.err = -1,
-		.pidfd = -1,
+		.watched = -1,
 		.text = text_write(t, text, name_length, tag, tag_length),
 	};
 	publish(c, CHILD_FORKING);
@@ -165,7 +176,7 @@ void children_set_state(struct children *t, struct child *c, enum child_state st
 
 	if (c->state == state)
 		return;
-	if (in_pid_index(c))
+	if (in_pid_index(c) && !c->unreaped)
 		forget_pid(t, c);
 	if (c->state == CHILD_LEFT)
 		list_remove(t, &t->left, slot);
@@ -190,6 +201,33 @@ void children_remove(struct children *t, struct child *c)
 	text_free(t, c->text);
 	c->next_by_id = t->free_slot;
 	t->free_slot = slot;
+	t->count -= !c->acknowledged;
+}
+
+void children_over(struct children *t, struct child *c)
+{
+	c->unreaped = 1;
+	t->unreaped++;
+	children_set_state(t, c, CHILD_ENDED);
+}
+
+void children_reaped(struct children *t, struct child *c)
+{
+	forget_pid(t, c);
+	c->unreaped = 0;
+	t->unreaped--;
+	if (c->acknowledged)
+		children_remove(t, c);
+}
+
+void children_acknowledge(struct children *t, struct child *c)
+{
+	if (!c->unreaped) {
+		children_remove(t, c);
+		return;
+	}
+	children_told(t, c, c->news);
+	c->acknowledged = 1;
 	t->count--;
 }
 
@@ -197,6 +235,8 @@ void children_set_found(struct children *t, struct child *c)
 {
 	if (in_pid_index(c))
 		forget_pid(t, c);
+	t->unreaped -= c->unreaped;
+	c->unreaped = 0;
 	c->found = true;
 }
 
@@ -204,7 +244,7 @@ struct child *children_find(struct children *t, const struct wire_child *name)
 {
 	struct child *c = at(t, *id_head(t, name->id));
 
-	while (c && (c->id != name->id || c->generation != name->generation))
+	while (c && (c->id != name->id || c->generation != name->generation || c->acknowledged))
 		c = at(t, c->next_by_id);
 	return c;
 }

@@ -17,6 +17,7 @@ struct children *children_new(const struct table_file *table, unsigned limit);
 struct table_file *children_table(struct children *t);
 unsigned children_count(const struct children *t);
 unsigned children_alive(const struct children *t); /* running or left, and ours to end */
+unsigned children_unreaped(const struct children *t);
 
 /* One that is about to be forked, in no list, without output. NULL and errno: EAGAIN when the table
  * is full, else why it cannot grow. */
@@ -25,11 +26,18 @@ struct child *children_add(struct children *t, const struct wire_child *name, co
 /* It was: it runs. */
 void children_forked(struct children *t, struct child *c, int32_t pid);
 void children_remove(struct children *t, struct child *c);
+/* It has ended, as its init says, which is still to be reaped. */
+void children_over(struct children *t, struct child *c);
+/* One of those was. Removed, if it was acknowledged. */
+void children_reaped(struct children *t, struct child *c);
+/* Its end is known to whom it concerns. Removed, as soon as it is reaped. */
+void children_acknowledge(struct children *t, struct child *c);
 unsigned children_slot(const struct children *t, const struct child *c);
 
 struct child *children_find(struct children *t, const struct wire_child *name);
-struct child *children_find_id(struct children *t, uint64_t id);  /* not ended; or kept */
-struct child *children_find_pid(struct children *t, int32_t pid); /* running, not found */
+struct child *children_find_id(struct children *t, uint64_t id); /* not ended; or kept */
+struct child *children_find_pid(
+	struct children *t, int32_t pid); /* running or unreaped, not found */
 struct child *children_at(struct children *t, unsigned slot);
 /* Every child, in slot order: start with NULL. Rare work only. */
 struct child *children_next(struct children *t, const struct child *c);

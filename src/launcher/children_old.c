@@ -30,8 +30,9 @@ static void take_up(struct children *t, struct child *c)
 
 	c->news = 0;
 	index_add(t, c);
-	t->count++;
+	t->count += !c->acknowledged;
 	t->alive += is_alive(c);
+	t->unreaped += c->unreaped;
 	if (c->state == CHILD_LEFT)
 		left_add(t, c);
 	if (news)

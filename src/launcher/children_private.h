@@ -9,8 +9,8 @@ struct children {
 	struct table_file file;
 	struct child *slots;
 	struct block *blocks;
-	unsigned limit, count, alive;
-	uint16_t free_slot, free_block; /* chained by next_by_id, next */
+	unsigned limit, count, alive, unreaped; /* count: without who was acknowledged */
+	uint16_t free_slot, free_block;		/* chained by next_by_id, next */
 	struct child_list news, left;
 	uint16_t by_pid[HEADS], by_id[HEADS];
 };

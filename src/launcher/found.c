@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
-#include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -164,28 +163,21 @@ without:
 
 /* ---- who lives ---- */
 
-static void leader_gone(struct launcher *l, struct child *c)
+void found_gone(struct launcher *l, struct child *c)
 {
-	c->pidfd = fd_close(c->pidfd);
+	watch_drop(l, c);
 	c->status = WIRE_STATUS_UNKNOWN;
 	c->exit_time = clock_now();
 	children_set_state(l->children, c, CHILD_LEFT);
-}
-
-static bool watch(struct launcher *l, struct child *c)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data.u64 = children_slot(l->children, c)};
-
-	c->pidfd = proc_open(c->pid, c->fork_begun, c->fork_took);
-	return c->pidfd >= 0 && epoll_ctl(l->watch, EPOLL_CTL_ADD, c->pidfd, &event) == 0;
 }
 
 static void take_one(struct launcher *l, struct child *c)
 {
 	children_set_found(l->children, c);
 	c->left_told = false;
-	if (c->state == CHILD_RUNNING && !watch(l, c))
-		leader_gone(l, c);
+	c->watched = -1; /* the number was that of a descriptor of who was killed */
+	if (c->state == CHILD_RUNNING && !watch_found(l, c))
+		found_gone(l, c);
 	find_output(l, c);
 }
 
@@ -232,6 +224,9 @@ void found_take(struct launcher *l)
 		} else if (c->state == CHILD_KEPT) {
 			children_remove(l->children, c);
 			kept++;
+		} else if (c->acknowledged) {
+			children_set_found(l->children, c);
+			children_remove(l->children, c);
 		} else {
 			take_one(l, c);
 		}
@@ -254,26 +249,4 @@ void found_take(struct launcher *l)
 	if (running + ended > 0)
 		log_info("found %u process%s of a launcher that was killed, and %u that ha%s ended",
 			running, running == 1 ? "" : "es", ended, ended == 1 ? "s" : "ve");
-}
-
-void found_watch(struct launcher *l)
-{
-	for (struct child *c = NULL; (c = children_next(l->children, c));)
-		if (c->found && c->state == CHILD_RUNNING && !watch(l, c))
-			leader_gone(l, c);
-}
-
-void found_serve(struct launcher *l)
-{
-	struct epoll_event events[32];
-	int n = epoll_wait(l->watch, events, ARRAY_SIZE(events), 0);
-
-	for (int i = 0; i < n; i++) {
-		struct child *c = children_at(l->children, (unsigned)events[i].data.u64);
-
-		/* The last of this batch may have ended the others. */
-		if (c->found && c->state == CHILD_RUNNING)
-			leader_gone(l, c);
-	}
-	reap_look(l);
 }

@@ -15,11 +15,8 @@ void found_mark(const struct launcher *l, const struct child *c, char ret_mark[B
  * the old supervisor, which has lost its launcher; not for long. */
 void found_take(struct launcher *l);
 
-/* After an upgrade: pidfds anew. */
-void found_watch(struct launcher *l);
-
-/* l->watch is readable: some have ended. */
-void found_serve(struct launcher *l);
+/* The leader of one that was found has ended: nobody knows how. */
+void found_gone(struct launcher *l, struct child *c);
 
 /* Is anything of its group there? */
 bool found_group_lives(const struct launcher *l, const struct child *c);

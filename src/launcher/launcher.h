@@ -5,6 +5,7 @@
  *   kept.c      children that somebody else runs
  *   tell.c      what the supervisor is to be told                (children -> socket)
  *   reap.c      what the kernel says of children, signals to them
+ *   watch.c     what tells an end before that, or where the kernel does not
  *   found.c     children whose launcher was killed before us
  *   upgrade.c   becoming a newer launcher
  *   start.c     start-up
@@ -72,7 +73,7 @@ struct launcher {
 	bool has_terminal;    /* standard input was one, with these settings */
 	struct termios terminal;
 	int null;	       /* /dev/null */
-	int watch;	       /* epoll of the pidfds of found children */
+	int watch;	       /* epoll of what tells the ends of some children */
 	uint64_t look_at;      /* when what is left of found groups is looked for; 0 = none is */
 	uint64_t refill_at;    /* when spare pipes are to be made; 0 = none are missing */
 	bool supervisor_ended; /* reap() has seen it, with this status */
@@ -88,7 +89,7 @@ int start_up(struct launcher *l, int *ret_signals, struct err *err) HSUP_MUST_CH
 /* A copy in memory that nobody writes again; NULL = there is none. */
 const struct policy *launcher_seal(const struct policy *policy);
 /* How many children there may be, by our limit of descriptors. */
-unsigned launcher_limit(void);
+unsigned launcher_limit(const struct launcher *l);
 int start_supervisor(struct launcher *l) HSUP_MUST_CHECK;
 
 /* Serves what has come, some requests at most. False when nothing is left to read, or may be read
@@ -115,6 +116,9 @@ void tell_forget(struct launcher *l, struct child *c);
 /* Reaps what has ended, the supervisor too (supervisor_ended). True when more may be waiting.
  * first: a child that is known to have changed, 0 = none: told before the others are looked for. */
 bool reap(struct launcher *l, pid_t first);
+/* The init of this child says that it has ended, and is still to be reaped. False: that is no end.
+ */
+bool reap_told(struct launcher *l, struct child *c, const struct box_end *end);
 /* What is left of found children's groups: nobody tells us when it ends. */
 void reap_look(struct launcher *l);
 /* One more was refused. True when that may be said: a hostile supervisor may be refused as often as
@@ -123,6 +127,17 @@ bool reap_refused(struct launcher *l);
 /* The settings of the terminal as they were, when the supervisor that may have changed them is gone
  * and no child has it. */
 void reap_terminal(const struct launcher *l);
+/* A pipe by which the init of this child, which is about to be forked, is to tell its end: where it
+ * writes, or -1: then the reap tells. */
+int watch_open(struct launcher *l, struct child *c);
+/* One that was found: its pidfd. False: it has ended. */
+bool watch_found(struct launcher *l, struct child *c);
+/* After an upgrade: all that are to be watched. */
+void watch_resume(struct launcher *l);
+void watch_drop(struct launcher *l, struct child *c);
+/* l->watch is readable: some have ended. */
+void watch_serve(struct launcher *l);
+
 /* To every process of the child's group. */
 void reap_signal(struct launcher *l, struct child *c, int signo);
 void reap_signal_all(struct launcher *l, int signo);

@@ -7,7 +7,6 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/parse.h"
-#include "launcher/found.h"
 #include "launcher/machine.h"
 #include "launcher/upgrade.h"
 
@@ -189,7 +188,9 @@ static bool finished(const struct launcher *l)
 {
 	const struct keeper *k = &l->keeper;
 
-	return k->stopping && (children_alive(l->children) == 0 || clock_now() >= k->stop_end_at);
+	bool gone = children_alive(l->children) == 0 && children_unreaped(l->children) == 0;
+
+	return k->stopping && (gone || clock_now() >= k->stop_end_at);
 }
 
 static uint64_t next_deadline(const struct launcher *l)
@@ -203,7 +204,7 @@ static uint64_t next_deadline(const struct launcher *l)
 	return first;
 }
 
-enum { FD_SIGNALS, FD_WIRE, FD_FOUND, N_FDS };
+enum { FD_SIGNALS, FD_WIRE, FD_WATCH, N_FDS };
 
 static void wait_for(struct launcher *l, struct pollfd fds[N_FDS], bool again)
 {
@@ -216,14 +217,14 @@ static void wait_for(struct launcher *l, struct pollfd fds[N_FDS], bool again)
 	fds[FD_WIRE] = (struct pollfd){.fd = l->channel.socket,
 		.events = (short)((read ? POLLIN : 0) | (l->channel.blocked ? POLLOUT : 0))};
 	if (ppoll(fds, N_FDS, !again && deadline == UINT64_MAX ? NULL : &timeout, NULL) < 0)
-		fds[FD_SIGNALS].revents = fds[FD_WIRE].revents = fds[FD_FOUND].revents = 0;
+		fds[FD_SIGNALS].revents = fds[FD_WIRE].revents = fds[FD_WATCH].revents = 0;
 }
 
 static void loop(struct launcher *l, int signals)
 {
 	struct pollfd fds[N_FDS] = {
 		[FD_SIGNALS] = {.fd = signals, .events = POLLIN},
-		[FD_FOUND] = {.fd = l->watch, .events = POLLIN},
+		[FD_WATCH] = {.fd = l->watch, .events = POLLIN},
 	};
 	/* Of what died before we took the signals, nobody tells us. */
 	bool reap_again = true, serve_again = false;
@@ -233,8 +234,8 @@ static void loop(struct launcher *l, int signals)
 		pid_t changed = fds[FD_SIGNALS].revents ? take_signal_queue(l, signals) : 0;
 		if (changed || reap_again)
 			reap_again = reap(l, changed);
-		if (fds[FD_FOUND].revents)
-			found_serve(l);
+		if (fds[FD_WATCH].revents)
+			watch_serve(l);
 		if (l->supervisor_ended)
 			handle_supervisor_end(l);
 		if (l->upgrade.ended)

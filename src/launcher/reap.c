@@ -104,13 +104,14 @@ static bool is_status(int status)
 	return signo < NSIG && (status & ~0xff) == 0;
 }
 
-static void leader_ended(struct launcher *l, struct child *c, int status, const struct rusage *ru)
+static void take_end(struct launcher *l, struct child *c, const struct box_end *end)
 {
-	c->status = status;
+	watch_drop(l, c);
+	c->status = end->status;
 	c->exit_time = clock_now();
-	c->user_usec = usec(&ru->ru_utime);
-	c->system_usec = usec(&ru->ru_stime);
-	c->max_rss_kb = (uint64_t)ru->ru_maxrss;
+	c->user_usec = end->user_usec;
+	c->system_usec = end->system_usec;
+	c->max_rss_kb = end->max_rss_kb;
 	c->failure = l->failures[children_slot(l->children, c)];
 	if (c->failure.stage == BOX_ENDED && is_status(c->failure.error)) {
 		c->status = c->failure.error;
@@ -123,8 +124,30 @@ static void leader_ended(struct launcher *l, struct child *c, int status, const 
 	if (c->failure.stage == WIRE_STAGE_SPEC || c->failure.stage == WIRE_STAGE_POLICY)
 		say_refused(l, c);
 	take_terminal_back(l, c);
+}
+
+static void leader_ended(struct launcher *l, struct child *c, int status, const struct rusage *ru)
+{
+	const struct box_end end = {
+		.status = status,
+		.user_usec = usec(&ru->ru_utime),
+		.system_usec = usec(&ru->ru_stime),
+		.max_rss_kb = (uint64_t)ru->ru_maxrss,
+	};
+
+	take_end(l, c, &end);
 	/* Whether the rest of the group lives is asked when all that is dead was reaped. */
 	children_set_state(l->children, c, CHILD_LEFT);
+}
+
+bool reap_told(struct launcher *l, struct child *c, const struct box_end *end)
+{
+	if (!is_status(end->status))
+		return false;
+	take_end(l, c, end);
+	children_over(l->children, c);
+	tell(l, c, NEWS_ENDED);
+	return true;
 }
 
 /* all_reaped: what lives of a group now is not just dead and waiting for us. */
@@ -191,6 +214,8 @@ static bool reap_one(struct launcher *l, pid_t which)
 	} else if (pid == l->upgrade.pid) {
 		l->upgrade.ended = true;
 		l->upgrade.status = status;
+	} else if (c && c->unreaped) {
+		children_reaped(l->children, c);
 	} else if (c) {
 		leader_ended(l, c, status, &ru);
 	} else {
@@ -223,7 +248,7 @@ bool reap(struct launcher *l, pid_t first)
  * says that it runs, its number and its group's are its own. */
 static bool leader_is_there(const struct child *c)
 {
-	return !c->found || syscall(SYS_pidfd_send_signal, c->pidfd, 0, NULL, 0) == 0;
+	return !c->found || syscall(SYS_pidfd_send_signal, c->watched, 0, NULL, 0) == 0;
 }
 
 /* Init passes on what it gets, to all of its pid namespace. A stop it could not: neither can it

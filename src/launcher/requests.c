@@ -24,7 +24,7 @@ static void acknowledge(struct launcher *l, const struct wire_child *name)
 	c->out = fd_close(c->out);
 	c->err = fd_close(c->err);
 	tell_forget(l, c);
-	children_remove(l->children, c);
+	children_acknowledge(l->children, c);
 }
 
 static void retag(struct launcher *l, const struct wire_request *r)

@@ -51,6 +51,8 @@ static void give_birth(
 	memcpy(c->pipe_ino, pair->ino, sizeof c->pipe_ino);
 	c->boxed = b->box.first;
 	b->box.slot = children_slot(l->children, c);
+	_cleanup_close_ int end = b->box.first ? watch_open(l, c) : -1;
+	b->box.end = end;
 	c->fork_begun = clock_boot();
 	pid_t pid = b->box.first ? fork_init() : fork();
 	if (pid == 0)
@@ -58,6 +60,7 @@ static void give_birth(
 	if (pid < 0) {
 		tell_refused(l, r->child, WIRE_STAGE_FORK, errno);
 		close_pair(pair->ends);
+		watch_drop(l, c);
 		children_remove(l->children, c);
 		return;
 	}

@@ -17,7 +17,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Descriptors we need for ourselves and for one birth; the rest may be the children's, two each. */
+/* Descriptors we need for ourselves and for one birth; the rest may be the children's, two each,
+ * and three where init tells its end by one. */
 #define OWN_DESCRIPTORS 64
 
 #define KERNEL_SIGSET_SIZE                                                                         \
@@ -89,12 +90,13 @@ static void raise_limit(struct rlimit *ret_old)
 	(void)setrlimit(RLIMIT_NOFILE, &raised);
 }
 
-unsigned launcher_limit(void)
+unsigned launcher_limit(const struct launcher *l)
 {
+	rlim_t each = l->options.box ? 3 : 2;
 	struct rlimit own;
 
 	(void)getrlimit(RLIMIT_NOFILE, &own);
-	rlim_t room = own.rlim_cur > OWN_DESCRIPTORS ? (own.rlim_cur - OWN_DESCRIPTORS) / 2 : 1;
+	rlim_t room = own.rlim_cur > OWN_DESCRIPTORS ? (own.rlim_cur - OWN_DESCRIPTORS) / each : 1;
 	return room < LIMIT_DYNOS ? (unsigned)room : LIMIT_DYNOS;
 }
 
@@ -115,7 +117,7 @@ static int begin_anew(struct launcher *l, bool *ret_old, struct err *err)
 	int r = table_open(l->options.table, &table, ret_old, err);
 	if (r < 0)
 		return r;
-	l->children = children_new(&table, launcher_limit());
+	l->children = children_new(&table, launcher_limit(l));
 	l->policy = seal_policy(&l->options);
 	/* A file, so that a child that is being born sees the same memory as whom we become. */
 	l->failures_fd = memfd_create("hsup-failures", MFD_CLOEXEC);
@@ -171,7 +173,7 @@ int start_up(struct launcher *l, int *ret_signals, struct err *err)
 		return r;
 	if (l->options.resume_fd >= 0) {
 		(void)fd_close(l->options.resume_fd);
-		found_watch(l);
+		watch_resume(l);
 		/* One upgrade, both programs. */
 		l->channel.due |= DUE_RESTART;
 		log_info("this is hsup-launcher %s now; %u processes run on", l->options.argv[0],

@@ -257,7 +257,7 @@ bool table_sound_child(
 {
 	if (c->id == 0 || c->generation == 0 || c->state > CHILD_KEPT ||
 		c->output >= WIRE_OUTPUT_MAX || c->failure.stage >= WIRE_STAGE_MAX ||
-		c->boxed > 1 ||
+		c->boxed > 1 || c->unreaped > 1 || c->acknowledged > c->unreaped ||
 		(c->state != CHILD_FORKING && c->state != CHILD_KEPT && c->pid <= 0))
 		return false;
 	*ret_text = text_sound(t, c, used);

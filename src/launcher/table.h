@@ -11,13 +11,13 @@
  * The layout is numbered. Whoever changes a struct below counts TABLE_LAYOUT up; an old launcher's
  * table is then refused, unless code that converts it is written. Layout 1 is this one without
  * CHILD_KEPT, layout 2 without `boxed`, which was a zero: they are taken as they are, and are of
- * this layout from then on. */
+ * this layout from then on; so is layout 3, without `unreaped`. */
 #pragma once
 
 #include "base/err.h"
 #include "spawn/stages.h"
 
-#define TABLE_LAYOUT	    3
+#define TABLE_LAYOUT	    4
 #define TABLE_LAYOUT_OLDEST 1
 #define NO_SLOT		    UINT16_MAX
 #define BLOCK_BYTES	    126
@@ -70,7 +70,7 @@ struct child {
 	uint16_t next_by_pid, next_by_id;
 	struct child_text text;
 	struct child_link in_news, in_left;
-	int pidfd;		      /* of one that was found and runs; else -1 */
+	int watched; /* while it runs: a pidfd of one that was found, a pipe of an init; else -1 */
 	uint32_t fork_took;	      /* ns */
 	uint64_t fork_begun;	      /* CLOCK_BOOTTIME, ns: with it the process is known again */
 	uint64_t pipe_ino[2];	      /* so are the pipes of its output */
@@ -78,7 +78,10 @@ struct child {
 	struct birth_failure failure; /* stage 0: it became the program, and what follows holds */
 	int32_t status;
 	uint8_t boxed; /* 1: the first of a pid namespace, and init there */
-	uint8_t zero[3];
+	/* It has ended by its own word (1): the slot and the number are its own until the reap. */
+	uint8_t unreaped;
+	uint8_t acknowledged; /* 1: for that alone it is still here, and nobody is told of it */
+	uint8_t zero;
 	uint64_t exit_time, user_usec, system_usec, max_rss_kb;
 };
 

@@ -239,6 +239,8 @@ void tell_flush(struct launcher *l)
 void tell_list(struct launcher *l)
 {
 	for (struct child *c = NULL; (c = children_next(l->children, c));) {
+		if (c->acknowledged)
+			continue;
 		if (!(c->news & NEWS_ENTRY))
 			l->channel.entries_left++;
 		/* The entry says what these would. */

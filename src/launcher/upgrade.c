@@ -158,6 +158,8 @@ static void keep_open(struct launcher *l, int handover)
 			(void)fd_cloexec(c->out, false);
 		if (c->err >= 0)
 			(void)fd_cloexec(c->err, false);
+		if (c->watched >= 0 && !c->found)
+			(void)fd_cloexec(c->watched, false);
 	}
 }
 
@@ -223,7 +225,7 @@ int upgrade_resume(struct launcher *l, int fd, struct err *err)
 	r = table_resume(h.table, &table, err);
 	if (r < 0)
 		return r;
-	l->children = children_new(&table, launcher_limit());
+	l->children = children_new(&table, launcher_limit(l));
 	/* An older launcher had never heard of it, nor of the option. */
 	h.policy.box = l->options.box != NULL;
 	l->policy = launcher_seal(&h.policy);

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FIXED_ARGS   5 /* and before the settings */
+#define FIXED_ARGS   6 /* and before the settings */
 #define NUMBER_SIZE  21
-#define BOX_FD_ABOVE (BOX_FD_FAILURES + 1)
+#define BOX_FD_ABOVE (BOX_FD_END + 1)
 
 /* Where it ends. snprintf() is none of what a child may call. */
 static char *put_number(char *at, uint64_t number)
@@ -36,21 +36,24 @@ static void put_pair(char *text, uint64_t first, uint64_t second)
 	(void)put_number(end + 1, second);
 }
 
-/* Each may be where the other is to go: first both out of the way. */
+/* Each may be where another is to go: first all out of the way. */
 static int place_descriptors(const struct birth *b)
 {
 	int spec = fcntl(b->spec, F_DUPFD_CLOEXEC, BOX_FD_ABOVE),
-	    failures = fcntl(b->box.failures, F_DUPFD_CLOEXEC, BOX_FD_ABOVE);
+	    failures = fcntl(b->box.failures, F_DUPFD_CLOEXEC, BOX_FD_ABOVE),
+	    end = b->box.end < 0 ? -1 : fcntl(b->box.end, F_DUPFD_CLOEXEC, BOX_FD_ABOVE);
 
 	if (spec < 0 || failures < 0 || dup2(spec, BOX_FD_SPEC) < 0 ||
 		dup2(failures, BOX_FD_FAILURES) < 0)
+		return errno;
+	if (b->box.end >= 0 && (end < 0 || dup2(end, BOX_FD_END) < 0))
 		return errno;
 	return 0;
 }
 
 int birth_exec_box(const struct birth *b, char *mark)
 {
-	static char name[] = "hsup-box", owns[] = "--owns-output";
+	static char name[] = "hsup-box", owns[] = "--owns-output", tells[] = "--tells-end";
 	char slot[8 + NUMBER_SIZE] = "--slot=", nofile[12 + 2 * NUMBER_SIZE] = "--nofile=",
 		      ids[8 + 2 * NUMBER_SIZE] = "--ids=";
 	bool rootless = b->box.first && !b->policy->change_user;
@@ -68,6 +71,8 @@ int birth_exec_box(const struct birth *b, char *mark)
 	args[n++] = name;
 	if (b->owns_output)
 		args[n++] = owns;
+	if (b->box.end >= 0)
+		args[n++] = tells;
 	args[n++] = slot;
 	args[n++] = nofile;
 	/* In its user namespace, which has no map yet, there is no way to find out. */

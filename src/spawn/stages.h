@@ -21,6 +21,16 @@ struct birth_failure {
 /* Descriptors that hsup-box is executed with, besides 0, 1 and 2, which are the dyno's. */
 #define BOX_FD_SPEC	3 /* the sealed memfd, checked here */
 #define BOX_FD_FAILURES 4 /* memfd of struct birth_failure[]; its own is that of --slot */
+#define BOX_FD_END	5 /* with --tells-end: a pipe for one struct box_end */
+
+/* Init of a pid namespace tells it when nothing of the dyno runs any more and nothing that the next
+ * life needs is held: what the kernel has yet to tear down before init can be reaped, nobody waits
+ * for. In its failure slot is what it would find there after a reap. */
+struct box_end {
+	int32_t status; /* as waitpid() would give it of init */
+	uint32_t zero;
+	uint64_t user_usec, system_usec, max_rss_kb; /* of init and of all it has waited for */
+};
 
 /* What becomes of a spec with a box. */
 struct birth_box {
@@ -28,6 +38,7 @@ struct birth_box {
 	char *const *options; /* "NAME=VALUE", for it to understand */
 	unsigned n_options;   /* at most BOX_SETTINGS */
 	int failures;	      /* the memfd that `failure` is in, there the slot-th */
+	int end;	      /* where init tells its end; -1: the reap tells it */
 	unsigned slot;
 	bool first;	 /* the child is the first of a pid namespace */
 	bool foreground; /* our group has our terminal: a `first` child cannot see that */
