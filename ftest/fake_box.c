@@ -6,6 +6,8 @@
  *   exit CODE       without a word
  *   wait            tells of every signal, until it is killed, or TERM: then it ends with 3
  *   hidden          as wait, but may not be looked into, and a child holds its output
+ *   over STATUS     as wait, but at USR2 it says on 5 that it has ended, and lives on
+ *   babble N        as wait, but at USR2 it says N bytes of nonsense there
  *
  * The arguments behind them are the spec's. */
 #include <dirent.h>
@@ -98,7 +100,25 @@ static unsigned read_words(char **words, unsigned max)
 	return n;
 }
 
-static int wait_for_signals(void)
+struct end {
+	int32_t status;
+	uint32_t zero;
+	uint64_t user_usec, system_usec, max_rss_kb;
+};
+
+static void say_end(char **words)
+{
+	struct end end = {strtol(words[1], NULL, 0), 0, 1, 2, 3};
+	char nonsense[512];
+
+	memset(nonsense, 0xff, sizeof nonsense);
+	if (words[0][0] == 'o')
+		(void)!write(5, &end, sizeof end);
+	else
+		(void)!write(5, nonsense, (size_t)atoi(words[1]));
+}
+
+static int wait_for_signals(char **words)
 {
 	siginfo_t si;
 	sigset_t all;
@@ -107,6 +127,8 @@ static int wait_for_signals(void)
 	for (int s; (s = sigwaitinfo(&all, &si)) > 0 || errno == EINTR;) {
 		printf("signal %d code %d value %d\n", s, si.si_code, si.si_value.sival_int);
 		fflush(stdout);
+		if (s == SIGUSR2 && words[1])
+			say_end(words);
 		if (s == SIGTERM) {
 			tell(0x656e64, 3 << 8);
 			return 0;
@@ -148,5 +170,5 @@ int main(int argc, char **argv, char **env)
 		tell((uint32_t)atoi(words[1]), atoi(words[2]));
 	else if (strcmp(words[0], "exit") == 0)
 		return atoi(words[1]);
-	return words[0][0] == 'w' || words[0][0] == 'h' ? wait_for_signals() : 0;
+	return strchr("whob", words[0][0]) ? wait_for_signals(words) : 0;
 }

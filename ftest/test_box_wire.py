@@ -3,6 +3,7 @@
 In place of hsup-box is fake_box.c, which tells what it was executed with. As in test_launcher.py the
 test is the supervisor.
 """
+import ctypes
 import errno
 import os
 import pathlib
@@ -16,10 +17,12 @@ import pytest
 
 from hsup import command_line, wait_until
 from test_keep import UNKNOWN, keep, kill, upgrade  # noqa: F401 (a fixture)
-from wire import (BOX_JOIN, BOX_RUN, BOX_SWEEP, CAN_BOX, LAUNCHER, RESTART, RUNNING, SEALS, SIGNAL, SPAWN, SPAWNED,
+from wire import (ACK, BOX_JOIN, BOX_RUN, BOX_SWEEP, CAN_BOX, ENTRY_EXITED, EXITED, LAUNCHER, RESTART, RUNNING, SEALS, SIGNAL, SPAWN, SPAWNED,
                   SPAWN_BOX, STAGE_BOX, STAGE_POLICY, STAGE_SPEC, Terminal, alive, box, read_some, spec, user)
 
 ENDED = 0x656e64
+CLONE_NEWPID = 0x20000000
+libc = ctypes.CDLL(None, use_errno=True)
 EVERY_SIGNAL = "fffffffffffbfeff"  # but KILL and STOP
 
 
@@ -71,9 +74,9 @@ def test_what_it_is_executed_with(keep, boxes):
     assert (told["pid"], told["ppid"], told["session"]) == (["1"], ["0"], ["1"])
     soft, hard = ("18446744073709551615" if n == resource.RLIM_INFINITY else n
                   for n in resource.getrlimit(resource.RLIMIT_NOFILE))
-    assert told["arg"] == ["hsup-box", "--owns-output", "--slot=0", f"--nofile={soft}:{hard}", "A=1", "B=-x=y z"]
+    assert told["arg"] == ["hsup-box", "--owns-output", "--tells-end", "--slot=0", f"--nofile={soft}:{hard}", "A=1", "B=-x=y z"]
     assert [line.split("=")[0] for line in told["env"]] == ["HSUP_CHILD"] and told["env"][0].endswith(".1.1")
-    assert sorted(told["fds"][0].split()) == ["0", "1", "2", "3", "4"]
+    assert sorted(told["fds"][0].split()) == ["0", "1", "2", "3", "4", "5"]
     assert told["seals"] == [str(SEALS)] and told["flags"] == ["2"]
     assert told["SigBlk:\t" + EVERY_SIGNAL] == [""]
     assert w.exited() == (1, 0)
@@ -172,7 +175,7 @@ def test_as_many_settings_as_there_may_be(keep, program):
     options = [f"--box-option=N{i}={i}" for i in range(32)]
     w = keep("first", f"--box={program}", *options).connect()
     _, told, _ = order(keep, w, 1, "end", "0")
-    assert told["arg"][4:] == [option.partition("=")[2] for option in options]
+    assert told["arg"][5:] == [option.partition("=")[2] for option in options]
 
 
 def test_without_root(keep, program, folder):
@@ -223,6 +226,179 @@ def test_one_that_tells_nothing(keep, boxes):
     order(keep, w, 1, "exit", "5")
     assert w.exited() == (1, 5 << 8)
 
+
+# ---- an end that is told before the reap ----
+
+class Held:
+    """A process in the pid namespace of this init, of whose end nobody takes note: until release() the init, though
+    it is dead, is not reaped, as if the kernel took that long."""
+
+    def __init__(self, pid):
+        own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        theirs = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        assert libc.setns(theirs, CLONE_NEWPID) == 0
+        self.init, self.pid = pid, os.fork()
+        if self.pid == 0:
+            while True:
+                signal.pause()
+        assert libc.setns(own, CLONE_NEWPID) == 0
+        os.close(own)
+        os.close(theirs)
+
+    def there(self):
+        return os.path.exists(f"/proc/{self.init}")
+
+    def release(self):
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.pid = 0
+
+
+@pytest.fixture
+def over(keep, boxes):
+    """One that has said that it has ended with 7, and is not reaped: its launcher, the wire, and who holds it."""
+    launcher, w = boxes()
+    pid, _, _ = order(keep, w, 1, "over", str(7 << 8))
+    held = Held(pid)
+    send_signal(w, 1, signal.SIGUSR2)
+    body, _ = w.expect(EXITED)
+    assert struct.unpack("=QIIi", body[:20]) == (1, 1, 0, 7 << 8)
+    assert struct.unpack("=3Q", body[-24:]) == (1, 2, 3)  # its usage
+    assert held.there()
+    yield launcher, w, held
+    held.release()
+
+
+def acknowledge(w, ident, generation=1):
+    w.send(ACK, w.child(ident, generation))
+
+
+def test_told_before_the_reap(keep, over):
+    launcher, w, held = over
+    assert w.list()[1]["state"] == ENTRY_EXITED
+    acknowledge(w, 1)
+    assert w.list() == {}
+    # The next life need not wait; but the slot is not free, nor is the number.
+    _, told, _ = order(keep, w, 1, "end", "0", generation=2)
+    assert "--slot=1" in told["arg"]
+    assert w.exited() == (1, 0)
+    acknowledge(w, 1, 2)
+    assert held.there()
+    held.release()
+    wait_until(lambda: not held.there(), "the reap")
+    _, told, _ = order(keep, w, 2, "end", "0")
+    assert "--slot=0" in told["arg"]
+    assert w.exited() == (2, 0)  # and nothing more of the first
+
+
+def test_acknowledged_after_the_reap(keep, over):
+    _, w, held = over
+    held.release()
+    wait_until(lambda: not held.there(), "the reap")
+    assert w.list()[1]["status"] == 7 << 8
+    acknowledge(w, 1)
+    assert w.list() == {}
+
+
+def test_the_launcher_ends_when_all_are_reaped(over):
+    launcher, w, held = over
+    acknowledge(w, 1)
+    w.order_exit(0)
+    with pytest.raises(subprocess.TimeoutExpired):
+        launcher.process.wait(0.5)
+    held.release()
+    assert launcher.process.wait(5) == 0
+    assert "stopping" not in launcher.text()
+
+
+@pytest.mark.parametrize("acknowledged", [False, True])
+def test_told_to_a_supervisor_that_is_killed(over, acknowledged):
+    launcher, w, held = over
+    if acknowledged:
+        acknowledge(w, 1)
+        w.list()
+    os.kill(w.pid, signal.SIGKILL)
+    w = launcher.connect()
+    assert {ident: entry["status"] for ident, entry in w.list().items()} == ({} if acknowledged else {1: 7 << 8})
+    held.release()
+    wait_until(lambda: not held.there(), "the reap")
+    assert w.list().keys() == (set() if acknowledged else {1})
+
+
+@pytest.mark.parametrize("acknowledged", [False, True])
+def test_told_by_a_launcher_that_is_killed(boxes, over, acknowledged):
+    launcher, w, held = over
+    if acknowledged:
+        acknowledge(w, 1)
+        w.list()
+    kill(launcher, w)
+    _, w = boxes("second")
+    assert {ident: entry["status"] for ident, entry in w.list().items()} == ({} if acknowledged else {1: 7 << 8})
+
+
+@pytest.mark.parametrize("acknowledged", [False, True])
+def test_told_by_a_launcher_that_is_replaced(keep, over, acknowledged):
+    launcher, w, held = over
+    if acknowledged:
+        acknowledge(w, 1)
+        w.list()
+    upgrade(launcher)
+    assert w.expect(RESTART)
+    assert {ident: entry["status"] for ident, entry in w.list().items()} == ({} if acknowledged else {1: 7 << 8})
+    _, told, _ = order(keep, w, 2, "end", "0")
+    assert "--slot=1" in told["arg"]
+    assert w.exited() == (2, 0)
+    acknowledge(w, 1)
+    acknowledge(w, 2)
+    held.release()
+    wait_until(lambda: not held.there(), "the reap")
+    order(keep, w, 3, "end", "0")
+    assert w.exited() == (3, 0)
+    acknowledge(w, 3)
+    w.order_exit(85)  # another supervisor
+    assert launcher.connect().list() == {}
+
+
+def test_what_tells_the_end_outlives_an_upgrade(keep, boxes):
+    launcher, w = boxes()
+    pid, _, _ = order(keep, w, 1, "over", str(7 << 8))
+    upgrade(launcher)
+    assert w.expect(RESTART)
+    w.list()
+    held = Held(pid)
+    try:
+        send_signal(w, 1, signal.SIGUSR2)
+        assert w.exited() == (1, 7 << 8)
+        assert held.there()
+    finally:
+        held.release()
+
+
+def test_who_says_that_it_has_ended_does_not_live_on(keep, boxes):
+    launcher, w = boxes()
+    before = launcher.descriptors()
+    pid, _, out = order(keep, w, 1, "over", "0")
+    send_signal(w, 1, signal.SIGUSR2)
+    assert w.exited() == (1, 0)
+    wait_until(lambda: not alive(pid), "its end")
+    acknowledge(w, 1)
+    assert launcher.descriptors() == before
+
+
+@pytest.mark.parametrize("words", [("babble", "3"), ("babble", "500"), ("over", "0x7f"), ("over", "-1")])
+def test_nonsense_is_no_end(keep, boxes, words):
+    launcher, w = boxes()
+    pid, _, out = order(keep, w, 1, *words)
+    for _ in range(2):
+        send_signal(w, 1, signal.SIGUSR2)
+        assert read_some(out).startswith(b"signal %d " % signal.SIGUSR2)
+    assert w.list()[1]["state"] == RUNNING and alive(pid)
+    send_signal(w, 1, signal.SIGTERM)
+    assert w.exited() == (1, 3 << 8)
+
+
+# ---- what a signal ends ----
 
 def test_kill_ends_all_of_it(keep, boxes):
     _, w = boxes()
