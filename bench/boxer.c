@@ -1,11 +1,10 @@
 /* The supervisor of a launcher, for the bench of native dynos: boxer STACK, told by lines on
  * standard input what to do, answers each by a line on standard output:
  *
- *   one		one box of /bin/true: "NS" from the order until its exit was told
- *   many N	N of them at once: "NS" until the last exit was told
- *   hold N	N boxes that live: "NS" until each has written a byte
- *   pids	of those that live
- *   stop	KILL to all that live: "NS" until the last exit was told
+ *   one		one box of /bin/true: "NS NS" from the order until its exit was told, and
+ *until its init could be reaped many N	N of them at once: "NS" until the last exit was told hold N
+ *N boxes that live: "NS" until each has written a byte pids	of those that live stop	KILL to all
+ *that live: "NS" until the last exit was told
  *
  * What ended is swept before the next line is read, outside of what is timed. */
 #include "base/clock.h"
@@ -18,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define MOST	  2000
@@ -25,7 +25,7 @@
 
 static struct box {
 	uint64_t id;
-	int pid, out, err;
+	int pid, pidfd, out, err;
 	bool alive;
 } boxes[MOST];
 static unsigned n_boxes, living;
@@ -80,7 +80,7 @@ static void order_box(const char *const *args)
 	struct box *new = &boxes[n_boxes++];
 	char name[32];
 
-	*new = (struct box){.id = ++last_id, .out = -1, .err = -1, .alive = true};
+	*new = (struct box){.id = ++last_id, .pidfd = -1, .out = -1, .err = -1, .alive = true};
 	living++;
 	name_of(new->id, name);
 	spec_begin(&b);
@@ -132,6 +132,7 @@ static void take(struct packet *p)
 		b = find(s->child.id);
 		if (b) {
 			b->pid = s->pid;
+			b->pidfd = (int)syscall(SYS_pidfd_open, s->pid, 0);
 			b->out = TAKE_FD(p->fds[0]);
 			b->err = p->n_fds > 1 ? TAKE_FD(p->fds[1]) : -1;
 		}
@@ -186,6 +187,7 @@ static void sweep(void)
 
 			name_of(boxes[k].id, name);
 			(void)spec_arg(&b, name);
+			(void)fd_close(boxes[k].pidfd);
 			(void)fd_close(boxes[k].out);
 			(void)fd_close(boxes[k].err);
 		}
@@ -230,6 +232,15 @@ static void stop(void)
 		receive();
 }
 
+/* The first's. One that is nowhere to be found is: it was there when it was ordered. */
+static void wait_for_the_reap(void)
+{
+	struct pollfd watch = {.fd = boxes[0].pidfd, .events = POLLIN};
+
+	if (watch.fd >= 0)
+		(void)poll(&watch, 1, -1);
+}
+
 static void obey(const char *line)
 {
 	static const char *const args[] = {"/bin/true", NULL};
@@ -252,7 +263,12 @@ static void obey(const char *line)
 		while (living > 0)
 			receive();
 	}
-	(void)printf("%llu\n", (unsigned long long)(clock_now() - begun));
+	(void)printf("%llu", (unsigned long long)(clock_now() - begun));
+	if (strncmp(line, "one", 3) == 0) {
+		wait_for_the_reap();
+		(void)printf(" %llu", (unsigned long long)(clock_now() - begun));
+	}
+	(void)puts("");
 	(void)fflush(stdout);
 	if (living == 0)
 		sweep();
