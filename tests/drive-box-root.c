@@ -102,6 +102,10 @@ static uint64_t enter(struct box *b, struct box_root *r)
 		errx(70, "proc: %s", strerror(-r->proc));
 	uint64_t start = now();
 	int e = root_open(b, r, &stage);
+	if (e == 0) {
+		stage = WIRE_STAGE_APP;
+		e = root_layer_make(b);
+	}
 	if (e == 0)
 		e = root_enter(b, r, &stage);
 	uint64_t took = now() - start;

@@ -59,7 +59,8 @@ static void plan(struct box *b, struct birth_room *room)
 		.slug_userns = -1,
 		.stack = -1,
 		.slug = -1,
-		.layer = -1,
+		.layer_wait = maker_wait_layer,
+		.layer_of = &room->maker,
 		.sys = room->maker.network != SPEC_BOX_NET_HOST,
 		.hostname = b->spec->hostname ? b->spec->hostname : b->spec->box_name,
 	};
@@ -68,7 +69,7 @@ static void plan(struct box *b, struct birth_room *room)
 		box_must(setup_ensure(b->settings), WIRE_STAGE_NETWORK);
 }
 
-/* All that the spec names is there, and may be had; made is only the folder of its layer. */
+/* All that the spec names is there, and may be had. */
 static void open_root(struct box *b, struct box_root *root)
 {
 	enum wire_stage stage = WIRE_STAGE_STACK;

@@ -11,7 +11,7 @@
  *   ids.c       a uid of its own; user namespaces
  *   cgroup.c    cgroups: made, limited, joined, removed
  *   root.c      the mounts of the plan, pivot_root; root_open.c what they are of, image.c a stack
- *               that is a file, root_layer.c overlays, dev.c /dev, etc.c files of /etc; mnt.c the
+ *               that is a file, layer.c a folder on the disk, root_layer.c overlays, dev.c /dev, etc.c files of /etc; mnt.c the
  *               system calls
  *   link.c      interfaces, addresses, routes, by netlink.c
  *   last.c      in the dyno's own process: limits, capabilities, seccomp, exec
@@ -109,18 +109,23 @@ struct box_root {
 	int slug_userns; /* to show the slug through; -1 = as it is */
 	bool sys;	 /* the network is its own: a sysfs of it can be mounted */
 	const char *hostname;
+	/* Returns when the layer is made, by somebody else; NULL: it is. */
+	void (*layer_wait)(void *layer_of);
+	void *layer_of;
 	/* Set by root_open(). */
 	int stack, slug; /* folders (O_PATH); -1 = the machine's own root; none */
 	bool image;	 /* the stack is a mount of its own, attached nowhere */
-	int layer;	 /* the box's own folder, with upper, work and tmp; -1: tmpfs instead */
+	int held;	 /* the mount that the stack is locked by, attached nowhere; -1 = none */
 	int binds[SPEC_BOX_BINDS]; /* sources, O_PATH; -1 behind the last */
 };
 
 /* In the mount namespace that root_enter() will be called in (a mount is copied only in its own):
  * opens what the spec names, below what the settings allow: the stack, the slug, the sources of the
- * binds, and a new folder for the layer, last: what fails before leaves nothing. *ret_stage says
- * which was wrong. Sets b->stack_lock; -EBUSY: the stack is about to be removed. */
+ * binds. Nothing is made. *ret_stage says which was wrong. Sets b->stack_lock; -EBUSY: the stack is about to be removed. */
 int root_open(struct box *b, struct box_root *ret, enum wire_stage *ret_stage) HSUP_MUST_CHECK;
+/* A new folder for the layer, with upper, tmp and, for a slug, work; none where the settings have no
+ * place for it. In any process of the box that sees the machine's folders. */
+int root_layer_make(const struct box *b) HSUP_MUST_CHECK;
 /* In a mount namespace of our own: mounts all, enters it, detaches the old. The working folder is
  * the new root's. Closes what root_open() opened, in any case. 0, or negative errno and the stage.
  */

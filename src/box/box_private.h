@@ -49,10 +49,12 @@ struct maker {
 	pid_t pid;
 	struct gate gate;
 };
-/* Where the machine's network, folders and /proc are. */
+/* Where the machine's network, folders and /proc are. Nothing is there yet. */
 void maker_begin(const struct box *b, struct maker *m);
 /* Into the network, before it is complete. */
 void maker_enter(const struct box *b, struct maker *m);
+/* The box's layer is made: box_root's layer_wait, of the struct maker. */
+void maker_wait_layer(void *maker);
 /* All is complete, and nobody is there any more who made it. */
 void maker_end(const struct box *b, struct maker *m);
 

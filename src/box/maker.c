@@ -1,6 +1,6 @@
-/* The dyno's network, half of what the kernel does for a start, and the cgroups that are joined
- * late: nothing that the root needs. So a process of its own makes them beside us: of our pid
- * namespace, so that it dies with us, and gone before the dyno runs. */
+/* The dyno's network, half of what the kernel does for a start, its layer on the disk, and the
+ * cgroups that are joined late: nothing that the root begins with. So a process of its own makes
+ * them beside us: of our pid namespace, so that it dies with us, and gone before the dyno runs. */
 #include "base/fd.h"
 #include "box/box_private.h"
 
@@ -27,6 +27,8 @@ HSUP_NORETURN static void make(const struct box *b, struct gate *gate)
 	gate_open(gate, own);
 	box_must(link_make(b, machine, own), WIRE_STAGE_NETWORK);
 	box_must(link_configure(b), WIRE_STAGE_NETWORK);
+	box_must(root_layer_make(b), WIRE_STAGE_APP);
+	gate_open(gate, -1);
 	box_must(cgroup_make_late(b), WIRE_STAGE_CGROUP);
 	_exit(0);
 }
@@ -50,6 +52,7 @@ void maker_begin(const struct box *b, struct maker *m)
 void maker_enter(const struct box *b, struct maker *m)
 {
 	if (m->network != SPEC_BOX_NET_OWN) {
+		box_must(root_layer_make(b), WIRE_STAGE_APP);
 		if (b->cgroup.n_late > 0)
 			box_must(cgroup_make_late(b), WIRE_STAGE_CGROUP);
 		if (m->network == SPEC_BOX_NET_NONE && unshare(CLONE_NEWNET) < 0)
@@ -57,9 +60,16 @@ void maker_enter(const struct box *b, struct maker *m)
 		return;
 	}
 	_cleanup_close_ int netns = gate_wait(&m->gate);
-	m->gate.theirs = fd_close(m->gate.theirs);
 	if (setns(netns, CLONE_NEWNET) < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, errno);
+}
+
+void maker_wait_layer(void *maker)
+{
+	struct maker *m = maker;
+
+	if (m->network == SPEC_BOX_NET_OWN)
+		(void)gate_wait(&m->gate);
 }
 
 void maker_end(const struct box *b, struct maker *m)
@@ -70,6 +80,7 @@ void maker_end(const struct box *b, struct maker *m)
 		box_must(link_configure(b), WIRE_STAGE_NETWORK);
 	if (m->network != SPEC_BOX_NET_OWN)
 		return;
+	m->gate.theirs = fd_close(m->gate.theirs);
 	while (waitpid(m->pid, &status, __WALL) < 0)
 		if (errno != EINTR)
 			box_fail(WIRE_STAGE_NETWORK, errno);

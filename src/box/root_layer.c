@@ -108,9 +108,12 @@ static int attach_layer(struct root_work *w)
 	if (w->layer)
 		return 0;
 	w->layer = true;
-	if (w->r->layer < 0)
+	if (!w->b->settings->state[0])
 		return layer_in_memory(w);
-	_cleanup_close_ int copy = mnt_copy(w->r->layer, "", false);
+	if (w->r->layer_wait)
+		w->r->layer_wait(w->r->layer_of);
+	_cleanup_close_ int layer = root_layer_open(w->b);
+	_cleanup_close_ int copy = layer < 0 ? layer : mnt_copy(layer, "", false);
 	return copy < 0 ? copy : mnt_attach(copy, w->scratch, "layer");
 }
 
@@ -147,7 +150,8 @@ int layer_app(struct root_work *w, const struct plan_step *s)
 		return r;
 	_cleanup_close_ int mount = overlay(w, "slug", true, s->attributes);
 	/* A file system that no layer can be on (another overlay, NFS): in memory, then. */
-	if ((mount == -EINVAL || mount == -EOPNOTSUPP || mount == -EREMOTE) && w->r->layer >= 0) {
+	if ((mount == -EINVAL || mount == -EOPNOTSUPP || mount == -EREMOTE) &&
+		w->b->settings->state[0]) {
 		r = layer_in_memory(w);
 		mount = r < 0 ? r : overlay(w, "slug", true, s->attributes);
 	}

@@ -47,14 +47,14 @@ static int open_allowed(
 }
 
 /* Whoever would remove the stack asks for the lock alone. It is held by way of a mount that begins
- * at the stack: from this folder, which init keeps, no ".." leads to what else the machine has. */
-static int hold_stack(int stack)
+ * at the stack: from this folder, which init keeps, no ".." leads to what else the machine has.
+ * Closing that mount would wait for the kernel: it goes with the others. */
+static int hold_stack(int stack, struct box_root *r)
 {
-	_cleanup_close_ int mount = mnt_copy(stack, "", false);
-
-	if (mount < 0)
-		return mount;
-	_cleanup_close_ int fd = mnt_open(mount, ".", O_RDONLY | O_DIRECTORY, IN_PLACE);
+	r->held = mnt_copy(stack, "", false);
+	if (r->held < 0)
+		return r->held;
+	_cleanup_close_ int fd = mnt_open(r->held, ".", O_RDONLY | O_DIRECTORY, IN_PLACE);
 	if (fd < 0)
 		return fd;
 	if (flock(fd, LOCK_SH | LOCK_NB) < 0)
@@ -72,7 +72,7 @@ static int open_stack(struct box *b, struct box_root *r)
 	_cleanup_close_ int stack = mnt_open(stacks, b->spec->box_stack, FOLDER, IN_PLACE);
 	if (stack < 0)
 		return stack;
-	b->stack_lock = hold_stack(stack);
+	b->stack_lock = hold_stack(stack, r);
 	if (b->stack_lock < 0)
 		return b->stack_lock;
 	int fd = mnt_open(stack, "rootfs", FOLDER, IN_PLACE);
@@ -114,54 +114,6 @@ static int open_binds(struct box *b, struct box_root *r)
 	return 0;
 }
 
-static int make_part(const struct box *b, int layer, const char *name, mode_t mode)
-{
-	if (mkdirat(layer, name, mode) < 0)
-		return -errno;
-	if (b->root && fchownat(layer, name, b->uid, b->gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	return 0;
-}
-
-/* What is in it while the dyno lives is nobody else's: a file there may be set-uid, or may be open
- * to all because nobody else is in its container. */
-static int open_boxes(const char *state_path)
-{
-	_cleanup_close_ int state = open_given(state_path);
-
-	if (state < 0)
-		return state;
-	if (mkdirat(state, "boxes", 0700) < 0 && errno != EEXIST)
-		return -errno;
-	_cleanup_close_ int boxes = mnt_open(state, "boxes", FOLDER, IN_PLACE);
-	struct stat st;
-	if (boxes < 0 || fstat(boxes, &st) < 0)
-		return boxes < 0 ? boxes : -errno;
-	return st.st_uid == geteuid() && !(st.st_mode & 022) ? TAKE_FD(boxes) : -EPERM;
-}
-
-static int open_layer(struct box *b, struct box_root *r)
-{
-	const char *name = b->spec->box_name;
-
-	if (!b->settings->state[0])
-		return 0;
-	_cleanup_close_ int boxes = open_boxes(b->settings->state);
-	if (boxes < 0)
-		return boxes;
-	/* Never one that is there: its owner may be another, alive. */
-	if (mkdirat(boxes, name, 0711) < 0)
-		return -errno;
-	r->layer = mnt_open(boxes, name, FOLDER, IN_PLACE);
-	if (r->layer < 0)
-		return r->layer;
-	/* (The kernel works in it, as who has mounted it; where there is an overlay.) */
-	if (r->slug >= 0 && mkdirat(r->layer, "work", 0700) < 0)
-		return -errno;
-	int e = make_part(b, r->layer, "upper", 0755);
-	return e < 0 ? e : make_part(b, r->layer, "tmp", 01777);
-}
-
 int root_open(struct box *b, struct box_root *ret, enum wire_stage *ret_stage)
 {
 	static const struct {
@@ -171,13 +123,11 @@ int root_open(struct box *b, struct box_root *ret, enum wire_stage *ret_stage)
 		{WIRE_STAGE_STACK, open_stack},
 		{WIRE_STAGE_APP, open_slug},
 		{WIRE_STAGE_BINDS, open_binds},
-		{WIRE_STAGE_APP, open_layer},
 	};
 
-	mode_t mask = umask(0);
 	int e = 0;
 
-	ret->stack = ret->slug = ret->layer = -1;
+	ret->stack = ret->held = ret->slug = -1;
 	ret->image = false;
 	for (unsigned i = 0; i < SPEC_BOX_BINDS; i++)
 		ret->binds[i] = -1;
@@ -185,7 +135,6 @@ int root_open(struct box *b, struct box_root *ret, enum wire_stage *ret_stage)
 		*ret_stage = all[i].stage;
 		e = all[i].open(b, ret);
 	}
-	(void)umask(mask);
 	if (e < 0)
 		root_close(ret);
 	return e;
@@ -194,8 +143,8 @@ int root_open(struct box *b, struct box_root *ret, enum wire_stage *ret_stage)
 void root_close(struct box_root *r)
 {
 	r->stack = fd_close(r->stack);
+	r->held = fd_close(r->held);
 	r->slug = fd_close(r->slug);
-	r->layer = fd_close(r->layer);
 	for (unsigned i = 0; i < SPEC_BOX_BINDS; i++)
 		r->binds[i] = fd_close(r->binds[i]);
 }

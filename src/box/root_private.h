@@ -6,6 +6,7 @@
 /* The mount namespace while it is built. All lies in one tmpfs, which is attached to the machine's
  * /proc, a folder that is everywhere and that nothing here looks into, and goes with the old root:
  *   skeleton      the top of the root, see plan.h
+ *   held          the mount that the stack is locked by
  *   stack, slug   where the lower folders of overlays are attached: by path only, before 6.13
  *   layer         where the box's folder is, or a tmpfs
  *   root          where the root is
@@ -24,6 +25,9 @@ struct root_work {
 
 /* root_open.c */
 void root_close(struct box_root *r);
+
+/* layer.c: that which was made: O_PATH, of the mount namespace we are in. */
+int root_layer_open(const struct box *b) HSUP_MUST_CHECK;
 
 /* image.c: root.img of a stack, mounted nowhere: its descriptor, or negative errno; -ENOENT. */
 int image_mount(int stack) HSUP_MUST_CHECK;
