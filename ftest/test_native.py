@@ -19,7 +19,7 @@ import pytest
 
 from driver_app import SLEEP
 from hsup import PATIENCE, wait_until
-from native import UIDS, Native
+from native import CGROUPS, UIDS, Native
 
 PARENT = "hsuptest0"
 DEATHS = int(os.environ.get("HSUP_TEST_DEATHS", "200"))
@@ -392,6 +392,34 @@ def test_pipes_are_passed_as_they_are(app):
                         "head -c 1000000 /dev/zero; test -t 0 || echo no terminal >&2"], env=app.env, check=True,
                        stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE)
     assert (app.folder / "out").stat().st_size == 1_000_000
+
+
+# ---- what is left ----
+
+def test_what_has_ended_is_not_kept(app):
+    """Its end is, until its next life: not its files and cgroups."""
+    app.start()
+    app.submit(app.release(("web", ["mkdir -p a/b; exec sleep 1000"], 4), {
+        "Type": "once", "Args": ["touch c; exit 0"], "Restart": "never", "StartSeconds": 0}))
+    app.wait_up("web.1", "web.2", "web.3", "web.4")
+
+    def left(*names):
+        there = [name.split(".", 1)[1] for name in app.boxes.layers]
+        cgroups = {path.name.split(".", 1)[1] for path in CGROUPS.glob(f"*/hsup/{app.boxes.owner}*")}
+        return {name for name in (*there, *cgroups) if name.startswith(names)}
+    wait_until(lambda: not left("once."), "what a dyno left that has ended by itself to be gone")
+    assert len(left("web.")) >= 4
+    assert app.hsup("stop", "-C", app.control, "web.1").returncode == 0
+    assert app.hsup("scale", "-C", app.control, "web=2").returncode == 0
+    wait_until(lambda: not left("web.1.", "web.3.", "web.4."), "what ended dynos left to be gone")
+    assert left("web.2.")
+    # There is nothing to be known of it that is gone with that.
+    assert app.ps()["web.1"]["stopped_by_operator"]
+    app.kill_supervisor()
+    app.wait_line("release v1 is up", count=2)
+    assert app.hsup("restart", "-C", app.control, "web.1").returncode == 0
+    assert app.ps()["web.1"]["state"] == "up"
+    wait_until(lambda: left("web.1."), "what it has anew")
 
 
 # ---- deaths ----

@@ -645,20 +645,32 @@ static void an_order_that_fails_leaves_nothing(void **state)
 
 /* ---- sweeps ---- */
 
-static void release_one(uint64_t id)
+/* Its order is not looked at. */
+static void start_one(uint32_t generation)
 {
 	struct driver_start start = start_of("true", NULL);
-	struct launch_child c = {id, 1};
 	struct err err = {0};
 
-	start.id = id;
-	start.generation = 1;
+	start.generation = generation;
 	assert_int_equal(driver_native.start(house.driver, &start, &err), 0);
 	house.n_orders--;
 	(void)munmap(house.orders[house.n_orders].map, house.orders[house.n_orders].len);
 	free(house.orders[house.n_orders].spec);
-	assert_int_equal(driver_native.release(house.driver, c.id, c.generation), 0);
-	assert_int_equal(house.acked, id);
+}
+
+static void end_one(uint32_t generation)
+{
+	start_one(generation);
+	ended((struct launch_child){DYNO, generation}, 0);
+}
+
+/* A while has passed. */
+static void later(void)
+{
+	struct native *n = house.driver;
+
+	assert_true(sd_event_source_set_time(n->gathering, 0) >= 0);
+	turn();
 }
 
 static const struct spec *sweep_at(unsigned i)
@@ -673,27 +685,55 @@ static void what_ends_together_is_swept_together(void **state)
 {
 	(void)state;
 	(void)open_driver();
-	release_one(16);
-	assert_int_equal(sweep_at(0)->n_args, 2);
-	assert_string_equal(sweep_at(0)->argv[1], OWNER ".web.1.10.1");
+	end_one(1);
+	end_one(2);
+	/* Whoever takes their place comes first. */
+	turn();
+	assert_int_equal(house.n_orders, 0);
+	later();
+	assert_int_equal(sweep_at(0)->n_args, 3);
+	assert_string_equal(sweep_at(0)->argv[1], OWNER ".web.1.1267.2");
+	assert_string_equal(sweep_at(0)->argv[2], OWNER ".web.1.1267.1");
 	/* The launcher's and the driver's idea of it: none of a dyno's. */
 	assert_true(child_job_kind(house.orders[0].child.id) == CHILD_SWEEP);
-	house.n_orders = 1;
-	struct order first = house.orders[0];
-	for (uint64_t id = 17; id <= 18; id++) {
-		house.n_orders = 1;
-		release_one(id);
-	}
+	for (uint32_t generation = 3; generation <= 4; generation++)
+		end_one(generation);
+	later();
 	assert_int_equal(house.n_orders, 1);
-	ended(first.child, 0);
-	assert_int_equal(house.acked, first.child.id);
+	ended(house.orders[0].child, 0);
+	assert_int_equal(house.acked, house.orders[0].child.id);
 	assert_int_equal(house.n_orders, 2);
 	assert_int_equal(sweep_at(1)->n_args, 3);
 	/* A failure is said; it is not tried for ever. */
 	house.to->failed(house.to_userdata, house.orders[1].child, WIRE_STAGE_SWEEP, EBUSY);
 	assert_non_null(strstr(house.note, "could not be removed"));
+	later();
 	assert_int_equal(house.n_orders, 2);
-	assert_int_equal(house.exited, 0);
+	assert_int_equal(house.exited, 4);
+}
+
+/* The launcher keeps its end until there is a next life, or for ever. */
+static void what_ended_is_swept_though_nobody_lets_go_of_it(void **state)
+{
+	(void)state;
+	struct native *n = open_driver();
+	end_one(1);
+	later();
+	assert_int_equal(sweep_at(0)->n_args, 2);
+	ended(house.orders[0].child, 0);
+	house.n_acks = 0;
+	assert_non_null(native_find(n, DYNO, 1));
+	assert_int_equal(driver_native.release(house.driver, DYNO, 1), 0);
+	assert_int_equal(house.n_acks, 1);
+	assert_null(native_find(n, DYNO, 1));
+	/* And only once. */
+	later();
+	assert_int_equal(house.n_orders, 1);
+	/* So are those that could not start. */
+	start_one(2);
+	house.to->failed(house.to_userdata, (struct launch_child){DYNO, 2}, WIRE_STAGE_BOX, EIO);
+	later();
+	assert_string_equal(sweep_at(1)->argv[1], BOX);
 }
 
 static void the_last_takes_all_away(void **state)
@@ -703,10 +743,12 @@ static void the_last_takes_all_away(void **state)
 	(void)state;
 	(void)snprintf(run, sizeof run, "%s/run", house.folder);
 	(void)open_driver();
-	release_one(16);
+	end_one(2);
 	driver_native.finish(house.driver);
-	assert_int_equal(house.n_orders, 1);
+	assert_int_equal(house.n_orders, 0);
+	/* Nothing is waited for any more. */
 	turn();
+	assert_string_equal(sweep_at(0)->argv[1], BOX);
 	assert_int_equal(house.n_orders, 1);
 	ended(house.orders[0].child, 0);
 	assert_int_equal(house.n_orders, 2);
@@ -788,6 +830,7 @@ static void the_next_supervisor_knows_them_again(void **state)
 	assert_int_equal(sweep_at(1)->n_args, 1);
 	ended(house.orders[1].child, 0);
 	assert_int_equal(driver_native.release(house.driver, DYNO, 2), 0);
+	later();
 	assert_string_equal(sweep_at(2)->argv[1], BOX);
 }
 
@@ -1008,6 +1051,7 @@ int main(void)
 		TEST(words_are_run_as_they_are),
 		TEST(an_order_that_fails_leaves_nothing),
 		TEST(what_ends_together_is_swept_together),
+		TEST(what_ended_is_swept_though_nobody_lets_go_of_it),
 		TEST(the_last_takes_all_away),
 		TEST(a_finish_does_not_wait_for_who_cannot),
 		TEST(the_next_supervisor_knows_them_again),

@@ -62,6 +62,8 @@ static void life_over(struct native *n, struct launch_child c, struct driver_exi
 	if (l) {
 		l->pid = 0;
 		exit->out_of_memory = native_out_of_memory(n, l);
+		/* Its end may be kept for long, until the next life; its files and cgroups not. */
+		native_sweep(n, l);
 	}
 	port_life_ended(&n->ports, c.id, c.generation);
 	stdin_dir_remove(&n->stdin_dir, c.id, c.generation);

@@ -52,10 +52,10 @@ static int native_retag(
 static int native_release(void *state, uint64_t id, uint32_t generation)
 {
 	struct native *n = state;
-	const struct native_life *l = native_find(n, id, generation);
+	struct native_life *l = native_find(n, id, generation);
 
 	if (l)
-		native_sweep(n, l->box);
+		native_sweep(n, l);
 	native_forget(n, id, generation);
 	return launch_ack(n->context->launch, (struct launch_child){id, generation});
 }
@@ -148,6 +148,11 @@ static int open_all(struct native *n, struct err *err)
 			n->context->loop, &n->looking, CLOCK_MONOTONIC, 0, 1000, native_on_look, n);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(n->looking, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_add_time_relative(n->context->loop, &n->gathering, CLOCK_MONOTONIC, 0,
+			1000, native_on_gathered, n);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(n->gathering, SD_EVENT_OFF);
 	return r < 0 ? err_errno(err, r, "event loop") : 0;
 }
 

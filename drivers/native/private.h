@@ -27,6 +27,7 @@ struct native_life {
 	uint32_t uid;	/* 0 = not known yet */
 	unsigned looks; /* for its uid, that were in vain */
 	bool told;	/* `known` was told */
+	bool swept;	/* what it left is removed, or waits for that */
 	char box[SPEC_BOX_NAME_MAX + 1];
 };
 
@@ -69,9 +70,10 @@ struct native {
 	struct cgroup_layout cgroups;
 	unsigned lacks; /* 1 << enum cgroup_controller: that it is not there was said */
 
-	struct native_left *left; /* wait for a sweep */
-	uint64_t n_sweeps;	  /* that were ordered: the id of the last */
-	uint64_t sweeping;	  /* that is under way; 0 = none */
+	struct native_left *left;   /* wait for a sweep */
+	sd_event_source *gathering; /* others that end with the first of them */
+	uint64_t n_sweeps;	    /* that were ordered: the id of the last */
+	uint64_t sweeping;	    /* that is under way; 0 = none */
 	sd_event_source *patience;
 	enum { FINISH_NONE, FINISH_NAMED, FINISH_REST, FINISH_TOLD } finishing;
 };
@@ -129,8 +131,9 @@ int native_exec_kill(void *state, uint64_t id);
 
 /* ---- sweep.c ---- */
 
-/* Its leavings are to be removed: soon. */
-void native_sweep(struct native *n, const char *box);
+/* It has ended: its leavings are to be removed, soon. Of the same life only once. */
+void native_sweep(struct native *n, struct native_life *l);
+int native_on_gathered(sd_event_source *source, uint64_t usec, void *userdata);
 /* Whatever is left of any box that nobody runs. */
 void native_sweep_all(struct native *n);
 void native_sweep_ended(struct native *n, uint64_t id, const struct dyno_exit *exit);

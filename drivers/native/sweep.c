@@ -1,4 +1,5 @@
-/* What ended boxes leave: cgroups and the folders of their layers. One job at a time removes it;
+/* What ended boxes leave: cgroups and the folders of their layers. It goes a moment after their
+ * end: replacements come first, and what ends together goes together. One job at a time removes it;
  * what comes meanwhile waits, and goes with the next. */
 #include "drivers/native/private.h"
 
@@ -8,7 +9,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define PATIENCE (30 * NSEC_PER_SEC) /* at the end: large layers take their time */
+#define GATHERING (100 * NSEC_PER_MSEC)
+#define PATIENCE  (30 * NSEC_PER_SEC) /* at the end: large layers take their time */
 
 static void go_on(struct native *n);
 
@@ -82,18 +84,32 @@ static void go_on(struct native *n)
 		tell_finished(n);
 }
 
-void native_sweep(struct native *n, const char *box)
+void native_sweep(struct native *n, struct native_life *l)
 {
+	if (l->swept)
+		return;
 	struct native_left *one = calloc(1, sizeof *one);
 
 	if (!one) {
-		native_note(n, "what %s left is not removed now: out of memory", box);
+		native_note(n, "what %s left is not removed now: out of memory", l->box);
 		return;
 	}
-	(void)snprintf(one->box, sizeof one->box, "%s", box);
+	l->swept = true;
+	(void)snprintf(one->box, sizeof one->box, "%s", l->box);
+	if (!n->left) {
+		(void)sd_event_source_set_time_relative(n->gathering, GATHERING / NSEC_PER_USEC);
+		(void)sd_event_source_set_enabled(n->gathering, SD_EVENT_ONESHOT);
+	}
 	one->next = n->left;
 	n->left = one;
-	go_on(n);
+}
+
+int native_on_gathered(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	(void)source;
+	(void)usec;
+	go_on(userdata);
+	return 0;
 }
 
 void native_sweep_all(struct native *n)
@@ -117,12 +133,14 @@ void native_sweep_ended(struct native *n, uint64_t id, const struct dyno_exit *e
 	if (id == 0 || id != n->sweeping)
 		return;
 	n->sweeping = 0;
+	/* What came meanwhile has waited long enough, or is waited for. */
 	go_on(n);
 }
 
 void native_sweeps_done(struct native *n)
 {
 	drop(n, UINT32_MAX);
+	n->gathering = sd_event_source_disable_unref(n->gathering);
 	n->patience = sd_event_source_disable_unref(n->patience);
 }
 
