@@ -97,7 +97,13 @@ class Client:
         self.connection = None
 
     def dynos(self, *names):
-        answer = self.get("/v1/dynos" + "".join(f"{'&' if i else '?'}name={n}" for i, n in enumerate(names)))
+        """Of a supervisor that does not know yet what runs: when it does."""
+        target = "/v1/dynos" + "".join(f"{'&' if i else '?'}name={n}" for i, n in enumerate(names))
+
+        def known():
+            answer = self.get(target)
+            return None if answer.status == 409 else answer
+        answer = wait_until(known, "what runs to be known")
         assert answer.status == 200, answer
         return {d["name"]: d for d in answer.json}
 

@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from hsup import children_of, command_line, marked_processes, wait_until
+from client import Client
+from hsup import PATIENCE, children_of, command_line, marked_processes, wait_until
 
 SLEEP = ["sleep", "1000"]
 
@@ -141,6 +142,29 @@ def test_a_leader_that_goes_while_the_supervisor_catches_up(app):
     (app.control / "env").write_text("A=1\n")
     app.wait_line(r"hsup\[web\.1\]: process was killed by SIGKILL")
     app.wait_line(r"hsup\[web\.1\]: state changed from \w+ to starting", count=2)
+
+
+def test_dynos_that_are_still_to_be_adopted_are_not_passed_over(app):
+    """A list without them would say that they do not run. (`hsup ps` asks again until they are in it.)"""
+    (app.control / "env").write_text("A=1\n")
+    app.start()
+    app.submit(app.release(("web", SLEEP, 2), Version=1, EnvFiles=["env"]))
+    app.wait_line("release v1 is up")
+    (app.control / "env").unlink()
+    os.kill(app.supervisor(), signal.SIGKILL)
+    app.wait_line("release v1 in force cannot be made ready")
+    client = Client(wait_until(lambda: next(app.folder.rglob("control.sock"), None), "the control socket"))
+    for path in ("/v1/dynos", "/v1/dynos?name=*", "/v1/dynos?name=web"):
+        answer = client.get(path)
+        assert (answer.status, answer.headers["Retry-After"]) == (409, "1"), path
+    with subprocess.Popen([app.build / "hsup", "ps", "--json", "-C", app.control], env=app.env,
+                          stdout=subprocess.PIPE, text=True) as asking:
+        time.sleep(0.2)
+        assert asking.poll() is None
+        (app.control / "env").write_text("A=1\n")
+        app.submit(app.release(("web", SLEEP, 2), Version=2, EnvFiles=["env"]))
+        assert [dyno["name"] for dyno in json.loads(asking.communicate(timeout=PATIENCE)[0])] == ["web.1", "web.2"]
+    assert asking.returncode == 0
 
 
 def test_a_new_release_takes_over_from_one_that_cannot_be_made_ready(app):

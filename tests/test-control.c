@@ -149,6 +149,22 @@ static void test_no_name_is_unknown_before_all_is_known(void **state)
 	assert_int_equal(post("/v1/dynos/stop", "{\"names\":[\"nothing\"]}"), 409);
 }
 
+static void test_no_list_without_those_that_are_still_to_be_adopted(void **state)
+{
+	static const char *const paths[] = {
+		"/v1/dynos", "/v1/dynos?name=web.1", "/v1/dynos?name=all", "/v1/dynos?name=web"};
+
+	(void)state;
+	/* Nor the one that was made before. */
+	assert_int_equal(ask("GET", "/v1/dynos", NULL, ROLE_WATCH, NULL), 200);
+	supervisor.begins = supervisor.hides = true;
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		assert_int_equal(ask("GET", paths[i], NULL, ROLE_WATCH, NULL), 409);
+	/* Without any it is complete. */
+	supervisor.hides = false;
+	assert_int_equal(ask("GET", "/v1/dynos", NULL, ROLE_WATCH, NULL), 200);
+}
+
 static void test_refusals_become_statuses(void **state)
 {
 	static const struct {
@@ -363,6 +379,8 @@ int main(void)
 			test_patterns_that_overlap_do_it_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_no_name_is_unknown_before_all_is_known, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_no_list_without_those_that_are_still_to_be_adopted, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refusals_become_statuses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_scale, set_up, tear_down),
 		cmocka_unit_test(test_targets),

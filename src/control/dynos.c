@@ -95,19 +95,25 @@ static bool fits_any(struct control *c, const char *pattern, size_t n_dynos)
 	return false;
 }
 
+static void not_known_yet(struct answer *a)
+{
+	struct err err;
+
+	(void)err_set(&err, -EAGAIN, "what runs is not known yet; try again");
+	answer_failed(a, -EAGAIN, &err);
+}
+
 static void unknown_name(struct control *c, const char *pattern, struct answer *a)
 {
 	const char *names[LIMIT_TYPES];
 	size_t n = operate_types(c->s), type = strcspn(pattern, ".");
 	char shown[100], word[LIMIT_TYPE_NAME + 1];
 	struct app_view app;
-	struct err err;
 
 	/* Dynos of an earlier supervisor are not there before their release is. */
 	operate_app(c->s, &app);
 	if (!app.caught_up) {
-		(void)err_set(&err, -EAGAIN, "what runs is not known yet; try again");
-		answer_failed(a, -EAGAIN, &err);
+		not_known_yet(a);
 		return;
 	}
 	n = n < ARRAY_SIZE(names) ? n : ARRAY_SIZE(names);
@@ -201,7 +207,14 @@ void get_dynos(struct control *c, const struct request *r, struct answer *a)
 {
 	char *names[LIMIT_CONTROL_PARAMS];
 	size_t n = request_names(r, names);
+	struct app_view app;
 
+	/* They run: an empty list, of all or of a pattern that fits anything, would deny it. */
+	operate_app(c->s, &app);
+	if (app.hides) {
+		not_known_yet(a);
+		return;
+	}
 	if (n == 0) {
 		get_all(c, a);
 		return;

@@ -21,6 +21,7 @@ void operate_app(struct supervisor *s, struct app_view *ret)
 		.mode = s->options->mode,
 		.version = k ? k->release->version : 0,
 		.caught_up = s->caught_up,
+		.hides = !s->caught_up && s->n_adopted > 0,
 		.n_dynos = n,
 		.started = s->begun,
 		.control_dir = s->options->mode == MODE_UP ? s->options->apps_dir

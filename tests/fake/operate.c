@@ -39,6 +39,7 @@ void operate_app(struct supervisor *s, struct app_view *ret)
 		.version = 7,
 		.status = "up",
 		.caught_up = !s->begins,
+		.hides = s->hides,
 		.n_dynos = s->n_dynos,
 		.n_ready = 2,
 		.started = 1,

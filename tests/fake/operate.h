@@ -9,6 +9,7 @@ struct supervisor {
 	struct dyno dynos[4];
 	size_t n_dynos;
 	bool begins; /* does not know yet what runs */
+	bool hides;
 	unsigned quantity[2];
 	int refuse;	 /* what every wish is answered with */
 	unsigned wishes; /* that were taken */
