@@ -3,12 +3,14 @@
 Each box is pid 1 of a pid namespace of its own, as the launcher would have made it, with pipes for
 what it writes, its spec on 3 and the memory where it tells its failures on 4.
 """
+import contextlib
 import ctypes
 import itertools
 import os
 import pathlib
 import signal
 import struct
+import subprocess
 import time
 
 from hsup import PATIENCE
@@ -17,7 +19,7 @@ from wire import BUILD, box, readable, record, spec
 PROGRAM = (BUILD / "hsup-box").resolve()
 # The address sanitizer has memory and libraries of its own in it.
 SANITIZED = b"__asan_init" in PROGRAM.read_bytes()
-CLONE_NEWPID, CLONE_NEWUSER = 0x20000000, 0x10000000
+CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWNET = 0x20000000, 0x10000000, 0x40000000
 PR_SET_DUMPABLE, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 4, 47, 2
 SLOTS = 1024
 ENDED = 0x656e64
@@ -42,6 +44,19 @@ def fork_first():
         assert libc.setns(own, CLONE_NEWPID) == 0, os.strerror(ctypes.get_errno())
     os.close(own)
     return pid
+
+
+@contextlib.contextmanager
+def network_of_the_test():
+    """Here and in all that is started from here: no links are in it but those of this test's boxes."""
+    own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    assert libc.unshare(CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+    try:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        yield
+    finally:
+        assert libc.setns(own, CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+        os.close(own)
 
 
 def pass_on_capabilities():
@@ -216,6 +231,7 @@ class Boxes:
             assert self.sweep(*names[i:i + 100]).wait()[0] == 0
         for made in self.made:
             made.close()
+        self.made = []
 
 
 def nofile(soft):

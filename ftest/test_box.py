@@ -17,7 +17,7 @@ import pytest
 
 from boxes import (ENDED, MARK, NET_HOST, NET_NONE, NET_OWN, PROGRAM, PTY, SANITIZED, STAGE_BOX,
                    STAGE_DIRECTORY, STAGE_EXEC, STAGE_NAMESPACES, STAGE_POLICY, STAGE_SPEC, STAGE_TERMINAL, STAGE_UID,
-                   Box, Boxes, box, inside, libc, nofile, nproc, spec, umask)
+                   Box, Boxes, box, inside, libc, network_of_the_test, nofile, nproc, spec, umask)
 from hsup import PATIENCE, wait_until
 from wire import alive, readable
 
@@ -32,6 +32,14 @@ def boxes():
     yield made
     made.close()
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def network(boxes):
+    """Others may run these tests, with the same uids and so the same links, at the same time."""
+    with network_of_the_test():
+        yield
+        boxes.close()
 
 
 def status(made, *names):
@@ -658,7 +666,7 @@ def test_rootless_must_be_told_who_it_is(rootless):
 
 def left_of(boxes):
     links = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout
-    return ([line.split()[0] for line in links.splitlines() if line.startswith("hv41")],
+    return ([line.split()[0] for line in links.splitlines() if line.startswith("hv")],
             [str(p) for p in pathlib.Path("/sys/fs/cgroup").glob(f"*/hsup/test-{os.getpid()}-*")],
             [str(p) for p in boxes.state.rglob("*") if p.is_dir() and p.name.startswith("test-")])
 
@@ -669,7 +677,7 @@ def mounts_of(boxes):
     return [m for m in mounts if str(boxes.run.parent) in m or m.split()[4].startswith("/proc")]
 
 
-def test_killed_after_any_step_nothing_is_left(boxes):
+def test_killed_after_any_step_nothing_is_left(boxes, network):
     own = boxes.settings(LIBCONTAINER_DYNO_NETWORK="own")
     subprocess.run([PROGRAM, "--setup", *own], check=True)
     mounts = mounts_of(boxes)
@@ -688,7 +696,7 @@ def test_killed_after_any_step_nothing_is_left(boxes):
     assert uid_of(boxes.start("id", "-u")) == 4101, "which one of them had"
 
 
-def test_one_uid_again_and_again(boxes):
+def test_one_uid_again_and_again(boxes, network):
     """Its link may still be there when its namespace is gone."""
     boxes.uids = (4130, 4130)
     own = boxes.settings(LIBCONTAINER_DYNO_NETWORK="own", LIBCONTAINER_DYNO_SUBNET="10.201.1.0/30")
