@@ -204,10 +204,10 @@ class Boxes:
         return [f"{name}={value}" for name, value in values.items() if value is not None]
 
     def start(self, *args, program=None, network=NET_NONE, flags=0, mode=1, target=0, extra=b"", env=None, name=None,
-              directory="/", settings=None, seal=True, raw=None, more=(), **how):
+              directory="/", settings=None, seal=True, raw=None, more=(), limits=None, **how):
         name = name or f"test-{os.getpid()}-{next(serial)}"
         records = box(mode=mode, name=name, network=network, flags=flags,
-                      target=target, stack="host" if mode == 1 else None)
+                      target=target, stack="host" if mode == 1 else None, **(limits or {}))
         fd = spec(program or args[0], args, env=env or ("PATH=/usr/bin:/bin",), directory=directory,
                   extra=records + extra, seal=seal, raw=raw)
         made = Box(fd, [*more, *(self.settings() if settings is None else settings)], first=mode == 1, **how)

@@ -156,9 +156,9 @@ def ports_are_the_same(app):
 
 
 def limits_are_the_dyno_s_own(app):
-    """A cgroup of version 1 is joined some milliseconds after the birth: so long is waited for here."""
+    """Also while its cgroup is not joined yet."""
     app.start()
-    app.submit(app.release({"Type": "web", "Args": ["ulimit -n; sleep 0.5; exec ./tool forks 60"],
+    app.submit(app.release({"Type": "web", "Args": ["ulimit -n; exec ./tool forks 60"],
                             "Limits": {"OpenFiles": 123, "Processes": 40}}))
     app.wait_line(r"app\[web\.1\]: 123$")
     assert 1 < int(app.wait_line(r"app\[web\.1\]: forked (\d+)$").group(1)) < 40

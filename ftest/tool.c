@@ -1,6 +1,7 @@
 /* What the apps of the driver suite need and a shell cannot: put into their slug, linked statically
  * so that it runs in any root. */
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,6 +125,26 @@ static int forks(const char *n)
 		pause();
 }
 
+static void *rest(void *unused)
+{
+	(void)unused;
+	for (;;)
+		pause();
+}
+
+/* threads N: as many as it may, up to N. */
+static int threads(const char *n)
+{
+	long done = 0, wanted = strtol(n, NULL, 10);
+	pthread_t thread;
+
+	while (done < wanted && pthread_create(&thread, NULL, rest, NULL) == 0)
+		done++;
+	printf("threads %ld\n", done);
+	for (;;)
+		pause();
+}
+
 int main(int argc, char **argv)
 {
 	setlinebuf(stdout);
@@ -135,6 +156,8 @@ int main(int argc, char **argv)
 		return hold(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "forks") == 0)
 		return forks(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "threads") == 0)
+		return threads(argv[2]);
 	if (argc == 5 && strcmp(argv[1], "count") == 0)
 		return count(argv[2], argv[3], argv[4]);
 	return 2;
