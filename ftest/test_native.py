@@ -230,10 +230,27 @@ def test_memory_over_the_limit(app):
     app.start()
     app.submit(app.release({"Type": "web", "Args": ["exec ./tool hold 200"], "Limits": {"Memory": "32M"},
                             "Restart": "never", "StartSeconds": 0}))
-    line = app.wait_line(r"hsup\[web\.1\]: process was killed by SIGKILL|Error R15").group(0)
-    print(line)
-    app.wait_line(r"hsup\[web\.1\]: .*(R15|[Oo]ut of memory|memory limit|OOM)")
+    app.wait_line(r"hsup\[web\.1\]: Error R15 \(Memory quota vastly exceeded\)$")
+    app.wait_line(r"hsup\[web\.1\]: process was killed by SIGKILL: R15, memory quota vastly exceeded$")
     app.no_line(r"app\[web\.1\]: holds 200")
+    web = app.ps()["web.1"]
+    assert (web["last_exit"]["reason"], web["last_exit"]["signal"]) == ("oom", "KILL")
+    note = app.hsup("ps", "-C", app.control).stdout
+    assert "was killed by SIGKILL: R15, memory quota vastly exceeded" in note
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_part_of_it_over_the_limit(app, code):
+    """With cgroups of the old kind a process is killed, not the dyno: the reason of its end, if that is a failure."""
+    app.start()
+    script = f"{{ ./tool hold 200; }} & wait $!; echo lost it; exit {code}"
+    app.submit(app.release({"Type": "web", "Args": [script], "Limits": {"Memory": "32M"}, "Restart": "never",
+                            "StartSeconds": 0}))
+    app.wait_line(r"app\[web\.1\]: lost it$")
+    told = ": R15, memory quota vastly exceeded" if code else ""
+    app.wait_line(rf"hsup\[web\.1\]: process exited with status {code}{told}$")
+    app.wait_line(r"hsup\[web\.1\]: Error R15")
+    assert app.ps()["web.1"]["last_exit"]["reason"] == ("oom" if code else None)
 
 
 def test_a_fork_bomb_stops(app):

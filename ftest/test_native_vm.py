@@ -235,7 +235,7 @@ def test_a_dyno_is_born_in_its_cgroup(machine):
 
 def test_who_is_out_of_memory_is_killed_as_one_and_that_is_told(machine):
     logged(machine, "hog.1", r"Error R15 \(Memory quota vastly exceeded\)")
-    logged(machine, "hog.1", "process was killed by SIGKILL")
+    logged(machine, "hog.1", "process was killed by SIGKILL: R15, memory quota vastly exceeded$")
     assert not machine.matches("not killed")
 
 

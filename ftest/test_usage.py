@@ -51,7 +51,7 @@ def test_far_more_than_its_quota_is_killed(app):
     wait_until(lambda: any("R15" in l for l in app.lines), "R15", patience=3 * PATIENCE)
     app.wait_line(r"hsup\[web\.1\]: Process running mem=\d+M\(2\d\d\.\d%\)")
     app.wait_line(r"hsup\[web\.1\]: Error R15 \(Memory quota vastly exceeded\)")
-    app.wait_line(r"hsup\[web\.1\]: process was killed by SIGKILL")
+    app.wait_line(r"hsup\[web\.1\]: process was killed by SIGKILL: R15, memory quota vastly exceeded$")
     app.wait_line(r"hsup\[web\.1\]: state changed from \w+ to up", count=2)
     assert app.stop() == 0
 

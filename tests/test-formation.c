@@ -419,6 +419,10 @@ static void exits(void **state)
 	exit_is((struct dyno_exit){EXIT_CODE, 3, 0}, 3, "exited with status 3");
 	exit_is((struct dyno_exit){EXIT_SIGNAL, SIGSEGV, 0}, 139, "was killed by SIGSEGV");
 	exit_is((struct dyno_exit){EXIT_SIGNAL, 40, 0}, 168, "was killed by signal 40");
+	exit_is((struct dyno_exit){.kind = EXIT_SIGNAL, .value = SIGKILL, .oom = true}, 137,
+		"was killed by SIGKILL: R15, memory quota vastly exceeded");
+	exit_is((struct dyno_exit){.kind = EXIT_CODE, .value = 1, .oom = true}, 1,
+		"exited with status 1: R15, memory quota vastly exceeded");
 	exit_is((struct dyno_exit){EXIT_UNKNOWN, 0, 0}, 255, "ended, nobody knows how");
 	exit_is(failed, 127, "could not start: executing the program: No such file or directory");
 	exit_is((struct dyno_exit){EXIT_STAGE, EXIT_STAGE_EXEC, EACCES}, 126,

@@ -193,6 +193,7 @@ void view_member_exit(struct strbuf *b, const char *name, const struct dyno_exit
 	view_member_text(b, "signal", e->kind == EXIT_SIGNAL ? signal_name(e->value) : NULL);
 	view_member_text(b, "stage", staged ? wire_stage_text((unsigned)e->value) : NULL);
 	view_member_text(b, "error", staged ? strerrorname_np(e->error) : NULL);
+	view_member_text(b, "reason", e->oom ? "oom" : NULL);
 	view_member_text(b, "text", dyno_exit_text(e, wire_stage_text, text, sizeof text));
 	view_member_stamp(b, "at", at);
 	view_end(b, '}');

@@ -18,20 +18,26 @@ static char *stage_failed(
 	return ret_text;
 }
 
+static char *killed(const struct dyno_exit *e, const char *why, char *ret_text, size_t size)
+{
+	if (strcmp(signal_name(e->value), "?") == 0)
+		(void)snprintf(ret_text, size, "was killed by signal %d%s", e->value, why);
+	else
+		(void)snprintf(ret_text, size, "was killed by SIG%s%s", signal_name(e->value), why);
+	return ret_text;
+}
+
 char *dyno_exit_text(
 	const struct dyno_exit *e, const char *(*stage_text)(unsigned), char *ret_text, size_t size)
 {
+	const char *why = e->oom ? ": R15, memory quota vastly exceeded" : "";
+
 	switch (e->kind) {
 	case EXIT_CODE:
-		(void)snprintf(ret_text, size, "exited with status %d", e->value);
+		(void)snprintf(ret_text, size, "exited with status %d%s", e->value, why);
 		return ret_text;
 	case EXIT_SIGNAL:
-		if (strcmp(signal_name(e->value), "?") == 0)
-			(void)snprintf(ret_text, size, "was killed by signal %d", e->value);
-		else
-			(void)snprintf(
-				ret_text, size, "was killed by SIG%s", signal_name(e->value));
-		return ret_text;
+		return killed(e, why, ret_text, size);
 	case EXIT_STAGE:
 		return stage_failed(e, stage_text, ret_text, size);
 	case EXIT_UNKNOWN:

@@ -1,6 +1,7 @@
 /* How a life of a dyno ended: plain data. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum exit_kind {
@@ -19,9 +20,11 @@ struct dyno_exit {
 	enum exit_kind kind;
 	int value; /* code, signal, or stage (wire/proto.h) */
 	int error; /* positive errno of a stage */
+	bool oom;  /* for the memory it took: R15 */
 };
 
 /* "exited with status 3", "was killed by SIGSEGV",
+ * "was killed by SIGKILL: R15, memory quota vastly exceeded",
  * "could not start: executing the program: No such file or directory". stage_text names a stage
  * (wire_stage_text; NULL: its number). Returns ret_text. */
 char *dyno_exit_text(const struct dyno_exit *e, const char *(*stage_text)(unsigned), char *ret_text,

@@ -225,12 +225,17 @@ static void on_exited(
 		return;
 	l->output_follows = exit->output_follows;
 	l->exit = exit->exit;
+	/* A process of it that was killed is no reason of an end that is none. */
+	if (exit->out_of_memory || l->over_memory)
+		l->exit.oom = l->exit.kind == EXIT_SIGNAL ||
+			      (l->exit.kind == EXIT_CODE && l->exit.value != 0);
 	l->ended_at = exit->at;
 	l->ended = true;
 	checks_end(l);
 	if (exit->out_of_memory) {
 		router_note(s->router, l->name, "Error R15 (Memory quota vastly exceeded)");
 		record_text(s, RECORD_ERROR, l->name, 0, "out of memory");
+		s->counts.oom++;
 	}
 	/* Refused before there was a process: of that nothing is kept, and a later supervisor goes
 	 * by the life before it. */

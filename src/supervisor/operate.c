@@ -308,7 +308,7 @@ void operate_counts(struct supervisor *s, struct operate_counts *ret)
 	ret->start_timeouts = c->start_timeouts;
 	ret->stop_timeouts = c->stop_timeouts;
 	ret->unhealthy = c->unhealthy;
-	ret->oom = c->oom;
+	ret->oom += c->oom;
 	ret->rollouts = c->rollouts;
 	ret->rollbacks = c->rollbacks;
 	ret->wrong = engine_wrong(s->engine);

@@ -49,6 +49,7 @@ struct life {
 	struct supervisor *owner;
 	uint64_t memory, cpu;		      /* bytes, ns; UINT64_MAX = not known */
 	uint64_t memory_limit, limit_said_at; /* 0 = none; never */
+	bool over_memory;		      /* killed for it, by us */
 	struct guard *guard;		      /* checks.c; NULL = nothing of it is looked at */
 	struct life *next;		      /* in its bucket */
 	char name[LIMIT_NAME + 1];

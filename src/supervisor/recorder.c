@@ -191,6 +191,8 @@ static void add_exit(struct line *l, const struct dyno_exit *exit)
 		return;
 	add_text(l, names[exit->kind]);
 	add_number(l, (uint64_t)(unsigned)exit->value, 0);
+	if (exit->oom)
+		add_text(l, " oom");
 }
 
 static void compose(struct line *l, const struct record *record)

@@ -66,6 +66,7 @@ static void look_at_limit(struct supervisor *s, struct life *l, uint64_t now)
 		(unsigned long long)(l->memory >> 20),
 		100.0 * (double)l->memory / (double)l->memory_limit);
 	if (vastly) {
+		l->over_memory = true;
 		feed(s, &(struct engine_event){
 				.type = ENGINE_OOM, .id = l->id, .generation = l->generation});
 		return;
