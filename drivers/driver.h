@@ -200,6 +200,10 @@ struct driver {
 
 	void (*close)(void *state);
 
+	/* What its dynos do without on this machine and have elsewhere, a line each; NULL behind
+	 * the last. It changes only while no loop runs, and is the state's. NULL: nothing. */
+	const char *(*missing)(void *state, size_t index);
+
 	/* `hsup gc`: removes what dead supervisors of any app left; no state, and it waits. NULL:
 	 * nothing is ever left. */
 	int (*gc)(const struct gc_order *order, struct err *err);

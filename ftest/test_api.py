@@ -77,7 +77,7 @@ def test_app_and_apps(served):
     assert app["mode"] == "start" and app["status"] == "up" and app["version"] == 1
     assert app["dynos"] == app["ready"] == 3
     assert app["pid"] == served.supervisor()
-    assert app["control_dir"] == str(served.control)
+    assert app["control_dir"] == str(served.control) and app["missing"] == []
     assert [(t["type"], t["quantity"], t["command"]) for t in app["types"]] == [
         ("web", 2, SLEEPER[0]), ("worker", 1, SLEEPER[0])]
     apps = served.client.get("/v1/apps").json

@@ -10,16 +10,18 @@ import subprocess
 
 import pytest
 
+from client import Client
 from hsup import PATIENCE, App, wait_until
 from native import Native
 
-USER = 4650
-OTHER = 4651
+USER = 6750
+OTHER = 6751
 DROP = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--"]
 UNIFIED = pathlib.Path("/sys/fs/cgroup/unified")
 CGROUP = UNIFIED / f"hsup-test-{os.getpid()}"
 SLEEP = "trap 'echo ends; exit 0' TERM; while :; do sleep 0.1; done"
-NOTE = r"native: not root: dynos have the machine's network, and limits only as far as a cgroup was delegated"
+MISSING = [r"dynos have the machine's network: ", r"all dynos are the same user to the machine", r"Limits\.Memory is only ",
+           r"Limits\.CPU has no effect", r"Limits\.Processes has no effect"]
 
 
 class UserApp(App):
@@ -115,15 +117,20 @@ def test_files(app):
     assert ran.stdout.splitlines() == ["x"] * 5 + ["1"], ran
 
 
-def test_what_is_missing_is_said_once(app):
+def test_what_is_missing_is_said_once_and_shown(app):
     app.start()
     app.submit(app.release(
         {"Type": "web", "Args": [SLEEP], "Quantity": 2, "Limits": {"Memory": "64M", "Processes": 50, "CPU": 0.5}}))
     app.wait_up("web.1", "web.2")
     app.wait_line("release v1 is up")
-    assert len([line for line in app.lines if re.search(NOTE, line)]) == 1
-    ports = re.findall(r"^web\.\d +up .* (\d{4}) ", app.hsup("ps").stdout, re.M)
+    assert len([line for line in app.lines if re.search("; ".join(f"{text}[^;]*" for text in MISSING), line)]) == 1
+    said = app.hsup("ps").stdout
+    ports = re.findall(r"^web\.\d +up .* (\d{4}) ", said, re.M)
     assert len(set(ports)) == 2, ports  # of one network
+    notes = re.findall(r"^note: (.*)$", said, re.M)
+    assert len(notes) == len(MISSING) and all(map(re.match, MISSING, notes)), notes
+    (socket,) = (app.folder / "run").rglob("control.sock")
+    assert Client(socket).get("/v1/app").json["missing"] == notes
     assert app.stop() == 0
     assert len(re.findall(r"app\[web\.\d\]: ends", "\n".join(app.lines))) == 2
 

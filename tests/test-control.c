@@ -85,6 +85,18 @@ static void test_every_route_answers(void **state)
 	assert_int_equal(ask("GET", "/v1/logs", NULL, ROLE_WATCH, NULL), 409);
 }
 
+static void test_what_is_missing_is_told(void **state)
+{
+	json_t *app;
+
+	(void)state;
+	assert_int_equal(ask("GET", "/v1/app", NULL, ROLE_WATCH, &app), 200);
+	const json_t *missing = json_object_get(app, "missing");
+	assert_int_equal(json_array_size(missing), 2);
+	assert_string_equal(json_string_value(json_array_get(missing, 1)), "no limits");
+	json_decref(app);
+}
+
 static void test_dynos_are_valid_json(void **state)
 {
 	json_t *list;
@@ -372,6 +384,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_every_route_answers, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_what_is_missing_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_dynos_are_valid_json, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_the_list_is_made_anew_when_something_happened, set_up, tear_down),

@@ -919,6 +919,43 @@ static void its_address_is_told_though_it_was_asked_for(void **state)
 	uid_says_where_it_is(true);
 }
 
+static unsigned missing(const char *text)
+{
+	const char *line;
+	unsigned n = 0;
+
+	for (size_t i = 0; (line = driver_native.missing(house.driver, i)); i++)
+		n += !text || strstr(line, text) == line;
+	return n;
+}
+
+static void what_is_missing_is_told(void **state)
+{
+	struct native *n = open_driver();
+
+	(void)state;
+	memset(&n->cgroups, 0, sizeof n->cgroups);
+	assert_int_equal(missing(NULL), 3);
+	assert_int_equal(missing("Limits."), 3);
+	house.to->list_end(house.to_userdata);
+	assert_non_null(strstr(house.note, "of this machine: Limits.Memory"));
+	assert_non_null(strstr(house.note, "; Limits.Processes has no effect"));
+
+	unsigned notes = house.n_notes;
+	n->cgroups.controllers = 1U << CGROUP_PIDS | 1U << CGROUP_CPU | 1U << CGROUP_MEMORY;
+	(void)snprintf(n->cgroups.unified, CGROUP_PATH, "/v2");
+	assert_int_equal(missing(NULL), 0);
+	house.to->list_end(house.to_userdata);
+	assert_int_equal(house.n_notes, notes);
+
+	n->root = false;
+	assert_int_equal(missing(NULL), 2);
+	assert_int_equal(missing("dynos have the machine's network"), 1);
+	n->settings.network = SPEC_BOX_NET_HOST; /* as it was wished */
+	assert_int_equal(missing(NULL), 1);
+	assert_int_equal(missing("all dynos are the same user"), 1);
+}
+
 static void without_root_it_is_on_the_machine_s_network(void **state)
 {
 	struct driver_start start = start_of("true", NULL);
@@ -1058,6 +1095,7 @@ int main(void)
 		TEST(a_run_leaves_what_others_left),
 		TEST(its_uid_says_where_it_is),
 		TEST(its_address_is_told_though_it_was_asked_for),
+		TEST(what_is_missing_is_told),
 		TEST(without_root_it_is_on_the_machine_s_network),
 		TEST(without_a_network_it_is_nowhere),
 		TEST(its_cgroups_know_what_it_uses),

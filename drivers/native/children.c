@@ -145,9 +145,7 @@ static void on_list_end(void *userdata)
 
 	if (n->context->lasts) {
 		native_sweep_all(n);
-		if (!n->root)
-			native_note(n, "not root: dynos have the machine's network, and limits "
-				       "only as far as a cgroup was delegated to it");
+		native_tell_missing(n);
 	}
 	n->context->events->adopt_done(n->context->userdata, 0);
 }

@@ -197,6 +197,7 @@ const struct driver driver_native = {
 	.exec = native_exec,
 	.exec_kill = native_exec_kill,
 	.finish = native_finish,
+	.missing = native_missing,
 	.close = native_close,
 	.gc = native_gc,
 };

@@ -120,6 +120,12 @@ int native_compose_sweep(struct native *n, const struct native_left *names, unsi
 /* Says, once of each, which limits of a release this machine has no controller for. */
 void native_warn_of_limits(struct native *n, const struct release *release);
 
+/* ---- missing.c ---- */
+
+const char *native_missing(void *state, size_t index);
+/* All of it, on one line of the log; none, when nothing is. */
+void native_tell_missing(struct native *n);
+
 /* ---- start.c ---- */
 
 int native_start(void *state, const struct driver_start *start, struct err *err);

@@ -52,6 +52,49 @@ int ps_table(struct reach *r, struct table *t)
 	return t->failed ? -ENOMEM : 0;
 }
 
+static void add_missing(json_t *all, const json_t *of_app)
+{
+	json_t *text, *known;
+	size_t i, j;
+
+	json_array_foreach(of_app, i, text)
+	{
+		bool is_new = json_is_string(text);
+
+		json_array_foreach(all, j, known)
+		{
+			is_new = is_new && !json_equal(text, known);
+		}
+		if (is_new)
+			(void)json_array_append(all, text);
+	}
+}
+
+json_t *ps_missing(struct reach *r)
+{
+	json_t *all = NULL;
+
+	for_each_app(r, app)
+	{
+		if (app->answer && !all)
+			all = json_array();
+		if (app->answer && app_ask(r, app, "GET", "/v1/app", false) == 0)
+			add_missing(all, json_object_get(app->answer, "missing"));
+	}
+	return all;
+}
+
+void ps_print_missing(const json_t *missing, FILE *out)
+{
+	json_t *text;
+	size_t i;
+
+	json_array_foreach(missing, i, text)
+	{
+		(void)fprintf(out, "%snote: %s\n", i ? "" : "\n", json_string_value(text));
+	}
+}
+
 static int print_json(struct reach *r)
 {
 	_cleanup_json_ json_t *all = json_array();
@@ -88,7 +131,14 @@ static int once(struct reach *r, const struct options *o, bool named)
 	}
 	if (code == EXIT_OK)
 		code = failed;
-	return code == EXIT_OK && named ? ps_code(r) : code;
+	if (code == EXIT_OK && named)
+		code = ps_code(r);
+	if (!o->ask.json) {
+		_cleanup_json_ json_t *missing = ps_missing(r);
+
+		ps_print_missing(missing, stdout);
+	}
+	return code;
 }
 
 static int run(struct options *o, int n_operands, char **operands)

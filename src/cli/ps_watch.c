@@ -20,6 +20,7 @@ struct seen {
 struct watcher {
 	struct reach *reach;
 	bool terminal, color, begun;
+	json_t *missing; /* on a terminal, once it is known */
 	struct seen *seen;
 	size_t n, cap;
 };
@@ -56,6 +57,9 @@ static int draw(struct watcher *w)
 	int r = ps_table(w->reach, &t);
 	if (r == 0)
 		r = table_print(&t, memory, w->color);
+	if (!w->missing)
+		w->missing = ps_missing(w->reach);
+	ps_print_missing(w->missing, memory);
 	for_each_app(w->reach, app) if (app->failed && !app->name)(void)
 		fprintf(memory, "%s; trying again\n", app->err.text);
 	table_done(&t);
@@ -200,5 +204,6 @@ int ps_watch(struct reach *r, const struct options *o)
 		free(w.seen[i].signature);
 	}
 	free(w.seen);
+	json_decref(w.missing);
 	return code;
 }

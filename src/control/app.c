@@ -41,6 +41,19 @@ static void view_types(struct control *c, struct strbuf *b, bool commands)
 	view_end(b, ']');
 }
 
+static void view_missing(struct control *c, struct strbuf *b)
+{
+	const char *text;
+
+	view_member(b, "missing");
+	view_raw(b, "[");
+	for (size_t i = 0; (text = operate_missing(c->s, i)); i++) {
+		view_text(b, text);
+		view_raw(b, ",");
+	}
+	view_end(b, ']');
+}
+
 static void view_app(struct control *c, struct strbuf *b)
 {
 	struct app_view v;
@@ -59,6 +72,7 @@ static void view_app(struct control *c, struct strbuf *b)
 	view_member_seconds(b, "uptime", now > v.started ? now - v.started : 0);
 	view_member_text(b, "control_dir", v.control_dir);
 	view_member_text(b, "driver", v.driver);
+	view_missing(c, b);
 	view_member_text(b, "software", v.software);
 	view_member_u64(b, "pid", (uint64_t)getpid());
 	view_types(c, b, true);

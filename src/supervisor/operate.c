@@ -44,6 +44,13 @@ void operate_app(struct supervisor *s, struct app_view *ret)
 	}
 }
 
+const char *operate_missing(struct supervisor *s, size_t index)
+{
+	const struct driver *driver = s->setup->driver;
+
+	return driver->missing && s->driver_state ? driver->missing(s->driver_state, index) : NULL;
+}
+
 /* ---- dynos, in the order of the formation ---- */
 
 static unsigned type_order(const struct supervisor *s, const char *type)

@@ -58,6 +58,10 @@ struct app_view {
 	const char *control_dir, *driver, *software;
 };
 
+/* What dynos do without on this machine, a line each, in the words of the driver; NULL behind the
+ * last. */
+const char *operate_missing(struct supervisor *s, size_t index);
+
 struct type_view {
 	const char *name;
 	unsigned quantity;	       /* wanted now */

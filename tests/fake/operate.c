@@ -48,6 +48,14 @@ void operate_app(struct supervisor *s, struct app_view *ret)
 		.software = "hsup"};
 }
 
+const char *operate_missing(struct supervisor *s, size_t index)
+{
+	static const char *const missing[] = {"no network", "no limits"};
+
+	(void)s;
+	return index < ARRAY_SIZE(missing) ? missing[index] : NULL;
+}
+
 size_t operate_dynos(struct supervisor *s)
 {
 	return s->n_dynos;
