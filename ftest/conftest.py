@@ -15,6 +15,7 @@ import pytest
 from engines import driver, engines, make_driver_app, slug, tool  # noqa: F401 (fixtures)
 from hsup import App, marked_processes
 from native import DIFFERENCES as OF_NATIVE
+from native import ROOTLESS, ROOTLESS_ALWAYS, ROOTLESS_DIFFERENCES
 from podman import DIFFERENCES as OF_PODMAN
 from wire import Launcher
 
@@ -44,9 +45,23 @@ def pytest_runtest_makereport(item, call):
         report.longrepr = f"skipped, which counts as a failure: {report.longrepr}"
 
 
+def pytest_collection_modifyitems(config, items):
+    """What is not asked for by the name of its driver, and not said to be always run."""
+    if os.environ.get("HSUP_TEST_DRIVERS"):
+        return
+
+    def asked(item):
+        of = getattr(item, "callspec", None)
+        return not of or of.params.get("driver") != ROOTLESS or item.originalname in ROOTLESS_ALWAYS
+    left_out = [item for item in items if not asked(item)]
+    items[:] = [item for item in items if asked(item)]
+    config.hook.pytest_deselected(items=left_out)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem):
-    differences = {"podman": OF_PODMAN, "native": OF_NATIVE, "libcontainer": OF_NATIVE}
+    differences = {"podman": OF_PODMAN, "native": OF_NATIVE, "libcontainer": OF_NATIVE,
+                   ROOTLESS: ROOTLESS_DIFFERENCES}
     instead = differences.get(pyfuncitem.funcargs.get("driver"), {}).get(pyfuncitem.originalname)
     if instead is None:
         return None

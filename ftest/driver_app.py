@@ -11,11 +11,11 @@ import tarfile
 
 from hsup import PATIENCE, App, command_line, marked_processes, wait_until
 
-from native import Native
+from native import ROOTLESS, Native, make_rootless
 
 BASH, BUSYBOX = "hsup-test/bash:1", "hsup-test/busybox:1"
 SLEEP = ["sleep", "1000"]
-DRIVERS = [name for name in os.environ.get("HSUP_TEST_DRIVERS", "simple,docker,native").split(",") if name]
+DRIVERS = [name for name in os.environ.get("HSUP_TEST_DRIVERS", "simple,docker,native,native-rootless").split(",") if name]
 
 
 def pack(path, files, mode=0o755):
@@ -47,12 +47,14 @@ class DriverApp(App):
             del self.env[name]
         if self.boxes:
             self.env.update(Native.SETTINGS)
+        if driver == ROOTLESS:
+            make_rootless(self)
         if engine:
             self.env.update(DOCKER_HOST=engine.host, DOCKER_NETWORK="bridge" if engine.own_network else "host")
 
     @property
     def name_of_driver(self):
-        return "docker" if self.engine else self.driver
+        return "docker" if self.engine else "native" if self.driver == ROOTLESS else self.driver
 
     def hsup(self, *args, **options):
         if args[0] in ("start", "run", "build") and "-d" not in args:

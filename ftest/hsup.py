@@ -63,6 +63,7 @@ class App:
 
     def __init__(self, build, folder, control=None, user=TEST_USER, dyno_user=None, env=None):
         self.build = pathlib.Path(build)
+        self.program = self.build / "hsup"  # what the supervisor is to be seen as
         self.folder = pathlib.Path(folder)
         self.control = pathlib.Path(control) if control else self.folder / "control"
         self.mark = uuid.uuid4().hex
@@ -137,7 +138,7 @@ class App:
             if "hsup-launcher" not in command_line(self.launcher).split("\0")[0]:
                 return None
             for pid in children_of(self.launcher):
-                if command_line(pid).split("\0")[0] == str(self.build / "hsup"):
+                if command_line(pid).split("\0")[0] == str(self.program):
                     return pid
             return None
         return wait_until(find, "a supervisor")
@@ -247,7 +248,7 @@ class App:
     def dynos(self):
         """Pids of dynos: marked processes that are leaders of a session below the launcher."""
         return sorted(pid for pid in children_of(self.launcher) if pid in set(marked_processes(self.mark))
-                      and command_line(pid).split("\0")[0] != str(self.build / "hsup"))
+                      and command_line(pid).split("\0")[0] != str(self.program))
 
     def marked(self):
         """Everything of this app that lives, whoever its parent is."""

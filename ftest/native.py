@@ -2,6 +2,8 @@
 stay, and what is otherwise with them (hsup-native(7) says the same to users)."""
 import os
 import pathlib
+import shlex
+import shutil
 import subprocess
 import urllib.request
 
@@ -11,12 +13,15 @@ UIDS = range(6000, 6500)
 SUBNET = "10.203.0.0/16"
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 RUN = pathlib.Path("/run/hsup")
+ROOTLESS = "native-rootless"
+USER = 6750  # without an account, and root's of nothing
+DROP = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--"]
 
 
 class Native:
     """What one app's native dynos have on this machine."""
 
-    NAMES = ("native", "libcontainer")
+    NAMES = ("native", "libcontainer", ROOTLESS)
     SETTINGS = {"LIBCONTAINER_DYNO_UID_MIN": str(UIDS[0]), "LIBCONTAINER_DYNO_UID_MAX": str(UIDS[-1]),
                 "LIBCONTAINER_DYNO_SUBNET": SUBNET}
 
@@ -172,10 +177,52 @@ def cpu_can_be_limited(app):
     app.no_line("Limits.CPU")
 
 
+def make_rootless(app):
+    """All of hsup is USER's: `app.build` has an hsup that becomes him, whoever runs it."""
+    programs, app.build = app.folder / "programs", app.folder / "bin"
+    for folder in (programs, app.build):
+        folder.mkdir()
+    for name in ("hsup", "hsup-launcher", "hsup-slug", "hsup-box"):
+        shutil.copy(app.program.parent / name, programs)
+    app.program = programs / "hsup"
+    (app.build / "hsup").write_text(f'#!/bin/sh\nexec {shlex.join(DROP)} {app.program} "$@"\n')
+    (app.build / "hsup").chmod(0o755)
+    for path in (app.folder, app.control):
+        os.chown(path, USER, USER)
+    app.env.update(PATH="/usr/bin:/bin", HOME=str(app.folder))
+
+
+def limits_without_cgroups(app):
+    app.start()
+    app.submit(app.release({"Type": "web", "Args": ["ulimit -n; exec sleep 1000"],
+                            "Limits": {"OpenFiles": 123, "Processes": 40, "CPU": 0.5}}))
+    app.wait_line(r"app\[web\.1\]: 123$")
+    for name in ("Processes", "CPU"):
+        app.wait_line(rf"warning: Limits\.{name} of web has no effect: this machine has no cgroups for it")
+
+
 DIFFERENCES = {
     "test_profile_scripts": scripts_of_the_slug_only,
     "test_directory_user_and_umask": a_user_cannot_be_chosen,
     "test_ports_are_each_dyno_s_own": ports_are_the_same,
     "test_open_files_and_processes": limits_are_the_dyno_s_own,
     "test_cpu": cpu_can_be_limited,
+}
+# Of who is not root: all are on the machine's network, and are he.
+ROOTLESS_DIFFERENCES = {
+    "test_profile_scripts": scripts_of_the_slug_only,
+    "test_directory_user_and_umask": a_user_cannot_be_chosen,
+    "test_open_files_and_processes": limits_without_cgroups,
+    "test_cpu": limits_without_cgroups,
+}
+# The part of the drivers' suite that is always run without root: a bit of everything. The rest is what
+# root's is, and is run when the driver is named (scripts/ftest --driver native-rootless).
+ROOTLESS_ALWAYS = {
+    "test_exactly_the_wanted_dynos_run", "test_a_crash_is_restarted", "test_another_slug_replaces_all",
+    "test_every_process_of_a_dyno_is_told", "test_every_process_of_a_deaf_dyno_is_killed",
+    "test_an_exit_meanwhile_is_seen", "test_kill_of_supervisor_and_launcher_and_a_new_start",
+    "test_what_a_dyno_gets", "test_streams_are_told_apart", "test_how_it_ended", "test_directory_user_and_umask",
+    "test_binds", "test_ports_are_each_dyno_s_own", "test_run_gives_the_code", "test_run_passes_all_through",
+    "test_run_told_to_end", "test_run_beside_a_running_app", "test_ps", "test_attach", "test_ready_command",
+    "test_ready_notify", "test_open_files_and_processes", "test_cpu",
 }

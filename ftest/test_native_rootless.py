@@ -12,11 +12,9 @@ import pytest
 
 from client import Client
 from hsup import PATIENCE, App, wait_until
-from native import Native
+from native import DROP, USER, Native
 
-USER = 6750
-OTHER = 6751
-DROP = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--"]
+OTHER = USER + 1
 UNIFIED = pathlib.Path("/sys/fs/cgroup/unified")
 CGROUP = UNIFIED / f"hsup-test-{os.getpid()}"
 SLEEP = "trap 'echo ends; exit 0' TERM; while :; do sleep 0.1; done"
