@@ -68,7 +68,8 @@ struct driver_exit {
 struct driver_address {
 	char host[INET6_ADDRSTRLEN]; /* as seen from here; "" = this machine, 127.0.0.1 */
 	unsigned port;		     /* there; 0 = none */
-	unsigned published;	     /* a port of the machine's that leads there; 0 = none */
+	unsigned published; /* a port of this machine's loopback that leads there; 0 = none */
+	unsigned outside;   /* and one of its other addresses, for other machines; 0 = not known */
 };
 
 struct driver_entry { /* what is there after a supervisor restart: alive, or not released yet */

@@ -57,6 +57,8 @@ bool native_address(
 	}
 	const struct in_addr address = {.s_addr = htonl(dyno)};
 	(void)inet_ntop(AF_INET, &address, ret_address->host, sizeof ret_address->host);
+	if (n->root)
+		ret_address->outside = box_published(&n->settings, l->uid);
 	return true;
 }
 

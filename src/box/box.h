@@ -13,14 +13,15 @@
  *   root.c      the mounts of the plan, pivot_root; root_open.c what they are of, image.c a stack
  *               that is a file, layer.c a folder on the disk, root_layer.c overlays, dev.c /dev, etc.c files of /etc; mnt.c the
  *               system calls
- *   link.c      interfaces, addresses, routes, by netlink.c
+ *   link.c      interfaces, addresses, routes, by netlink.c; publish.c a port of the machine
  *   last.c      in the dyno's own process: limits, capabilities, seccomp, exec
  *   init.c      pid 1: what it gives up; watch.c signals, orphans, the end; pty.c between two
  *               terminals
  *   join.c      SPEC_BOX_JOIN; target.c whether its target is one
  *   claim.c     who is alive: locks
  *   sweep.c     SPEC_BOX_SWEEP: sweep_cgroup.c cgroups, remove.c trees
- *   setup.c     `hsup-box --setup`: what a machine needs once; nft.c its packet filter
+ *   setup.c     `hsup-box --setup`: what a machine needs once; nft.c its packet filter,
+ *               nft_netlink.c what is changed of it later
  *
  * It is executed with every signal blocked: what came since its fork waits for init. Its parent's
  * death may be its own (PR_SET_PDEATHSIG): a change of ids forgets that.
@@ -57,6 +58,7 @@ struct box {
 	int terminal;			 /* the dyno's, in its own process; -1 = none */
 	int end; /* where init tells that the dyno has ended; -1: its own end tells it */
 	uint32_t machine_address, dyno_address; /* host order; 0 = no network of its own */
+	unsigned published, port; /* of the machine's, and where in the dyno it leads; 0 = none */
 	struct box_cgroup cgroup;
 };
 
@@ -140,6 +142,16 @@ int link_open(void) HSUP_MUST_CHECK;
 int link_make(const struct box *b, int machine, int netns) HSUP_MUST_CHECK;
 /* Inside: lo and eth0 (eth1) up, addresses, routes. Loopback only with SPEC_BOX_NET_NONE. */
 int link_configure(const struct box *b) HSUP_MUST_CHECK;
+
+/* ---- publish.c: of who is root, and has a network of his own ---- */
+
+/* Whether a port of the machine is to lead to the dyno, and which: sets b->published and b->port,
+ * and writes it into b->claim. -EADDRINUSE: another living box has that port. */
+int publish_take(struct box *b) HSUP_MUST_CHECK;
+/* fd: nft_open()'s, of the machine's network; not used when nothing was taken. */
+int publish_make(const struct box *b, int fd) HSUP_MUST_CHECK;
+/* Of a box that has ended, whose claim this is. */
+int publish_sweep(const struct box_settings *s, int claim) HSUP_MUST_CHECK;
 
 /* ---- last.c ---- */
 

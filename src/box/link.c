@@ -191,7 +191,7 @@ int link_configure(const struct box *b)
 		address(&m, INDEX_ETH0, b->dyno_address, PAIR_BITS);
 		if (b->settings->extra_parent[0]) {
 			up(&m, INDEX_ETH1);
-			address(&m, INDEX_ETH1, b->settings->extra.address,
+			address(&m, INDEX_ETH1, box_extra_address(b->settings, b->uid),
 				b->settings->extra.bits);
 		}
 		configure_routes(&m, b);

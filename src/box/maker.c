@@ -3,6 +3,7 @@
  * them beside us: of our pid namespace, so that it dies with us, and gone before the dyno runs. */
 #include "base/fd.h"
 #include "box/box_private.h"
+#include "box/nft.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,7 @@ HSUP_NORETURN static void make(const struct box *b, struct gate *gate)
 {
 	gate->theirs = fd_close(gate->theirs);
 	int machine = box_must(link_open(), WIRE_STAGE_NETWORK);
+	int filter = b->published ? box_must(nft_open(), WIRE_STAGE_NETWORK) : -1;
 	if (unshare(CLONE_NEWNET) < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, errno);
 	int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -29,6 +31,7 @@ HSUP_NORETURN static void make(const struct box *b, struct gate *gate)
 	box_must(link_configure(b), WIRE_STAGE_NETWORK);
 	box_must(root_layer_make(b), WIRE_STAGE_APP);
 	gate_open(gate, -1);
+	box_must(publish_make(b, filter), WIRE_STAGE_NETWORK);
 	box_must(cgroup_make_late(b), WIRE_STAGE_CGROUP);
 	_exit(0);
 }

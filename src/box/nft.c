@@ -1,27 +1,24 @@
 #include "box/nft.h"
 
 #include "base/fd.h"
-#include "box/netlink.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TABLE	    "hsup"
-#define FAMILY_INET 1 /* NFPROTO_INET: its header drags much more in */
+#define TABLE	  NFT_TABLE
+#define PUBLISHED NFT_PUBLISHED
 
 /* Every end of a dyno's pair on the machine is called hv and its uid.
  *
  * Another table may still drop what this one lets pass: where Docker has set the policy of its
  * FORWARD chain to drop, dynos reach nothing outside until
  *     iptables -I DOCKER-USER -i hv+ -j ACCEPT
- *     iptables -I DOCKER-USER -o hv+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+ *     iptables -I DOCKER-USER -o hv+ -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT
  * is said there: an accept of ours cannot overrule it. */
 static const char rules[] =
 	"add table inet " TABLE "\n"
@@ -48,6 +45,21 @@ static const char rules[] =
 	"add rule inet " TABLE " forward iifname \"hv*\" ip daddr 169.254.0.0/16 "
 	"reject with icmpx type admin-prohibited\n"
 	"add rule inet " TABLE " leave ip saddr @subnets oifname != \"hv*\" masquerade\n";
+
+/* Where ports of the machine lead to dynos: an element each, by their boxes. What comes from a dyno
+ * is not led anywhere: to it these are ports of the machine, which it cannot reach. Nor is what is
+ * sent to loopback: for that a dyno's interface would have to take packets of 127.0.0.0/8
+ * (route_localnet, CVE-2020-8558). */
+static const char publishing[] =
+	"add map inet " TABLE " " PUBLISHED " { type inet_service : ipv4_addr . inet_service; }\n"
+	"add chain inet " TABLE " publish { type nat hook prerouting priority -100; }\n"
+	"add chain inet " TABLE " publish_here { type nat hook output priority -100; }\n"
+	"flush chain inet " TABLE " publish\n"
+	"flush chain inet " TABLE " publish_here\n"
+	"add rule inet " TABLE " publish iifname != \"hv*\" fib daddr type local "
+	"dnat ip to tcp dport map @" PUBLISHED "\n"
+	"add rule inet " TABLE " publish_here ip daddr != 127.0.0.0/8 fib daddr type local "
+	"dnat ip to tcp dport map @" PUBLISHED "\n";
 
 static const char *find_program(void)
 {
@@ -129,51 +141,12 @@ int nft_make(const struct box_settings *s, struct err *err)
 		return err_errno(err, -errno, "cannot make a pipe");
 	/* All of it fits into the pipe. */
 	int r = fd_write_all(in[1], rules, sizeof rules - 1);
+	if (r == 0 && s->publish.min)
+		r = fd_write_all(in[1], publishing, sizeof publishing - 1);
 	if (r == 0)
 		r = fd_write_all(in[1], last, strlen(last));
 	(void)fd_close(in[1]);
 	r = r < 0 ? err_errno(err, r, "cannot write the rules") : run_nft(program, in[0], err);
 	(void)fd_close(in[0]);
 	return r;
-}
-
-static void message(struct netlink_batch *m, unsigned type, unsigned flags, unsigned subsystem)
-{
-	struct nfgenmsg head = {
-		.nfgen_family = subsystem ? 0 : FAMILY_INET,
-		.version = NFNETLINK_V0,
-		.res_id = htons((uint16_t)subsystem),
-	};
-
-	netlink_message(m, type, flags, &head, sizeof head);
-}
-
-static int ask(struct netlink_batch *m)
-{
-	_cleanup_close_ int fd = netlink_open(NETLINK_NETFILTER);
-
-	return fd < 0 ? fd : netlink_send(fd, m);
-}
-
-bool nft_stands(void)
-{
-	struct netlink_batch m;
-
-	netlink_begin(&m);
-	message(&m, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, NLM_F_ACK, 0);
-	netlink_text(&m, NFTA_TABLE_NAME, TABLE);
-	return ask(&m) == 0;
-}
-
-int nft_remove(void)
-{
-	struct netlink_batch m;
-
-	netlink_begin(&m);
-	message(&m, NFNL_MSG_BATCH_BEGIN, 0, NFNL_SUBSYS_NFTABLES);
-	message(&m, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE, NLM_F_ACK, 0);
-	netlink_text(&m, NFTA_TABLE_NAME, TABLE);
-	message(&m, NFNL_MSG_BATCH_END, 0, NFNL_SUBSYS_NFTABLES);
-	int r = ask(&m);
-	return r == -ENOENT || r == -EPROTONOSUPPORT ? 0 : r;
 }

@@ -6,10 +6,24 @@
 
 #include <stdbool.h>
 
+#define NFT_TABLE     "hsup"
+#define NFT_PUBLISHED "published" /* a map of it: port of the machine -> address and port */
+
 /* Made, or brought to what it is to be, in one transaction of the program nft; the subnet of these
- * settings is added to those it knows. */
+ * settings is added to those it knows. What publishes ports is made if these settings do, and left
+ * as it is if they do not: another hsup's may. */
 int nft_make(const struct box_settings *s, struct err *err) HSUP_MUST_CHECK;
-/* Is it there, in the network namespace we are in? One request by netlink. */
-bool nft_stands(void);
+
+/* ---- nft_netlink.c ---- */
+
+/* Is all there that these settings need, in the network namespace we are in? One request. */
+bool nft_stands(const struct box_settings *s);
 /* 0 if there is none. */
 int nft_remove(void) HSUP_MUST_CHECK;
+
+/* A socket for the next two, of the network namespace we are in. */
+int nft_open(void) HSUP_MUST_CHECK;
+/* From now on this port of the machine leads there, wherever it led before. Host order. */
+int nft_publish(int fd, unsigned published, uint32_t address, unsigned port) HSUP_MUST_CHECK;
+/* And now nowhere. 0 too if it led nowhere. */
+int nft_unpublish(int fd, unsigned published) HSUP_MUST_CHECK;

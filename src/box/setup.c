@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define FORWARD "/proc/sys/net/ipv4/ip_forward"
+#define PORTS	"/proc/sys/net/ipv4/ip_local_port_range"
 
 /* With all folders above it. */
 static int make_folders(const char *path)
@@ -84,9 +85,32 @@ int setup_ensure(const struct box_settings *s)
 {
 	struct err err;
 
-	if (s->network != SPEC_BOX_NET_OWN || nft_stands())
+	if (s->network != SPEC_BOX_NET_OWN || nft_stands(s))
 		return 0;
 	return nft_make(s, &err);
+}
+
+/* What would be surprising, and is no error. */
+static void note_overlaps(const struct box_settings *s)
+{
+	char text[40];
+	unsigned min, max;
+
+	_cleanup_close_ int fd = s->publish.min ? open(PORTS, O_RDONLY | O_CLOEXEC) : -1;
+	ssize_t got = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+	text[got < 0 ? 0 : got] = '\0';
+	if (sscanf(text, "%u %u", &min, &max) == 2 && s->publish.min <= max &&
+		s->publish.max >= min)
+		(void)dprintf(STDERR_FILENO,
+			"hsup-box: note: ports of HSUP_BOX_PUBLISH=%u-%u are of those that "
+			"programs "
+			"of this machine are given, " PORTS
+			" (%u to %u): see ip_local_reserved_ports\n",
+			s->publish.min, s->publish.max, min, max);
+	if (s->extra_parent[0] && !s->extra_last && box_uids(s) > 1)
+		(void)dprintf(STDERR_FILENO, "hsup-box: note: LIBCONTAINER_DYNO_EXTRA_INTERFACE "
+					     "gives every dyno the same "
+					     "address; FIRST-LAST/BITS would give each its own\n");
 }
 
 static int setup(const struct box_settings *s, struct err *err)
@@ -98,6 +122,7 @@ static int setup(const struct box_settings *s, struct err *err)
 		r = setup_state(s->state, err);
 	if (r < 0 || s->network != SPEC_BOX_NET_OWN)
 		return r;
+	note_overlaps(s);
 	r = setup_forwarding(err);
 	return r < 0 ? r : nft_make(s, err);
 }

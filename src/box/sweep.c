@@ -75,6 +75,9 @@ static int sweep_one(struct sweep *s, const char *name)
 	if (claim < 0)
 		return claim;
 	int r = sweep_cgroups(name);
+	int published = publish_sweep(s->settings, claim);
+	if (r == 0)
+		r = published;
 	int layer = s->layers < 0 ? 0 : remove_layer(s->layers, name);
 	if (r == 0)
 		r = layer;

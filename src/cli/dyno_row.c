@@ -97,7 +97,8 @@ void dyno_row(struct table *t, const struct app *app, const json_t *dyno)
 		table_cell(t, TONE_NONE, "-");
 	table_cellf(t, TONE_NONE, "%lld", (long long)member_int(dyno, "restarts"));
 	add_number(t, dyno, "pid");
-	add_number(t, dyno, "port");
+	/* What others reach is worth more than what is the same for all. */
+	add_number(t, dyno, member_int(dyno, "published") > 0 ? "published" : "port");
 	table_cell(t, TONE_NONE, memory >= 0 ? show_size(memory, text) : "-");
 	dyno_note(dyno, &note);
 	table_cell(t, TONE_NONE, note.data ? note.data : "");

@@ -27,6 +27,7 @@ static void view_life(struct strbuf *b, const struct dyno_view *v, uint64_t now)
 	view_member_known(b, "pid", (uint64_t)v->pid, 0);
 	view_member_text(b, "address", v->host[0] ? v->host : NULL);
 	view_member_known(b, "port", v->port, 0);
+	view_member_known(b, "published", v->published, 0);
 	view_member_known(b, "version", (uint64_t)v->version, 0);
 	if (v->started)
 		view_member_seconds(b, "uptime", now > v->started ? now - v->started : 0);

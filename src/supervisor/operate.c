@@ -144,6 +144,7 @@ static void say_address(struct supervisor *s, const struct dyno *d, struct dyno_
 	bool here = a.published || !a.host[0];
 	(void)snprintf(v->host, sizeof v->host, "%s", here ? "127.0.0.1" : a.host);
 	v->port = a.published ? a.published : a.port;
+	v->published = a.published ? a.published : a.outside;
 }
 
 void operate_dyno(struct supervisor *s, size_t index, struct dyno_view *ret)

@@ -35,6 +35,7 @@ struct dyno_view {
 	int pid;		     /* 0 = none */
 	char host[INET6_ADDRSTRLEN]; /* where who is on this machine reaches it; "" = nowhere */
 	unsigned port;		     /* 0 = none */
+	unsigned published;	     /* a port of this machine that leads there; 0 = none */
 	int64_t version;	     /* of the release it was made of, 0 = not known */
 	uint64_t started;	     /* CLOCK_MONOTONIC ns of its life's begin, 0 = no process */
 	uint64_t since, retry_at;    /* CLOCK_MONOTONIC ns; retry_at 0 = no back-off */

@@ -21,3 +21,15 @@ bool box_addresses(
 	*ret_dyno = first + 2;
 	return true;
 }
+
+unsigned box_published(const struct box_settings *s, uint32_t uid)
+{
+	if (s->publish.min == 0 || uid < s->uids.min || uid - s->uids.min >= box_uids(s))
+		return 0;
+	return s->publish.min + (uid - s->uids.min);
+}
+
+uint32_t box_extra_address(const struct box_settings *s, uint32_t uid)
+{
+	return s->extra.address + (s->extra_last ? uid - s->uids.min : 0);
+}

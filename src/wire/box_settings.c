@@ -17,6 +17,8 @@
 #define FOR_DEVELOPERS false
 #endif
 
+#define FIRST_PORT 1024u /* below them is what only root listens at */
+
 void box_settings_init(struct box_settings *ret)
 {
 	memset(ret, 0, sizeof *ret);
@@ -94,15 +96,29 @@ static bool is_interface(const char *name)
 	return len > 0 && len < BOX_NAMES && !strpbrk(name, "/: \t\n");
 }
 
-/* "IF:ADDRESS/BITS" */
+/* "IF:ADDRESS/BITS", or "IF:FIRST-LAST/BITS", both of one network */
 static bool set_extra(struct box_settings *s, const char *v)
 {
-	const char *colon = strchr(v, ':');
+	const char *colon = strchr(v, ':'), *dash = colon ? strchr(colon, '-') : NULL;
+	char first[INET_ADDRSTRLEN];
+	struct box_address last;
 
+	s->extra_last = 0;
 	if (!colon || (size_t)(colon - v) >= sizeof s->extra_parent)
 		return false;
 	(void)snprintf(s->extra_parent, sizeof s->extra_parent, "%.*s", (int)(colon - v), v);
-	return is_interface(s->extra_parent) && parse_address(colon + 1, &s->extra);
+	if (!is_interface(s->extra_parent))
+		return false;
+	if (!dash)
+		return parse_address(colon + 1, &s->extra);
+	if ((size_t)snprintf(first, sizeof first, "%.*s", (int)(dash - colon - 1), colon + 1) >=
+			sizeof first ||
+		!parse_ip(first, &s->extra.address) || !parse_address(dash + 1, &last))
+		return false;
+	s->extra.bits = last.bits;
+	s->extra_last = last.address;
+	return last.address >= s->extra.address &&
+	       ((last.address ^ s->extra.address) & mask(last.bits)) == 0;
 }
 
 static bool parse_route(char *text, struct box_route *r)
@@ -136,6 +152,19 @@ static bool set_routes(struct box_settings *s, const char *v)
 		s->n_routes++;
 	}
 	return true;
+}
+
+/* "FIRST-LAST" */
+static bool set_publish(struct box_settings *s, const char *v)
+{
+	const char *dash = strchr(v, '-');
+	char first[8];
+
+	return dash && (size_t)(dash - v) < sizeof first &&
+	       snprintf(first, sizeof first, "%.*s", (int)(dash - v), v) > 0 &&
+	       parse_uint(first, UINT16_MAX, &s->publish.min) == 0 &&
+	       parse_uint(dash + 1, UINT16_MAX, &s->publish.max) == 0 &&
+	       s->publish.min >= FIRST_PORT && s->publish.min <= s->publish.max;
 }
 
 static bool copy_path(char to[PATH_MAX], const char *v)
@@ -188,10 +217,11 @@ static const struct setting {
 	{"LIBCONTAINER_DYNO_UID_MIN", "a uid above 0", set_uid_min},
 	{"LIBCONTAINER_DYNO_UID_MAX", "a uid above 0", set_uid_max},
 	{"LIBCONTAINER_DYNO_NETWORK", "own, host or none", set_network},
-	{"LIBCONTAINER_DYNO_EXTRA_INTERFACE", "INTERFACE:ADDRESS/BITS", set_extra},
+	{"LIBCONTAINER_DYNO_EXTRA_INTERFACE", "INTERFACE:ADDRESS[-LAST]/BITS", set_extra},
 	{"LIBCONTAINER_DYNO_EXTRA_ROUTES",
 		"ADDRESS/BITS:GATEWAY:INTERFACE,..., where the first two may be 'default'",
 		set_routes},
+	{"HSUP_BOX_PUBLISH", "FIRST-LAST, two ports from 1024 on", set_publish},
 	{"HSUP_BOX_STATE", "an absolute path", set_state},
 	{"HSUP_BOX_STACKS", "an absolute path", set_stacks},
 	{"HSUP_BOX_RUN", "an absolute path", set_run},
@@ -217,40 +247,4 @@ int box_settings_set(struct box_settings *s, const char *text, struct err *err)
 			text + len + 1, known[i].form);
 	}
 	return err_set(err, -ENOENT, "'%.100s' is no setting of native dynos", text);
-}
-
-static int check(const struct box_settings *s, struct err *err)
-{
-	if (s->uids.min > s->uids.max)
-		return err_set(err, -EINVAL,
-			"LIBCONTAINER_DYNO_UID_MIN (%u) is above LIBCONTAINER_DYNO_UID_MAX (%u)",
-			s->uids.min, s->uids.max);
-	if (s->uids.min < BOX_ROOT_ID + BOX_IDS && s->uids.max >= BOX_ROOT_ID)
-		return err_set(err, -EINVAL,
-			"LIBCONTAINER_DYNO_UID_MIN to LIBCONTAINER_DYNO_UID_MAX: %u to %u are "
-			"those "
-			"of stacks' files",
-			BOX_ROOT_ID, BOX_ROOT_ID + BOX_IDS - 1);
-	for (unsigned i = 0; i < s->n_routes; i++) {
-		const char *name = s->routes[i].interface;
-
-		if (strcmp(name, "eth0") != 0 && (strcmp(name, "eth1") != 0 || !s->extra_parent[0]))
-			return err_set(err, -EINVAL,
-				"LIBCONTAINER_DYNO_EXTRA_ROUTES: a dyno has no interface %s", name);
-	}
-	return 0;
-}
-
-int box_settings_load(struct box_settings *s, char *const *environment, struct err *err)
-{
-	for (; *environment; environment++) {
-		const char *equals = strchr(*environment, '=');
-
-		if (!equals || !equals[1])
-			continue;
-		int r = box_settings_set(s, *environment, err);
-		if (r < 0 && r != -ENOENT)
-			return r;
-	}
-	return check(s, err);
 }

@@ -37,11 +37,14 @@ struct box_settings {
 	struct id_range uids;	   /* LIBCONTAINER_DYNO_UID_MIN, _MAX: 3000 to 11000 */
 	struct box_address subnet; /* LIBCONTAINER_DYNO_SUBNET: 172.16.0.0/12 */
 	unsigned network;	   /* LIBCONTAINER_DYNO_NETWORK=own|host|none: spec_box_network */
-	char extra_parent[BOX_NAMES]; /* LIBCONTAINER_DYNO_EXTRA_INTERFACE=IF:ADDRESS/BITS; "" =
-					 none */
+	/* LIBCONTAINER_DYNO_EXTRA_INTERFACE=IF:ADDRESS[-LAST]/BITS; "" = none. `extra` is that of
+	 * the first uid; with a LAST each other has the next one, else all have the same. */
+	char extra_parent[BOX_NAMES];
 	struct box_address extra;
+	uint32_t extra_last; /* 0 = there is none */
 	struct box_route routes[BOX_ROUTES];
 	unsigned n_routes;
+	struct id_range publish; /* HSUP_BOX_PUBLISH=FIRST-LAST: ports of the machine; 0 = none */
 	/* Ours: where things lie. Absolute, of root, made before the launcher starts. */
 	char state[PATH_MAX];  /* HSUP_BOX_STATE: folder of the boxes' layers */
 	char stacks[PATH_MAX]; /* HSUP_BOX_STACKS: folder of the stacks */
@@ -62,7 +65,7 @@ void box_settings_init(struct box_settings *ret);
 int box_settings_set(struct box_settings *s, const char *text, struct err *err) HSUP_MUST_CHECK;
 /* All that is set in `environment`, where "" counts as unset; others are passed over. Checks that
  * they fit together: MIN above MAX, uids that are those of stacks' files, routes of an interface
- * that is not there. */
+ * that is not there, fewer ports or addresses than uids. */
 int box_settings_load(
 	struct box_settings *s, char *const *environment, struct err *err) HSUP_MUST_CHECK;
 
@@ -74,3 +77,7 @@ bool box_addresses(
 	const struct box_settings *s, uint32_t uid, uint32_t *ret_machine, uint32_t *ret_dyno);
 /* How many uids there are that have a /30. */
 uint32_t box_uids(const struct box_settings *s);
+/* The port of the machine that leads to the dyno with this uid; 0 = none does. */
+unsigned box_published(const struct box_settings *s, uint32_t uid);
+/* Its address on the extra interface, host order. */
+uint32_t box_extra_address(const struct box_settings *s, uint32_t uid);

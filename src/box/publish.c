@@ -1,0 +1,104 @@
+/* A port of the machine that leads to the dyno: the uid says which, and an element of the packet
+ * filter's map is all there is of it.
+ *
+ * Who may put it there, or take it away, has the lock of the port: a byte of RUN/native.uids behind
+ * those of all uids, in the box's own description of that file, so that both are freed by its
+ * death. (Of two hsups with uids of their own, both may have been given the same ports.) The box's
+ * claim says which port it was, to whoever sweeps it: init could not remove the element, and may be
+ * killed. */
+#include "base/fd.h"
+#include "base/parse.h"
+#include "box/box.h"
+#include "box/nft.h"
+#include "box/sweep.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FIRST_BYTE (INT64_C(1) << 32)
+/* For a port that is just being swept, or whose box is just ending. */
+#define TRIES  200
+#define NAP_NS 1000000
+
+static int lock(int fd, unsigned port)
+{
+	struct flock l = {
+		.l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = FIRST_BYTE + port,
+		.l_len = 1,
+	};
+
+	if (fcntl(fd, F_OFD_SETLK, &l) == 0)
+		return 0;
+	return errno == EAGAIN || errno == EACCES ? -EADDRINUSE : -errno;
+}
+
+/* Where the dyno is told to listen; 0 = it is not. */
+static unsigned port_of(const struct spec *spec)
+{
+	unsigned port;
+
+	for (unsigned i = 0; i < spec->n_env; i++)
+		if (strncmp(spec->env[i], "PORT=", 5) == 0)
+			return parse_uint(spec->env[i] + 5, UINT16_MAX, &port) == 0 ? port : 0;
+	return 0;
+}
+
+int publish_take(struct box *b)
+{
+	static const struct timespec nap = {.tv_nsec = NAP_NS};
+	unsigned published = box_published(b->settings, b->uid), port = port_of(b->spec);
+	char text[16];
+
+	if (!published || !b->root || b->dyno_address == 0)
+		return 0;
+	int r = lock(b->uid_lock, published);
+	for (int i = 0; r == -EADDRINUSE && i < TRIES; i++) {
+		(void)nanosleep(&nap, NULL);
+		r = lock(b->uid_lock, published);
+	}
+	if (r < 0)
+		return r;
+	int len = snprintf(text, sizeof text, "%u\n", published);
+	if (pwrite(b->claim, text, (size_t)len, 0) != len)
+		return -EIO;
+	b->published = published;
+	b->port = port;
+	return 0;
+}
+
+/* Also when it is to lead nowhere, it may lead to who had the address before. */
+int publish_make(const struct box *b, int fd)
+{
+	if (!b->published)
+		return 0;
+	return b->port ? nft_publish(fd, b->published, b->dyno_address, b->port)
+		       : nft_unpublish(fd, b->published);
+}
+
+int publish_sweep(const struct box_settings *s, int claim)
+{
+	char path[PATH_MAX + sizeof BOX_UIDS + 1], text[16];
+	unsigned published;
+
+	ssize_t got = pread(claim, text, sizeof text, 0);
+	char *newline = got > 0 ? memchr(text, '\n', (size_t)got) : NULL;
+	if (!newline)
+		return 0;
+	*newline = '\0';
+	if (parse_uint(text, UINT16_MAX, &published) < 0)
+		return 0;
+	(void)snprintf(path, sizeof path, "%s/" BOX_UIDS, s->run);
+	_cleanup_close_ int uids = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (uids < 0)
+		return -errno;
+	int r = lock(uids, published);
+	if (r < 0)
+		return r == -EADDRINUSE ? 0 : r; /* it is somebody else's by now */
+	_cleanup_close_ int fd = nft_open();
+	return fd < 0 ? fd : nft_unpublish(fd, published);
+}
