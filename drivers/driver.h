@@ -20,6 +20,8 @@ enum driver_caps {
 	DRIVER_NEEDS_SLUG = 1 << 0, /* a slug that cannot be had fails the release; without it a
 				     * local slug that does not exist is only warned of */
 	DRIVER_DRY = 1 << 2,	    /* runs nothing: nothing is written either */
+	DRIVER_ONE_SLUG = 1 << 1,   /* dynos of another slug (or of none) start when no dyno of the
+				     * one   before is left */
 	DRIVER_LIMITS_CPU = 1 << 3, /* honours Limits.CPU */
 	DRIVER_ENGINE = 1 << 4,	    /* somebody else runs the dynos, who may be gone, or slow */
 	DRIVER_LEAVES = 1 << 5,	    /* what has ended leaves something, which is its owner's: every
@@ -218,4 +220,4 @@ const struct driver *driver_at(size_t index); /* NULL behind the last */
 bool driver_lacks(
 	const struct driver *driver, const struct release *release, char *ret_text, size_t size);
 
-extern const struct driver driver_simple, driver_null, driver_docker, driver_native;
+extern const struct driver driver_simple, driver_null, driver_docker, driver_native, driver_abspath;

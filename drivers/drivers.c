@@ -6,6 +6,7 @@ static const struct driver *const table[] = {
 	&driver_simple,
 	&driver_docker,
 	&driver_native,
+	&driver_abspath,
 	&driver_null,
 };
 

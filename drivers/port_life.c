@@ -57,6 +57,14 @@ struct port_life *port_life_find(const struct port_lives *t, uint64_t id, uint32
 	return l && l->id ? l : NULL;
 }
 
+bool port_lives_any(const struct port_lives *t)
+{
+	for (size_t i = 0; i < t->cap; i++)
+		if (t->lives[i].id && !t->lives[i].ended)
+			return true;
+	return false;
+}
+
 void port_life_ended(struct port_lives *t, uint64_t id, uint32_t generation)
 {
 	struct port_life *l = port_life_find(t, id, generation);

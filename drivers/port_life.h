@@ -38,6 +38,9 @@ unsigned port_life_choose(struct port_lives *t, const struct driver_start *start
 /* NULL when there is none; valid until the next call that changes the table. */
 struct port_life *port_life_find(const struct port_lives *t, uint64_t id, uint32_t generation);
 
+/* Does one of them live? */
+bool port_lives_any(const struct port_lives *t);
+
 /* Nothing of it is left that could listen: the next life may have its port, though this one is
  * remembered until it is removed. */
 void port_life_ended(struct port_lives *t, uint64_t id, uint32_t generation);

@@ -14,6 +14,11 @@
 #define PROFILE_SH   "/bin/sh"
 #define PROFILE_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+/* A shell's own settings (Debian's bash.bashrc) come after its environment: what is to be seen is
+ * set behind them, once. */
+#define PROFILE_PROMPT	      "(dyno console) \\w $ "
+#define PROFILE_PROMPT_SETTER "PS1='" PROFILE_PROMPT "'; unset PROMPT_COMMAND"
+
 /* The whole command, a word at a time: the shell with a script that ends as PROFILE_SCRIPT does,
  * and as its "$@" the args; a single one is a line for the shell. name: the script's $0. */
 struct profile_sink {

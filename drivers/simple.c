@@ -107,7 +107,7 @@ static const struct launch_child_events child_events = {
 
 /* ---- what the supervisor asks ---- */
 
-static int simple_open(struct driver_context *context, void **ret_state, struct err *err)
+int simple_open(struct driver_context *context, void **ret_state, struct err *err)
 {
 	_cleanup_free_ struct simple *s = calloc(1, sizeof *s);
 
@@ -169,7 +169,7 @@ static int order(struct simple *s, const struct driver_start *start, unsigned po
 	return 0;
 }
 
-static int simple_start(void *state, const struct driver_start *start, struct err *err)
+int simple_start(void *state, const struct driver_start *start, struct err *err)
 {
 	struct simple *s = state;
 	unsigned port = 0;
@@ -191,15 +191,14 @@ static int simple_start(void *state, const struct driver_start *start, struct er
 	return r;
 }
 
-static int simple_signal(void *state, uint64_t id, uint32_t generation, int signo)
+int simple_signal(void *state, uint64_t id, uint32_t generation, int signo)
 {
 	struct simple *s = state;
 
 	return launch_signal(s->launch, (struct launch_child){id, generation}, signo);
 }
 
-static int simple_retag(
-	void *state, uint64_t id, uint32_t generation, const void *tag, size_t tag_len)
+int simple_retag(void *state, uint64_t id, uint32_t generation, const void *tag, size_t tag_len)
 {
 	struct simple *s = state;
 	const struct port_life *l = port_life_find(&s->lives, id, generation);
@@ -212,7 +211,7 @@ static int simple_retag(
 	return launch_tag(s->launch, (struct launch_child){id, generation}, whole, (size_t)len);
 }
 
-static int simple_release(void *state, uint64_t id, uint32_t generation)
+int simple_release(void *state, uint64_t id, uint32_t generation)
 {
 	struct simple *s = state;
 
@@ -220,14 +219,14 @@ static int simple_release(void *state, uint64_t id, uint32_t generation)
 	return launch_ack(s->launch, (struct launch_child){id, generation});
 }
 
-static int simple_adopt(void *state)
+int simple_adopt(void *state)
 {
 	struct simple *s = state;
 
 	return launch_list(s->launch);
 }
 
-static bool simple_address(
+bool simple_address(
 	void *state, uint64_t id, uint32_t generation, struct driver_address *ret_address)
 {
 	const struct simple *s = state;
@@ -237,14 +236,14 @@ static bool simple_address(
 	return ret_address->port != 0;
 }
 
-static int simple_open_stdin(void *state, uint64_t id, uint32_t generation)
+int simple_open_stdin(void *state, uint64_t id, uint32_t generation)
 {
 	const struct simple *s = state;
 
 	return stdin_dir_open(&s->stdin_dir, id, generation);
 }
 
-static void simple_close(void *state)
+void simple_close(void *state)
 {
 	struct simple *s = state;
 

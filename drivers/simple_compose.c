@@ -2,6 +2,7 @@
 #include "drivers/simple_private.h"
 
 #include "drivers/environment.h"
+#include "drivers/profile.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -29,8 +30,20 @@ static int choose_directory(const struct driver_start *start, char ret_path[4096
 	return n < 4096 ? 0 : -ENAMETOOLONG;
 }
 
+static void add_word(void *userdata, const char *word)
+{
+	(void)spec_arg(userdata, word);
+}
+
 static void add_command(struct simple *s, char *const *args, size_t n_args)
 {
+	if (s->root) {
+		const struct profile_sink words = {add_word, &s->spec};
+
+		(void)spec_program(&s->spec, s->context->shell);
+		profile_command(&words, s->context->shell, PROFILE_SCRIPT, "dyno", args, n_args);
+		return;
+	}
 	if (n_args == 1) {
 		(void)spec_program(&s->spec, s->context->shell);
 		(void)spec_arg(&s->spec, s->context->shell);
@@ -87,17 +100,24 @@ static void add_environment(struct simple *s, const struct driver_start *start, 
 	const struct environment_sink sink = {add_variable, &s->spec};
 	const char *path = getenv("PATH"), *slug = start->release->slug_path;
 	const char *home = account ? account->home : getenv("HOME");
+	bool prompts = s->root && start->stdio && isatty(start->stdio[0]);
 	const struct environment_place place = {
 		.port = port,
-		.path = path && *path ? path : DEFAULT_PATH,
-		.home = slug   ? slug
-			: home ? home
-			       : "/",
+		.path = s->root		? PROFILE_PATH
+			: path && *path ? path
+					: DEFAULT_PATH,
+		.home = s->root ? "/app"
+			: slug	? slug
+			: home	? home
+				: "/",
 		.directory = directory,
 		.user = account ? account->name : NULL,
+		.prompt = prompts ? PROFILE_PROMPT : NULL,
 	};
 
 	environment_compose(&sink, start, &place);
+	if (prompts && !environment_var(start, "PS1") && !environment_var(start, "PROMPT_COMMAND"))
+		(void)spec_env(&s->spec, "PROMPT_COMMAND", PROFILE_PROMPT_SETTER);
 }
 
 /* All but its command. */
@@ -108,7 +128,8 @@ static int compose_process(
 	const struct account *account = NULL;
 	char directory[4096] = "";
 
-	int r = choose_directory(start, directory);
+	int r = s->root ? profile_directory(p->directory, directory)
+			: choose_directory(start, directory);
 	if (r < 0)
 		return err_errno(err, r, "working directory");
 	const char *user = p->user ? p->user : s->context->dyno_user;

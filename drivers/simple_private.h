@@ -1,6 +1,7 @@
 /* What the files of the simple driver share. */
 #pragma once
 
+#include "drivers/abspath_root.h"
 #include "drivers/account.h"
 #include "drivers/child.h"
 #include "drivers/driver.h"
@@ -16,7 +17,21 @@ struct simple {
 	struct account account;	 /* of the last User looked up */
 	struct child_jobs jobs;	 /* commands */
 	struct stdin_dir stdin_dir;
+	struct abspath_root *root; /* of the driver abspath; NULL: the simple one */
 };
+
+/* ---- simple.c: what the driver abspath does in the same way ---- */
+
+int simple_open(struct driver_context *context, void **ret_state, struct err *err);
+int simple_start(void *state, const struct driver_start *start, struct err *err);
+int simple_signal(void *state, uint64_t id, uint32_t generation, int signo);
+int simple_retag(void *state, uint64_t id, uint32_t generation, const void *tag, size_t tag_len);
+int simple_release(void *state, uint64_t id, uint32_t generation);
+int simple_adopt(void *state);
+bool simple_address(
+	void *state, uint64_t id, uint32_t generation, struct driver_address *ret_address);
+int simple_open_stdin(void *state, uint64_t id, uint32_t generation);
+void simple_close(void *state);
 
 /* ---- simple_compose.c ---- */
 

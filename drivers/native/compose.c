@@ -9,11 +9,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* A shell's own settings (Debian's bash.bashrc) come after its environment: what is to be seen is
- * set behind them, once. */
-#define PROMPT	      "(dyno console) \\w $ "
-#define PROMPT_SETTER "PS1='" PROMPT "'; unset PROMPT_COMMAND"
-
 #define CPU_MOST 1e6 /* percent */
 
 static void add_variable(void *userdata, const char *name, const char *value, bool config)
@@ -43,12 +38,12 @@ static void add_environment(
 		.home = "/app",
 		.directory = "/app",
 		.user = "dyno",
-		.prompt = prompts ? PROMPT : NULL,
+		.prompt = prompts ? PROFILE_PROMPT : NULL,
 	};
 
 	environment_compose(&sink, start, &place);
 	if (prompts && !environment_var(start, "PS1") && !environment_var(start, "PROMPT_COMMAND"))
-		(void)spec_env(&n->spec, "PROMPT_COMMAND", PROMPT_SETTER);
+		(void)spec_env(&n->spec, "PROMPT_COMMAND", PROFILE_PROMPT_SETTER);
 }
 
 /* The command, where it runs, and what it finds in its environment: of a dyno and of what runs

@@ -279,7 +279,7 @@ unsigned engine_min_up(const struct engine *e, const char *type)
 	const struct group *g = group_find(e, type);
 	size_t promised;
 
-	if (!g || !g->wanted || e->stopping)
+	if (!g || !g->wanted || e->stopping || e->clearing)
 		return 0;
 	promised = g->quantity > g->tally.excused ? g->quantity - g->tally.excused : 0;
 	if (g->wanted->rollout.strategy == ROLLOUT_RECREATE) {

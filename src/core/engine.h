@@ -202,6 +202,7 @@ uint64_t engine_stale(const struct engine *e); /* events of lives long gone */
  * more than engine_max_live(): quantity + surge, or those there were when less was wanted, until
  * they have gone. The engine's own doing never leaves fewer ready than engine_min_up(): those that
  * are ready now, at most the quantity (less those that a settled release left unready; recreate:
- * less its batch). What a new release, a scale or the operator asks for counts from then on. */
+ * less its batch; none, when it does not run beside what is there). What a new release, a scale or
+ * the operator asks for counts from then on. */
 unsigned engine_max_live(const struct engine *e, const char *type);
 unsigned engine_min_up(const struct engine *e, const char *type);

@@ -203,7 +203,7 @@ bool order_run(struct engine *e, uint64_t now)
 	bool some = false, below = false, beside = false;
 	int priority = INT_MIN;
 
-	if (!e->ordered || e->holding || e->stopping)
+	if (!e->ordered || e->holding || e->stopping || e->clearing)
 		return false;
 	for (size_t i = 0; i < e->n_groups; i++) {
 		struct group *g = e->groups[i];

@@ -155,7 +155,7 @@ static void drop_waiting(struct engine *e, struct group *g, uint64_t now)
 
 void plans_run(struct engine *e, uint64_t now)
 {
-	if (e->holding || e->stopping)
+	if (e->holding || e->stopping || alone_clear(e, now))
 		return;
 	for (size_t i = 0; i < e->n_groups; i++) {
 		struct group *g = e->groups[i];

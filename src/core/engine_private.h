@@ -108,6 +108,7 @@ struct engine {
 	struct era *committing;
 	struct era *wanted;  /* in force */
 	struct era *settled; /* the last of which all ran: the one to roll back to */
+	bool clearing;	     /* some may be there that must be gone before anything of it starts */
 	bool rolling;
 	bool renewing;		  /* ... only because the operator wants a type to be */
 	uint64_t rollout;	  /* count of rollouts */
@@ -272,6 +273,12 @@ struct era *era_unref(struct era *era);
 int handle_release(
 	struct engine *e, const struct engine_event *event, uint64_t now) HSUP_MUST_CHECK;
 void releases_drop(struct engine *e, uint64_t now); /* those not committed yet */
+
+/* engine_alone.c: formations whose dynos live beside none of another. */
+/* Retires those that are in the way of the wanted one. False: none of them lives any more. */
+bool alone_clear(struct engine *e, uint64_t now);
+/* Is one in the way of f? */
+bool alone_barred(const struct engine *e, const struct formation *f);
 
 /* engine_rollout.c */
 /* Makes era (a reference is taken) the wanted one. -ENOMEM: nothing has changed. */

@@ -80,13 +80,14 @@ int rollout_begin(struct engine *e, struct era *era, uint64_t now)
 	e->rolling = true;
 	e->renewing = false;
 	e->rollout++;
+	e->clearing = !!era->formation->alone;
 	e->trouble[0] = '\0';
 	order_begin(e);
 	for (size_t i = 0; i < e->n_groups; i++) {
 		g = e->groups[i];
 		unsigned quantity = g->wanted ? wanted_quantity(e, g->wanted) : 0;
 
-		g->last = rollout_protected(e) && !quantity && g->n;
+		g->last = rollout_protected(e) && !quantity && g->n && !e->clearing;
 		g->best = 0;
 		g->progress = now;
 		g->proof = UINT64_MAX;
@@ -110,7 +111,7 @@ void rollout_adopt(struct engine *e, struct slot *s)
 	if (before && before->fingerprint == s->dyno.fingerprint)
 		s->born = e->settled_rollout;
 	if (!e->caught_up)
-		g->last = rollout_protected(e) && !g->quantity;
+		g->last = rollout_protected(e) && !g->quantity && !e->clearing;
 }
 
 void rollout_watch(struct engine *e, const struct slot *s)

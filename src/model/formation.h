@@ -33,6 +33,7 @@ struct formation_type {
 /* Plain data: copy by assignment. Allocated once per release, freed with free(). */
 struct formation {
 	int64_t version;
+	uint64_t alone; /* dynos of another number do not live beside these; 0 = with any */
 	unsigned n_types;
 	struct formation_type types[]; /* in document order */
 };

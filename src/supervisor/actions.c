@@ -228,6 +228,29 @@ static void say_release(
 			s->router, NULL, "release v%lld %s", (long long)k->release->version, what);
 }
 
+static bool rolls(const struct formation *f)
+{
+	for (unsigned i = 0; i < f->n_types; i++)
+		if (f->types[i].quantity && f->types[i].rollout.strategy == ROLLOUT_ROLLING)
+			return true;
+	return false;
+}
+
+/* Nobody who asked for a rolling rollout should wonder at an outage. */
+static void say_alone(struct supervisor *s, uint64_t handle)
+{
+	const struct known_release *before = release_known(s, s->in_force);
+	const struct known_release *k = release_known(s, handle);
+
+	if (!before || !k || !before->formation || !k->formation || !rolls(k->formation) ||
+		before->formation->alone == k->formation->alone)
+		return;
+	router_note(s->router, NULL,
+		"release v%lld has another slug: what runs stops first, as for Strategy "
+		"\"recreate\": the driver %s has room for one",
+		(long long)k->release->version, s->setup->driver->name);
+}
+
 void act(struct supervisor *s, const struct engine_action *a)
 {
 	struct known_release *k;
@@ -287,6 +310,7 @@ void act(struct supervisor *s, const struct engine_action *a)
 		break;
 	case ACTION_ROLLOUT_BEGUN:
 		say_release(s, a->release, RECORD_COMMITTED, "is being rolled out");
+		say_alone(s, a->release);
 		checks_redefine(s);
 		break;
 	case ACTION_SETTLED:

@@ -3,6 +3,7 @@
 #include "supervisor/private.h"
 
 #include "base/file.h"
+#include "base/hash.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,6 +76,12 @@ static void forget_how(struct formation *f)
 		f->types[i].fingerprint = 1;
 }
 
+/* What the driver shows its dynos, when that is one thing for all of them; never 0. */
+static uint64_t what_is_shown(const struct release *r)
+{
+	return hash_str(HASH_INIT, r->slug_path) | 1;
+}
+
 static void prepared(struct supervisor *s, struct known_release *k)
 {
 	s->preparing = 0;
@@ -87,6 +94,8 @@ static void prepared(struct supervisor *s, struct known_release *k)
 		prepare_failed(s, k, "out of memory");
 		return;
 	}
+	if (s->setup->driver->caps & DRIVER_ONE_SLUG)
+		k->formation->alone = what_is_shown(k->release);
 	if (s->options->mode == MODE_UP)
 		forget_how(k->formation);
 	warn_of_unknown_types(s, k->release);
