@@ -28,8 +28,8 @@ static bool has_ended(pid_t dyno)
 }
 
 /* Writing a process into one stalls for milliseconds on an idle machine: nobody waits for it, least
- * of all a dyno that is gone before. */
-static void join_late(struct box *b, pid_t dyno)
+ * of all a dyno that is gone before. True: it is. */
+static bool join_late(struct box *b, pid_t dyno)
 {
 	static const struct timespec wait = {.tv_nsec = SHORT_LIFE_NS};
 	sigset_t child;
@@ -44,6 +44,7 @@ static void join_late(struct box *b, pid_t dyno)
 			box_fail(WIRE_STAGE_CGROUP, -r);
 	}
 	cgroup_close(&b->cgroup);
+	return has_ended(dyno);
 }
 
 static void close_all_but(int *kept, size_t n)
@@ -138,8 +139,11 @@ void init_run(struct box *b, pid_t pid, struct gate *gate, struct pty *pty)
 		.pty = pty,
 	};
 
-	join_late(b, pid);
+	bool over = join_late(b, pid);
 	gate_done(gate);
-	init_drop(b, pty);
+	/* What it left running is killed before anything else is done; then there is nobody to drop
+	 * privileges for, which takes half a millisecond. */
+	if (!over || pty->master >= 0)
+		init_drop(b, pty);
 	watch_run(&watch);
 }
