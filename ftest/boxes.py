@@ -91,17 +91,19 @@ def become_rootless(user):
 
 
 class Box:
-    """One that runs, or has run: .pid, .out (what it writes, both), .wait()."""
+    """One that runs, or has run: .pid, .out (what it writes, both), .wait(); .end: where it tells its end, if it
+    tells."""
 
     def __init__(self, fd, options, first=True, slot=7, stdin=None, junk=(), before=None, mark=MARK, output=True,
-                 rootless=None):
+                 rootless=None, tells=False):
         self.failures = os.memfd_create("failures")
         os.ftruncate(self.failures, 8 * SLOTS)
         self.slot = slot
         null = os.open("/dev/null", os.O_RDONLY)
         self.out, out = os.pipe()
         owns = ["--owns-output"] if output is True else []
-        args = ["hsup-box", *owns, f"--slot={slot}", "--nofile=1024:4096", *options]
+        self.end, end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK) if tells else (-1, -1)
+        args = ["hsup-box", *owns, *(["--tells-end"] if tells else []), f"--slot={slot}", "--nofile=1024:4096", *options]
         # What comes before it is executed waits, as for the launcher's child.
         mask = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
         if rootless and first:
@@ -113,13 +115,13 @@ class Box:
             try:
                 os.setsid()
                 fds = [null if stdin is None else stdin, out if output is True else output,
-                       out if output is True else output, fd, self.failures]
+                       out if output is True else output, fd, self.failures, *([end] if tells else [])]
                 fds = [os.dup(f) for f in fds]
-                while min(fds) < 5:
+                while min(fds) < 6:
                     fds = [os.dup(f) for f in fds]
                 for i, f in enumerate(fds):
                     os.dup2(f, i)
-                os.closerange(5, 200)
+                os.closerange(len(fds), 200)
                 if rootless:
                     (become_rootless if first else become_user)(rootless)
                 for path in junk:
@@ -129,13 +131,23 @@ class Box:
                 os.execve(PROGRAM, args, dict([mark.split("=", 1)]) if mark else {})
             finally:
                 os._exit(99)
-        for f in (null, out):
+        for f in (null, out, *([end] if tells else [])):
             os.close(f)
         self.status = None
 
     def told(self):
         """(stage, error) of its slot."""
         return struct.unpack("=Ii", os.pread(self.failures, 8, 8 * self.slot))
+
+    def ended(self, timeout=PATIENCE / 2):
+        """What it tells of its end: (status, seconds of the user's, of the system's, KiB); None: it has ended without."""
+        assert readable(self.end, timeout), "nothing is told"
+        data = os.read(self.end, 100)
+        if not data:
+            return None
+        status, zero, user, system, rss = struct.unpack("=iI3Q", data)
+        assert zero == 0
+        return status, user / 1e6, system / 1e6, rss
 
     def signal(self, signo):
         os.kill(self.pid, signo)
@@ -172,7 +184,7 @@ class Box:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
             self.status = -9
-        for fd in (self.out, self.failures):
+        for fd in (self.out, self.failures, *([self.end] if self.end >= 0 else [])):
             os.close(fd)
 
 
@@ -246,10 +258,40 @@ def umask(mask):
     return record(7, struct.pack("=I", mask))
 
 
-def inside(made):
-    """{pid outside: its command} of all that run in its pid namespace, but its init."""
+class Held:
+    """A process in the pid namespace of this init, of whose end nobody takes note: until release() the init, though
+    it is dead, is not reaped, as if the kernel took that long."""
+
+    def __init__(self, pid):
+        own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        theirs = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        assert libc.setns(theirs, CLONE_NEWPID) == 0
+        self.init, self.pid = pid, os.fork()
+        if self.pid == 0:
+            while True:
+                signal.pause()
+        assert libc.setns(own, CLONE_NEWPID) == 0
+        os.close(own)
+        os.close(theirs)
+
+    def there(self):
+        return os.path.exists(f"/proc/{self.init}")
+
+    def release(self):
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.pid = 0
+
+
+def own_of(made):
+    return os.stat(f"/proc/{made.pid}/ns/pid_for_children").st_ino
+
+
+def inside(made, own=None):
+    """{pid outside: its command} of all that run in its pid namespace (own_of() it), but its init."""
     found = {}
-    own = os.stat(f"/proc/{made.pid}/ns/pid_for_children").st_ino
+    own = own or own_of(made)
     for path in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             if int(path.name) != made.pid and os.stat(path / "ns/pid").st_ino == own:

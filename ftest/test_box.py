@@ -17,7 +17,7 @@ import pytest
 
 from boxes import (ENDED, MARK, NET_HOST, NET_NONE, NET_OWN, PROGRAM, PTY, SANITIZED, STAGE_BOX,
                    STAGE_DIRECTORY, STAGE_EXEC, STAGE_NAMESPACES, STAGE_POLICY, STAGE_SPEC, STAGE_TERMINAL, STAGE_UID,
-                   Box, Boxes, box, inside, libc, network_of_the_test, nofile, nproc, spec, umask)
+                   Box, Boxes, Held, box, inside, libc, network_of_the_test, nofile, nproc, own_of, spec, umask)
 from hsup import PATIENCE, wait_until
 from wire import alive, readable
 
@@ -318,6 +318,81 @@ def test_wrong_arguments(args):
 def test_help_and_version():
     assert "--setup" in subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, check=True).stdout
     assert subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout.startswith("hsup-")
+
+
+# ---- the end is told before the kernel is done ----
+
+def locks_of(boxes, made):
+    """Whoever comes next could not have these."""
+    held = []
+    for path, start, length in ((boxes.run / "native.uids", boxes.uids[0], 1), (boxes.run / "boxes" / made.name, 0, 0)):
+        with open(path, "r+b") as file:
+            try:
+                fcntl.fcntl(file, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, start, length, 0))  # OFD_SETLK
+            except BlockingIOError:
+                held.append(path.name)
+    return held
+
+
+STAYS = "(trap '' TERM HUP; setsid sleep 100 & sleep 101) & echo begun; read go; "
+
+
+@pytest.mark.parametrize("lives", [0, 0.1])  # it has not given up its privileges yet, or has
+@pytest.mark.parametrize("end, status", [("exit 7", 7), ("kill -SEGV $$", 139), ("kill -9 $$", 137)])
+def test_the_end_is_told(boxes, lives, end, status):
+    """Nothing of it runs any more, and nothing that the next life needs is held."""
+    boxes.uids = (4140, 4140)
+    reading, writing = os.pipe()
+    made = boxes.shell(STAYS + end, tells=True, stdin=reading)
+    assert made.read(b"begun\n") == b"begun\n"
+    own = own_of(made)
+    wait_until(lambda: len(inside(made, own)) >= 3, "all of it")
+    assert locks_of(boxes, made) == ["native.uids", made.name]
+    time.sleep(lives)
+    os.write(writing, b"\n")
+    told = made.ended()
+    assert told[0] == status << 8
+    assert not inside(made, own) and locks_of(boxes, made) == []
+    assert made.wait() == (status, (ENDED, status << 8 if status == 7 else status - 128))
+    assert made.ended() is None  # once
+    for fd in (reading, writing):
+        os.close(fd)
+
+
+def test_its_usage_is_told(boxes):
+    """As a reap would: of all that it has waited for."""
+    busy = "import time; a = bytearray(50 << 20)\nwhile time.process_time() < 0.2: pass"
+    made = boxes.start("/usr/bin/python3", "-c", busy, tells=True)
+    status, user, system, rss = made.ended()
+    _, reaped, usage = os.wait4(made.pid, 0)
+    made.status = reaped
+    assert (status, reaped) == (0, 0)
+    assert 0.19 < user + system <= usage.ru_utime + usage.ru_stime < user + system + 0.1
+    assert 50 << 10 < rss <= usage.ru_maxrss
+
+
+def test_who_has_joined_is_gone_too_or_nothing_is_told(boxes):
+    made = boxes.shell("echo begun; exec sleep 100", tells=True)
+    assert made.read() == b"begun\n"
+    held = Held(made.pid)  # dies with it, but is there for whoever looks
+    os.kill(made.pid, signal.SIGTERM)
+    assert made.ended() is None
+    held.release()
+    assert made.wait() == (143, (ENDED, signal.SIGTERM))
+
+
+def test_an_init_that_is_killed_tells_nothing(boxes):
+    made = boxes.shell("echo begun; exec sleep 100", tells=True)
+    assert made.read() == b"begun\n"
+    made.signal(signal.SIGKILL)
+    assert made.ended() is None
+    assert made.wait() == (-signal.SIGKILL, (0, 0))
+
+
+def test_who_is_not_born_tells_why_and_no_end(boxes):
+    made = boxes.start("/no/such/program", tells=True)
+    assert made.ended()[0] == 127 << 8
+    assert made.wait() == (127, (STAGE_EXEC, errno.ENOENT))
 
 
 # ---- uids ----

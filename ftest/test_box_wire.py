@@ -3,7 +3,6 @@
 In place of hsup-box is fake_box.c, which tells what it was executed with. As in test_launcher.py the
 test is the supervisor.
 """
-import ctypes
 import errno
 import os
 import pathlib
@@ -15,14 +14,13 @@ import subprocess
 
 import pytest
 
+from boxes import Held
 from hsup import command_line, wait_until
 from test_keep import UNKNOWN, keep, kill, upgrade  # noqa: F401 (a fixture)
 from wire import (ACK, BOX_JOIN, BOX_RUN, BOX_SWEEP, CAN_BOX, ENTRY_EXITED, EXITED, LAUNCHER, RESTART, RUNNING, SEALS, SIGNAL, SPAWN, SPAWNED,
                   SPAWN_BOX, STAGE_BOX, STAGE_POLICY, STAGE_SPEC, Terminal, alive, box, read_some, spec, user)
 
 ENDED = 0x656e64
-CLONE_NEWPID = 0x20000000
-libc = ctypes.CDLL(None, use_errno=True)
 EVERY_SIGNAL = "fffffffffffbfeff"  # but KILL and STOP
 
 
@@ -228,32 +226,6 @@ def test_one_that_tells_nothing(keep, boxes):
 
 
 # ---- an end that is told before the reap ----
-
-class Held:
-    """A process in the pid namespace of this init, of whose end nobody takes note: until release() the init, though
-    it is dead, is not reaped, as if the kernel took that long."""
-
-    def __init__(self, pid):
-        own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        theirs = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        assert libc.setns(theirs, CLONE_NEWPID) == 0
-        self.init, self.pid = pid, os.fork()
-        if self.pid == 0:
-            while True:
-                signal.pause()
-        assert libc.setns(own, CLONE_NEWPID) == 0
-        os.close(own)
-        os.close(theirs)
-
-    def there(self):
-        return os.path.exists(f"/proc/{self.init}")
-
-    def release(self):
-        if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-            self.pid = 0
-
 
 @pytest.fixture
 def over(keep, boxes):
