@@ -18,7 +18,7 @@ import urllib.request
 import pytest
 
 from driver_app import SLEEP
-from hsup import PATIENCE, wait_until
+from hsup import PATIENCE, command_line, wait_until
 from native import CGROUPS, UIDS, Native
 
 PARENT = "hsuptest0"
@@ -84,6 +84,34 @@ def test_one_uid_is_one_dyno(app):
     assert ran.returncode != 0 and "uid" in ran.stderr, ran
     app.kill("web.1")
     app.wait_line(r"app\[web\.1\]: 6124$", count=2)
+
+
+def test_one_uid_again_and_again(app):
+    """The next begins when the end of the last is told: its uid is free, though the kernel may still have its link."""
+    app.env.update(LIBCONTAINER_DYNO_UID_MIN="6125", LIBCONTAINER_DYNO_UID_MAX="6125")
+    app.start()
+    app.submit(app.release())
+    app.wait_line("release v1 is up")
+    for n in range(20):
+        ran = app.hsup("run", "-C", app.control, "--", f"(setsid sleep 4715 &) ; id -u; exit {n}")
+        assert (ran.returncode, ran.stdout) == (n, "6125\n"), ran
+    app.submit(app.release(("web", ["echo up; exec sleep 1000"], 1), Version=2))
+    for n in range(1, 21):
+        app.wait_line(r"app\[web\.1\]: up$", count=n)
+        assert app.hsup("restart", "-C", app.control, "web.1").returncode == 0
+    assert not [pid for pid in os.listdir("/proc") if pid.isdigit() and command_line(int(pid)) == "sleep\x004715\0"]
+
+
+def test_all_that_was_written_comes_before_the_end(app):
+    """And what nobody waits for any more writes nothing behind it."""
+    app.start()
+    app.submit(app.release())
+    app.wait_line("release v1 is up")
+    text = "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; (setsid yes late &); exit 3"
+    for _ in range(5):
+        ran = app.hsup("run", "-C", app.control, "--", text)
+        lines = [line for line in ran.stdout.splitlines() if line != "late"]
+        assert ran.returncode == 3 and lines == [f"line {i}" for i in range(2000)], ran
 
 
 def test_dynos_have_uids_and_addresses_of_their_own(app):

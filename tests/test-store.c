@@ -173,6 +173,66 @@ static void test_those_that_are_left(void **state)
 	assert_null(children_next(t, c[3]));
 }
 
+static void test_one_that_is_still_to_be_reaped(void **state)
+{
+	const struct wire_child name = {.id = 1, .generation = 1};
+	struct children *t = table_of(2);
+	struct child *a = add(t, 1, 1, 10), *b = add(t, 2, 1, 20);
+
+	(void)state;
+	children_over(t, a);
+	assert_int_equal(a->state, CHILD_ENDED);
+	assert_int_equal(children_alive(t), 1);
+	assert_int_equal(children_unreaped(t), 1);
+	assert_ptr_equal(children_find_pid(t, 10), a);
+	assert_ptr_equal(children_find(t, &name), a);
+	assert_null(children_find_id(t, 1)); /* the next life may come */
+	assert_null(add(t, 1, 2, 30));	     /* but for the limit it is there */
+	children_tell(t, a, NEWS_ENDED);
+	children_acknowledge(t, a);
+	assert_null(children_first_news(t));
+	assert_null(children_find(t, &name));
+	assert_ptr_equal(children_find_pid(t, 10), a);
+	assert_int_equal(children_count(t), 1);
+	/* It has its slot as long as it has its number. */
+	struct child *c = add(t, 1, 2, 10 + 4096);
+	assert_int_equal(children_slot(t, c), 2);
+	assert_ptr_equal(children_find_id(t, 1), c);
+	children_reaped(t, a);
+	assert_null(children_find_pid(t, 10));
+	assert_int_equal(a->state, CHILD_FREE);
+	assert_int_equal(children_unreaped(t), 0);
+	assert_int_equal(children_count(t), 2);
+	children_remove(t, b);
+	assert_int_equal(children_slot(t, add(t, 3, 1, 40)), 1);
+
+	/* Reaped first, acknowledged then. */
+	children_over(t, c);
+	children_reaped(t, c);
+	assert_null(children_find_pid(t, 10 + 4096));
+	assert_int_equal(c->state, CHILD_ENDED);
+	children_acknowledge(t, c);
+	assert_int_equal(c->state, CHILD_FREE);
+	assert_int_equal(children_count(t), 1);
+}
+
+/* There are as many slots as there may be children: one that waits for the reap counts then. */
+static void test_a_table_whose_slots_wait_for_reaps(void **state)
+{
+	struct children *t = table_of(LIMIT_DYNOS);
+
+	(void)state;
+	for (unsigned i = 0; i < LIMIT_DYNOS; i++)
+		assert_non_null(add(t, i + 1, 1, (int32_t)i + 10));
+	struct child *c = children_find_id(t, 7);
+	children_over(t, c);
+	children_acknowledge(t, c);
+	assert_null(add(t, 7, 2, 9));
+	assert_int_equal(errno, EAGAIN);
+	children_reaped(t, c);
+	assert_ptr_equal(add(t, 7, 2, 9), c);
+}
+
 /* ---- what a launcher leaves ---- */
 
 /* The same table as the next launcher sees it. */
@@ -194,6 +254,35 @@ static void assert_text(struct children *t, struct child *c, const char *expecte
 	children_text(t, c, text);
 	assert_int_equal(c->text.name_length + c->text.tag_length, strlen(expected));
 	assert_memory_equal(text, expected, strlen(expected));
+}
+
+static void test_a_table_with_one_to_be_reaped_is_taken_up(void **state)
+{
+	struct children *t = table_of(100);
+	struct child *told = add(t, 1, 1, 10), *acknowledged = add(t, 2, 1, 20);
+
+	(void)state;
+	children_over(t, told);
+	children_tell(t, told, NEWS_ENDED);
+	children_over(t, acknowledged);
+	children_acknowledge(t, acknowledged);
+	t = again(t);
+	assert_int_equal(children_count(t), 1);
+	assert_int_equal(children_alive(t), 0);
+	assert_int_equal(children_unreaped(t), 2);
+	told = children_find_pid(t, 10);
+	assert_ptr_equal(children_first_news(t), told);
+	acknowledged = children_find_pid(t, 20);
+	assert_non_null(acknowledged);
+	children_reaped(t, acknowledged);
+	assert_int_equal(acknowledged->state, CHILD_FREE);
+
+	/* Who is nobody's child is never reaped. */
+	children_set_found(t, told);
+	assert_int_equal(children_unreaped(t), 0);
+	assert_null(children_find_pid(t, 10));
+	children_acknowledge(t, told);
+	assert_int_equal(children_count(t), 0);
 }
 
 static void test_a_table_is_taken_up(void **state)
@@ -435,6 +524,9 @@ int main(void)
 		cmocka_unit_test(test_texts_of_every_length_survive_reuse),
 		cmocka_unit_test(test_news_come_in_order_and_go),
 		cmocka_unit_test(test_those_that_are_left),
+		cmocka_unit_test(test_one_that_is_still_to_be_reaped),
+		cmocka_unit_test(test_a_table_whose_slots_wait_for_reaps),
+		cmocka_unit_test(test_a_table_with_one_to_be_reaped_is_taken_up),
 		cmocka_unit_test(test_a_table_is_taken_up),
 		cmocka_unit_test(test_what_is_half_written_is_not_believed),
 		cmocka_unit_test(test_a_chain_of_blocks_that_ends_nowhere),
