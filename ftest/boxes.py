@@ -103,7 +103,7 @@ class Box:
         self.out, out = os.pipe()
         owns = ["--owns-output"] if output is True else []
         self.end, end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK) if tells else (-1, -1)
-        args = ["hsup-box", *owns, *(["--tells-end"] if tells else []), f"--slot={slot}", "--nofile=1024:4096", *options]
+        args = ["hsup-box", *owns, f"--slot={slot}", "--nofile=1024:4096", *options]
         # What comes before it is executed waits, as for the launcher's child.
         mask = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
         if rootless and first:

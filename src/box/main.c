@@ -92,10 +92,6 @@ static bool parse_option(const char *arg, struct options *o)
 		box.owns_output = true;
 		return true;
 	}
-	if (strcmp(arg, "--tells-end") == 0) {
-		box.end = BOX_FD_END;
-		return true;
-	}
 	if (strncmp(arg, "--slot=", 7) == 0)
 		return o->has_slot = parse_uint(arg + 7, LIMIT_DYNOS, &o->slot) == 0;
 	if (strncmp(arg, "--nofile=", 9) == 0)
@@ -145,6 +141,7 @@ static void map_failures(unsigned slot)
  * there is somebody to take it; what is inherited is what a dyno is to begin with. */
 static void sanitise(void)
 {
+	struct stat end;
 	sigset_t all;
 
 	/* Not sigfillset() and sigprocmask(), which leave out what the C library has for itself. */
@@ -152,9 +149,12 @@ static void sanitise(void)
 	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, KERNEL_SIGSET_SIZE);
 	for (int s = 1; s < NSIG; s++)
 		(void)signal(s, SIG_DFL);
-	fd_from(box.end < 0 ? BOX_FD_FAILURES + 1 : BOX_FD_END + 1, false);
-	if (box.end >= 0 && fd_cloexec(box.end, true) < 0)
-		_exit(EXIT_USAGE);
+	fd_from(BOX_FD_END + 1, false);
+	box.end = fstat(BOX_FD_END, &end) == 0 && S_ISFIFO(end.st_mode) ? BOX_FD_END : -1;
+	if (box.end < 0)
+		(void)close(BOX_FD_END);
+	else
+		(void)fd_cloexec(BOX_FD_END, true);
 	for (int fd = 0; fd <= STDERR_FILENO; fd++)
 		if (fcntl(fd, F_GETFD) < 0)
 			_exit(EXIT_USAGE);

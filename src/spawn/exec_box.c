@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FIXED_ARGS   6 /* and before the settings */
+#define FIXED_ARGS   5 /* and before the settings */
 #define NUMBER_SIZE  21
 #define BOX_FD_ABOVE (BOX_FD_END + 1)
 
@@ -53,7 +53,7 @@ static int place_descriptors(const struct birth *b)
 
 int birth_exec_box(const struct birth *b, char *mark)
 {
-	static char name[] = "hsup-box", owns[] = "--owns-output", tells[] = "--tells-end";
+	static char name[] = "hsup-box", owns[] = "--owns-output";
 	char slot[8 + NUMBER_SIZE] = "--slot=", nofile[12 + 2 * NUMBER_SIZE] = "--nofile=",
 		      ids[8 + 2 * NUMBER_SIZE] = "--ids=";
 	bool rootless = b->box.first && !b->policy->change_user;
@@ -71,8 +71,6 @@ int birth_exec_box(const struct birth *b, char *mark)
 	args[n++] = name;
 	if (b->owns_output)
 		args[n++] = owns;
-	if (b->box.end >= 0)
-		args[n++] = tells;
 	args[n++] = slot;
 	args[n++] = nofile;
 	/* In its user namespace, which has no map yet, there is no way to find out. */

@@ -21,7 +21,7 @@ struct birth_failure {
 /* Descriptors that hsup-box is executed with, besides 0, 1 and 2, which are the dyno's. */
 #define BOX_FD_SPEC	3 /* the sealed memfd, checked here */
 #define BOX_FD_FAILURES 4 /* memfd of struct birth_failure[]; its own is that of --slot */
-#define BOX_FD_END	5 /* with --tells-end: a pipe for one struct box_end */
+#define BOX_FD_END	5 /* of an init: a pipe for one struct box_end; not every launcher has one */
 
 /* Init of a pid namespace tells it when nothing of the dyno runs any more and nothing that the next
  * life needs is held: what the kernel has yet to tear down before init can be reaped, nobody waits
