@@ -1,4 +1,5 @@
 """What a test does with hsup: start it on a control directory, submit, watch, stop."""
+import contextlib
 import json
 import os
 import pathlib
@@ -39,6 +40,21 @@ def marked_processes(mark):
             continue
         if f"HSUP_TEST_MARK={mark}".encode() in environ.split(b"\0") and state != "Z":
             found.append(int(entry))
+    return found
+
+
+def holders(*pipes):
+    """Pids of others that can write to one of these."""
+    def key(status):
+        return status.st_dev, status.st_ino
+    wanted, found = {key(os.fstat(pipe.fileno())) for pipe in pipes}, []
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        held = set()
+        with contextlib.suppress(OSError):  # it has ended meanwhile, or has closed one
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                held.add(key(os.stat(f"/proc/{pid}/fd/{fd}")))
+        if held & wanted and pid != os.getpid():
+            found.append(pid)
     return found
 
 
@@ -162,6 +178,13 @@ class App:
                 pass
         for reader in self.readers:
             reader.join(2)
+        # Who reads has the lock of what it reads: to close that would wait for it, perhaps for ever.
+        if any(reader.is_alive() for reader in self.readers):
+            held = {pid: command_line(pid) for pid in holders(self.process.stdout, self.process.stderr)}
+            for pid in held:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            raise AssertionError(f"its output was still held by {held}")
         self.process.stdout.close()
         self.process.stderr.close()
 
