@@ -81,10 +81,10 @@ def test_all_end_with_the_first(boxes):
 
 def test_orphans_are_reaped(boxes):
     read, write = os.pipe()
-    made = boxes.shell("for i in 1 2 3 4 5 6 7 8; do (sh -c 'exit 0' &) ; done; sleep 0.3; echo up; read x", stdin=read)
+    made = boxes.shell("for i in 1 2 3 4 5 6 7 8; do (sh -c 'exit 0' &) ; done; echo up; read x", stdin=read)
     assert made.read() == b"up\n"
-    children = pathlib.Path(f"/proc/{made.pid}/task/{made.pid}/children").read_text().split()
-    assert len(children) == 1
+    children = pathlib.Path(f"/proc/{made.pid}/task/{made.pid}/children")
+    wait_until(lambda: len(children.read_text().split()) == 1, "all but the dyno to be reaped")
     os.write(write, b"\n")
     assert made.wait()[0] == 0
     os.close(read), os.close(write)
@@ -140,18 +140,12 @@ def stopped(pid):
 def test_stop_and_continue(boxes):
     made = boxes.shell("echo up; sleep 100 & wait")
     assert made.read() == b"up\n"
-    time.sleep(0.1)
-    pids = list(inside(made))
-    assert len(pids) == 2
+    pids = list(wait_until(lambda: (lambda found: found if len(found) == 2 else None)(inside(made)), "both"))
     assert libc.sigqueue(made.pid, signal.SIGRTMAX, ctypes.c_void_p(int(signal.SIGSTOP))) == 0
-    deadline = time.monotonic() + PATIENCE / 4
-    while not all(stopped(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert all(stopped(pid) for pid in pids) and not stopped(made.pid)
+    wait_until(lambda: all(stopped(pid) for pid in pids), "their stop")
+    assert not stopped(made.pid)
     made.signal(signal.SIGCONT)
-    while any(stopped(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not any(stopped(pid) for pid in pids)
+    wait_until(lambda: not any(stopped(pid) for pid in pids), "that they go on")
     made.signal(signal.SIGTERM)
     assert made.wait()[0] == 128 + signal.SIGTERM
 
@@ -170,17 +164,19 @@ def test_nothing_is_left_of_what_it_was(boxes):
 def test_init_is_no_more_than_its_dyno(boxes):
     made = boxes.shell("echo up; sleep 100")
     assert made.read() == b"up\n"
-    deadline = time.monotonic() + PATIENCE / 4
-    while os.stat(f"/proc/{made.pid}/status").st_uid == 0 and time.monotonic() < deadline:
-        text = pathlib.Path(f"/proc/{made.pid}/status").read_text()
-        if "Seccomp:\t2" in text:
-            break
-        time.sleep(0.01)
-    made.text = text.encode()
+
+    def sandboxed():
+        text = pathlib.Path(f"/proc/{made.pid}/status").read_bytes()
+        return text if b"Seccomp:\t2" in text else None
+    made.text = wait_until(sandboxed, "its filter")
     assert status(made, "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb") == ["0" * 16] * 5
     assert status(made, "Uid", "Gid", "Groups") == ["4100\t4100\t4100\t4100"] * 2 + [""]
     assert status(made, "NoNewPrivs", "Seccomp") == ["1", "2"]
-    links = {int(fd.name): os.readlink(fd) for fd in pathlib.Path(f"/proc/{made.pid}/fd").iterdir()}
+
+    def descriptors():
+        found = {int(fd.name): os.readlink(fd) for fd in pathlib.Path(f"/proc/{made.pid}/fd").iterdir()}
+        return found if "anon_inode:[signalfd]" in found.values() else None
+    links = wait_until(descriptors, "the last that it does before it waits")
     files = sorted(os.path.basename(target) for target in links.values() if target.startswith("/"))
     assert files == ["native.uids", made.name]
     assert len(links) == 5 and 1 in links and 2 in links  # and its signals
@@ -192,13 +188,14 @@ def test_init_is_small(boxes):
     made = [boxes.shell("echo up; sleep 100") for _ in range(4)]
     for one in made:
         one.read()
-    time.sleep(0.3)
-    rollup = pathlib.Path(f"/proc/{made[1].pid}/smaps_rollup").read_text().splitlines()
-    sizes = {line.split()[0]: int(line.split()[1]) for line in rollup[1:]}
+
+    def size(what):
+        rollup = pathlib.Path(f"/proc/{made[1].pid}/smaps_rollup").read_text().splitlines()
+        return {line.split()[0]: int(line.split()[1]) for line in rollup[1:]}[what]
     # (A sanitizer's memory is its own affair.)
-    assert sizes["Pss_Anon:"] <= (8000 if SANITIZED else 100)
+    wait_until(lambda: size("Pss_Anon:") <= (8000 if SANITIZED else 100), "what it needs no more to be given back")
     # With glibc the program itself is larger: what all boxes share.
-    assert sizes["Pss:"] <= 120 or b"GLIBC_" in PROGRAM.read_bytes()
+    wait_until(lambda: size("Pss:") <= 120 or b"GLIBC_" in PROGRAM.read_bytes(), "all of it to be small")
 
 
 def test_init_cannot_be_looked_into(boxes):

@@ -30,6 +30,24 @@ def members(machine, n, controller):
         return set()
 
 
+# Of what is to be limited: not before it is. What can be seen is a file, and the test makes it.
+WAIT = """
+import os, sys, time
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.01)
+"""
+
+
+def when_joined(machine, n, code, **more):
+    """A box with this code, which is run when it is in all its cgroups."""
+    go = machine.folder / f"go{n}"
+    box = machine.python(n, WAIT + code, go, **more)
+    limited = ["memory", *(["pids"] if more.get("processes") else [])]
+    until(lambda: all(members(machine, n, controller) for controller in limited))
+    go.touch()
+    return box
+
+
 def test_limits_are_set(machine):
     machine.setup()
     machine.living(0, memory=MEMORY, cpu=150, processes=20)
@@ -51,19 +69,17 @@ def test_without_limits_only_memory_is_joined(machine):
 
 def test_memory_is_limited(machine):
     machine.setup()
-    eat = "import time; time.sleep(0.3); x = bytearray(200 << 20); print(len(x))"
-    box = machine.python(0, eat, memory=MEMORY)
+    eat = "x = bytearray(200 << 20); print(len(x))"
+    box = when_joined(machine, 0, eat, memory=MEMORY)
     box.communicate(timeout=30)
     assert box.returncode == 128 + signal.SIGKILL
-    box = machine.python(1, eat)
+    box = when_joined(machine, 1, eat)
     assert box.communicate(timeout=30)[0] == f"{200 << 20}\n"
 
 
 def test_processes_are_limited(machine):
     machine.setup()
     fork = """
-import os, time
-time.sleep(0.3)
 n = 1
 try:
     while n < 100:
@@ -73,7 +89,7 @@ try:
 except OSError as e:
     print(type(e).__name__, n)
 """
-    assert machine.python(0, fork, processes=7).communicate(timeout=30)[0] == "BlockingIOError 7\n"
+    assert when_joined(machine, 0, fork, processes=7).communicate(timeout=30)[0] == "BlockingIOError 7\n"
 
 
 @pytest.mark.parametrize("unified", [True, False])

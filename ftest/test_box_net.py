@@ -58,10 +58,8 @@ def test_a_dyno_reaches_neither_the_machine_nor_its_neighbours(machine):
     assert machine.connect(METADATA, 80) == HERE
     wanted = [(GATEWAY, 7000), (HERE, 7000), ("10.201.3.5", 7000), ("10.201.3.6", 5000), (METADATA, 80)]
     for address, port in wanted:
-        # Refused, and not just without an answer: who tries by mistake is told at once.
-        started = time.monotonic()
+        # Refused, and not just without an answer, a TimeoutError: who tries by mistake is told at once.
         assert machine.try_to_connect(0, address, port, seconds=5) == "OSError", address
-        assert time.monotonic() - started < 3
     # It is the table, and nothing else, that keeps them apart. (Where it is missing a box makes it.)
     rules = machine.run("nft", "list", "table", "inet", "hsup", check=True).stdout
     assert "reject" in rules

@@ -293,7 +293,7 @@ def test_a_fork_bomb_stops(app):
 
 
 def test_cpu_is_shared_out(app):
-    """A tenth of one: for what is burnt in two seconds there were 200 ms, and a little at the beginning."""
+    """A tenth of one: for what is burnt in two seconds there were 200 ms, and what was left of a period before."""
     app.start()
     app.submit(app.release({"Type": "web", "Args": ["while :; do :; done"], "Limits": {"CPU": 0.1}}))
     app.wait_up("web.1")
@@ -303,9 +303,9 @@ def test_cpu_is_shared_out(app):
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     time.sleep(0.5)
-    before = used()
+    before, begun = used(), time.monotonic()
     time.sleep(2)
-    assert used() - before < 0.5
+    assert used() - before < 0.15 * (time.monotonic() - begun) + 0.2
 
 
 # ---- processes ----
@@ -321,9 +321,10 @@ def test_the_dyno_sees_only_itself(app):
 def test_orphans_are_reaped_and_end_with_the_dyno(app):
     app.start()
     app.submit(app.release(("web", [
-        "(setsid sh -c 'sleep 0.1; exit 3' &) ; (setsid sleep 4712 &); sleep 0.5; "
-        "echo zombies $(grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l); exec sleep 1000"], 1)))
-    app.wait_line(r"app\[web\.1\]: zombies 0$")
+        "(setsid sh -c 'echo $$ > /tmp/pid; exit 3' &) ; (setsid sleep 4712 &); "
+        "until [ -s /tmp/pid ] && [ ! -e /proc/$(cat /tmp/pid) ]; do sleep 0.02; done; "
+        "echo reaped; exec sleep 1000"], 1)))
+    app.wait_line(r"app\[web\.1\]: reaped$")
     wait_until(lambda: len(app.processes()) == 2, "the two that stay")
     orphan = next(p for p in app.processes() if "4712" in pathlib.Path(f"/proc/{p}/cmdline").read_text())
     app.kill("web.1", signal.SIGTERM)
@@ -338,9 +339,13 @@ def test_stop_and_go_on(app):
     assert app.hsup("signal", "-C", app.control, "STOP", "web.1").returncode == 0
     wait_until(lambda: "T" in pathlib.Path(f"/proc/{app.life('web.1')}/stat").read_text().rpartition(")")[2][:3],
                "its stop")
-    seen = len(app.lines)
+    seen = None
+    while seen != len(app.lines):  # what it wrote before is still on its way
+        seen = len(app.lines)
+        time.sleep(0.3)
+    assert app.app_lines()
     time.sleep(0.3)
-    assert len(app.app_lines()) and not [l for l in app.lines[seen + 2:] if "tick" in l]
+    assert len(app.lines) == seen
     assert app.hsup("signal", "-C", app.control, "CONT", "web.1").returncode == 0
     app.wait_line(r"app\[web\.1\]: tick$", count=3, since=len(app.lines))
 
@@ -390,6 +395,17 @@ class Terminal:
 def test_a_console(app):
     """The classic prompt, the terminal's size, Ctrl-C, job control, the exit code."""
     app.submit(app.release())
+
+    def runs(seconds):
+        """Such a sleep, not stopped: it is what the keys are for."""
+        def found():
+            for pid in app.processes():
+                with contextlib.suppress(OSError):
+                    state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+                    if state == "S" and command_line(pid) == f"sleep\0{seconds}\0":
+                        return True
+            return False
+        wait_until(found, f"a sleep of {seconds} s")
     t = Terminal(app, "bash", size=(31, 97))
     t.expect(r"\(dyno console\) ~ \$ ")
     t.type("stty size; tty\n")
@@ -400,17 +416,17 @@ def test_a_console(app):
     t.expect(r"[^0-9]44 120\r\n")
     t.type("sleep 1000\n")
     t.expect("sleep 1000\r\n")
-    time.sleep(0.2)
+    runs("1000")
     t.type("\x03")
     t.expect(r"\^C\r\n.*\(dyno console\) ~ \$ ")
     t.type("sleep 999\n")
     t.expect("sleep 999\r\n")
-    time.sleep(0.2)
+    runs("999")
     t.type("\x1a")
     t.expect(r"Stopped")
     t.type("fg\n")
     t.expect("sleep 999\r\n")
-    time.sleep(0.2)
+    runs("999")
     t.type("\x03")
     t.expect(r"\^C\r\n")
     t.type("echo is $?\n")
