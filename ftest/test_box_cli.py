@@ -5,6 +5,7 @@ hsup-box is a script here, which writes down how it was called.
 import os
 import pathlib
 import shutil
+import signal
 import stat
 
 import pytest
@@ -88,6 +89,12 @@ def test_what_setup_says_is_the_message(native, folder):
     assert refused(native).splitlines() == ["hsup-box: no nft here"]
 
 
+def test_who_starts_it_may_ignore_the_ends_of_children(native, folder):
+    """And have us inherit that: then nobody could wait for one."""
+    native.start("-d", "native", preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    assert launcher_words(native)
+
+
 def test_a_setup_that_is_killed(native, folder):
     (folder / "bin/hsup-box").write_text("#!/bin/sh\nkill -9 $$\n")
     assert "hsup-box --setup ended by SIGKILL" in refused(native)
@@ -127,6 +134,23 @@ def test_a_folder_that_others_could_replace(native, folder, name, how):
     text = refused(native)
     assert "belongs to others or can be written by them" in text and f"with {name}" in text
     assert not (folder / "words").exists()
+
+
+@pytest.mark.parametrize("name", ["HSUP_BOX_STATE", "HSUP_BOX_STACKS", "HSUP_BOX_RUN"])
+def test_a_link_of_others_to_a_folder_of_root_s(native, folder, name):
+    """It is followed once, and never again."""
+    (folder / "place").mkdir()
+    (folder / "all").mkdir()
+    (folder / "all").chmod(0o1777)
+    link = folder / "all" / "link"
+    link.symlink_to(folder / "place")
+    os.chown(link, 4001, 4001, follow_symlinks=False)
+    native.env[name] = str(link)
+    native.start("-d", "native")
+    assert f"{name}={folder}/place" in setup_words(folder)
+    assert f"--box-option={name}={folder}/place" in launcher_words(native)
+    environment = pathlib.Path(f"/proc/{native.process.pid}/environ").read_text().split("\0")
+    assert f"{name}={folder}/place" in environment
 
 
 def test_a_supervisor_of_its_own_user_may_bind_what_root_names(native, folder):

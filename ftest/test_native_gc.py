@@ -14,8 +14,8 @@ def app(make_driver_app, folder):
     return app
 
 
-def gc(app, *options, code=0):
-    done = app.hsup("gc", "-d", "native", *options)
+def gc(app, *options, code=0, **how):
+    done = app.hsup("gc", "-d", "native", *options, **how)
     assert done.returncode == code, (done.stdout, done.stderr)
     return done.stdout.splitlines() if code == 0 else done.stderr.strip()
 
@@ -27,9 +27,10 @@ def boxes(app):
 
 def test_what_a_crash_left(app, folder):
     """The launcher is killed, and one of two dynos: nobody is there to sweep."""
-    app.submit(app.release(("web", ["mkdir -p /app/a/b; sleep 1000"], 2)))
+    app.submit(app.release(("web", ["mkdir -p /app/a/b; echo made; sleep 1000"], 2)))
     app.start()
     app.wait_up("web.1", "web.2")
+    app.wait_line(r"app\[web\.\d\]: made$", count=2)
     dynos = {name: dyno["pid"] for name, dyno in app.ps().items()}
     there = boxes(app)
     assert len(there) == 2
@@ -49,6 +50,10 @@ def test_what_a_crash_left(app, folder):
     assert app.ps()["web.1"]["pid"] == dynos["web.1"]
     app.stop()
     wait_until(lambda: not boxes(app), "all to be swept")
+
+
+def test_who_asks_may_ignore_the_ends_of_children(app):
+    assert gc(app, preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)) == ["nothing to remove"]
 
 
 def test_where_nothing_ever_was(app, folder):

@@ -33,9 +33,9 @@ bool boxes_wanted(const struct options *o)
 
 /* Whoever could put another in its place would choose what root mounts. What others may write to
  * does no harm when nobody can move what others own there, as in /tmp. */
-static int check_way(const char *name, const char *path, struct err *err)
+static int check_way(const char *name, const char *path, char **ret_real, struct err *err)
 {
-	_cleanup_free_ char *real = realpath(path, NULL);
+	_cleanup_free_ char *whole = realpath(path, NULL), *real = whole ? strdup(whole) : NULL;
 	mode_t harmless = 0;
 	struct stat st;
 
@@ -54,11 +54,13 @@ static int check_way(const char *name, const char *path, struct err *err)
 				real[0] ? real : "/", name);
 		harmless = S_ISVTX;
 	}
+	*ret_real = TAKE_PTR(whole);
 	return 0;
 }
 
 static int make_folder(const char *name, const char *path, struct err *err)
 {
+	_cleanup_free_ char *real = NULL;
 	char part[PATH_MAX];
 
 	if ((size_t)snprintf(part, sizeof part, "%s", path) >= sizeof part)
@@ -71,7 +73,9 @@ static int make_folder(const char *name, const char *path, struct err *err)
 	}
 	if (mkdir(part, 0711) < 0 && errno != EEXIST)
 		return err_errno(err, -errno, "%.300s cannot be made", path);
-	return check_way(name, path, err);
+	int r = check_way(name, path, &real, err);
+	/* What was looked at is what is used: a link on the way may be another's. */
+	return r < 0 ? r : setenv(name, real, 1) < 0 ? err_errno(err, -errno, "%s", name) : 0;
 }
 
 /* ---- settings ---- */
@@ -124,10 +128,11 @@ static int add(struct boxes *b, const char *option, const char *value, struct er
  * is the supervisor's; what matters is that he cannot put a link in its place. */
 static int allow_notify(const struct options *o, struct boxes *b, struct err *err)
 {
+	_cleanup_free_ char *real = NULL;
 	struct err why;
 
 	if (!o->supervisor_user || !o->app_dir || cli_make_runtime_dir(o, &why) < 0 ||
-		check_way("HSUP_RUNTIME_DIR", o->runtime_dir, &why) < 0)
+		check_way("HSUP_RUNTIME_DIR", o->runtime_dir, &real, &why) < 0)
 		return 0;
 	return add(b, OPTION "HSUP_BOX_BINDS=", o->app_dir, err);
 }

@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -266,6 +267,9 @@ int main(int argc, char **argv)
 	int code = EXIT_OK;
 
 	log_open("hsup", LOG_LEVEL_INFO);
+	/* Whoever has started us may ignore it, which is inherited: then nobody could be waited
+	 * for. */
+	(void)signal(SIGCHLD, SIG_DFL);
 	tell_drivers();
 	stack_order_set(find_slug_helper);
 	cli_set_stack_helper(&stack_helper);

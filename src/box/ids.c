@@ -121,7 +121,7 @@ static int write_file(int dir, const char *path, const char *text, int len)
 
 	if (fd < 0)
 		return -errno;
-	return write(fd, text, (size_t)len) == len ? 0 : -errno;
+	return fd_write_all(fd, text, (size_t)len);
 }
 
 static int write_map(int proc, pid_t pid, const char *file, const char *text, int len)

@@ -199,6 +199,8 @@ static int by_hand(char *const *settings, int (*act)(const struct box_settings *
 {
 	struct err err;
 
+	/* Nothing else can be waited for, where who has started us ignores it. */
+	(void)signal(SIGCHLD, SIG_DFL);
 	if (read_settings(settings, &err) < 0) {
 		(void)fprintf(stderr, "hsup-box: %s\n", err.text);
 		return EXIT_USAGE;
