@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from client import Client
-from hsup import PATIENCE, App, wait_until
+from hsup import PATIENCE, App, command_line, wait_until
 from native import DROP, USER, Native
 
 OTHER = USER + 1
@@ -158,7 +158,7 @@ def test_found_again(app):
     app.start()
     app.submit(app.release(("web", [f"echo mine >/tmp/here; while :; do cat /tmp/here; sleep 0.1; done"], 1)))
     app.wait_up("web.1")
-    leader = {pid: text for pid, text in app.processes().items() if "here" in text}
+    leader = wait_until(lambda: {pid: text for pid, text in app.processes().items() if "here" in text}, "it to be born")
     assert len(leader) == 1
     os.kill(app.supervisor(), signal.SIGKILL)
     app.wait_line("found 1 dynos running")
@@ -166,7 +166,7 @@ def test_found_again(app):
 
     os.kill(app.launcher, signal.SIGKILL)
     app.process.wait()
-    wait_until(lambda: not [pid for pid in app.marked() if "hsup-launcher" in open(f"/proc/{pid}/cmdline").read()],
+    wait_until(lambda: not [pid for pid in app.marked() if "hsup-launcher" in command_line(pid)],
                "the launcher's end")
     assert leader.items() <= app.processes().items()
     app.lines.clear()
