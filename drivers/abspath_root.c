@@ -161,3 +161,24 @@ void abspath_root_close(struct abspath_root *root, bool lives)
 	root->dir = fd_close(root->dir);
 	root->top = fd_close(root->top);
 }
+
+int abspath_root_ready(const char *top, const char *state_dir, const char *control_dir, uid_t uid,
+	gid_t gid, struct err *err)
+{
+	struct abspath_root root;
+	char link[PATH_MAX];
+
+	int r = abspath_root_open(&root, top, state_dir, control_dir, false, err);
+	_cleanup_close_ int turn = r == 0 ? abspath_turn(&root, err) : -1;
+	enum abspath_kind kind = r == 0 ? abspath_look(&root, link, err) : ABSPATH_OWN;
+	if (turn >= 0 && kind != ABSPATH_OWN)
+		r = abspath_claim(&root, err);
+	if (r == 0 && root.lock >= 0 &&
+		(fchown(root.dir, uid, gid) < 0 || fchown(root.lock, uid, gid) < 0))
+		r = err_errno(err, -errno, "%.300s", root.place);
+	/* Who cannot take it away leaves it. */
+	if (r == 0 && root.lock >= 0)
+		(void)unlinkat(root.dir, "was", 0);
+	abspath_root_close(&root, true);
+	return r;
+}

@@ -45,6 +45,11 @@ int abspath_root_check(
 int abspath_root_show(
 	struct abspath_root *root, const char *slug, bool lives, struct err *err) HSUP_MUST_CHECK;
 
+/* Of a supervisor that is to be uid and gid, while hsup is root: what he could not make himself.
+ * That link stays. An /app of the root's own is left alone (0). */
+int abspath_root_ready(const char *top, const char *state_dir, const char *control_dir, uid_t uid,
+	gid_t gid, struct err *err) HSUP_MUST_CHECK;
+
 /* Puts back what stood there, unless somebody still uses it (lives: we do). */
 void abspath_root_close(struct abspath_root *root, bool lives);
 
@@ -52,18 +57,30 @@ void abspath_root_close(struct abspath_root *root, bool lives);
 
 enum abspath_kind abspath_look(
 	const struct abspath_root *root, char ret_link[PATH_MAX], struct err *err);
-/* Makes /app lead to our place, and takes the lock. Under abspath_turn(). */
-int abspath_claim(struct abspath_root *root, struct err *err) HSUP_MUST_CHECK;
 /* Opens the place, and takes the lock, shared. */
 int abspath_take(struct abspath_root *root, struct err *err) HSUP_MUST_CHECK;
-/* The one that lasts, with another launcher than ours, may have dynos. */
-bool abspath_held_by_another(const struct abspath_root *root);
-/* Puts back what `was` says. */
+/* Makes /app lead to our place, and takes the lock. Under abspath_turn(). */
+int abspath_claim(struct abspath_root *root, struct err *err) HSUP_MUST_CHECK;
+/* Puts back what `was` says. Under abspath_turn(), with the lock alone. */
 void abspath_restore(struct abspath_root *root);
-/* Is the hsup of this place running? */
-bool abspath_in_use(const char *place);
-/* The turn to change what is at /app: the caller's to close. */
+
+/* ---- abspath_turn.c ---- */
+
+/* Beside /app, for moments, both of them hsup's. */
+#define ABSPATH_ASIDE  ".app-hsup"
+#define ABSPATH_FOLDER ".app-hsup-folder"
+
+/* The turn to change what is at /app, where all is whole: the caller's to close. */
 int abspath_turn(const struct abspath_root *root, struct err *err) HSUP_MUST_CHECK;
+/* From aside to /app, when nothing is there. */
+int abspath_place(int top, const char *name) HSUP_MUST_CHECK;
 /* A link in the place of another, or of nothing, at once. */
 int abspath_point(int dir, const char *name, const char *to) HSUP_MUST_CHECK;
+bool abspath_read_link(int dir, const char *name, char *ret_text, size_t size);
+bool abspath_is_place(const char *target);
+/* F_RDLCK is waited for a moment. */
 int abspath_lock(int fd, short type) HSUP_MUST_CHECK;
+/* Is the hsup of this place running? */
+bool abspath_in_use(const char *place);
+/* The one that lasts, with another launcher than ours, may have dynos. */
+bool abspath_held_by_another(const struct abspath_root *root);

@@ -12,6 +12,7 @@ import tarfile
 from hsup import PATIENCE, App, command_line, marked_processes, wait_until
 
 from native import ROOTLESS, Native, make_rootless
+from own_root import OwnRoot
 
 BASH, BUSYBOX = "hsup-test/bash:1", "hsup-test/busybox:1"
 SLEEP = ["sleep", "1000"]
@@ -31,12 +32,14 @@ def pack(path, files, mode=0o755):
 
 class DriverApp(App):
     """`engine` is None for drivers that have none; `boxes` is what the native driver makes, None for
-    the others. `shared` is the same path for a dyno as for the test."""
+    the others; `root` is where those of abspath run. `shared` is the same path for a dyno as for the test."""
 
     def __init__(self, build, folder, driver, engine, slug, **options):
         super().__init__(build, folder, **options)
         self.driver, self.engine = driver, engine
         self.boxes = Native(self) if driver in Native.NAMES else None
+        self.root = OwnRoot(self.folder) if driver == "abspath" else None
+        self.before = self.root and self.root.entries()
         self.shared = self.folder / "shared"
         self.shared.mkdir()
         self.shared.chmod(0o777)
@@ -60,6 +63,8 @@ class DriverApp(App):
         if args[0] in ("start", "run", "build") and "-d" not in args:
             args = (args[0], "-d", self.name_of_driver, *args[1:])
         options.setdefault("timeout", 3 * PATIENCE)
+        if self.root:
+            options.setdefault("wrap", self.root.wrap)
         if self.engine and self.engine.own_network:
             raise NotImplementedError
         return super().hsup(*args, **options)
@@ -67,6 +72,8 @@ class DriverApp(App):
     def start(self, *args, **options):
         if self.engine and self.engine.own_network:
             options.setdefault("wrap", self.engine.inside())
+        if self.root:
+            options.setdefault("wrap", self.root.wrap)
         return super().start("-d", self.name_of_driver, *args, **options)
 
     def release(self, *processes, **fields):
@@ -183,3 +190,7 @@ class DriverApp(App):
             except Exception:
                 print(f"still there after its stop: {[command_line(p) for p in marked_processes(self.mark)]}")
         super().end()
+        if self.root:
+            after = self.root.entries()
+            self.root.end()
+            assert after == self.before

@@ -96,7 +96,7 @@ def make_driver_app(build, folder, engines, slug):
     made, machine = [], Native.machine()
 
     def make(driver, name="app", engine=None, with_slug=True, **options):
-        if engine is None and driver != "simple" and driver not in Native.NAMES:
+        if engine is None and driver not in ("simple", "abspath") and driver not in Native.NAMES:
             engine = engines.get(driver)
         made.append(DriverApp(build, folder / name, driver, engine, slug if with_slug else None, **options))
         return made[-1]

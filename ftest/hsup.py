@@ -118,7 +118,7 @@ class App:
         env = dict(self.env, **options.pop("env", {}))
         if {"start", "run", "build"} & set(args):
             args = (*self.users, *args)
-        return subprocess.run([str(self.build / "hsup"), *map(str, args)], env=env, text=True,
+        return subprocess.run([*options.pop("wrap", ()), str(self.build / "hsup"), *map(str, args)], env=env, text=True,
                               capture_output=True, **options)
 
     def start(self, *args, wrap=(), env=None, **options):

@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "config.h"
 #include "control/control.h"
+#include "drivers/abspath_root.h"
 #include "drivers/driver.h"
 #include "keep.h"
 #include "privileges.h"
@@ -81,6 +82,19 @@ static int prepare_boxes(const struct options *o, struct boxes *ret_boxes)
 	return r < 0 ? r : boxes_prepare(o, program, ret_boxes);
 }
 
+/* A supervisor that is not root could not make the link at /app. If it cannot be made, he says so
+ * when a release wants it. */
+static void prepare_root(const struct options *o, const struct privileges *p)
+{
+	struct err err;
+
+	if (driver_find(o->driver) != &driver_abspath || o->mode == MODE_BUILD ||
+		p->uid == geteuid())
+		return;
+	if (abspath_root_ready("/", o->state_dir, o->control_dir, p->uid, p->gid, &err) < 0)
+		log_debug("%s", err.text);
+}
+
 static int become_launcher(struct options *o, char **words)
 {
 	char launcher[PATH_MAX], slug[PATH_MAX], self[PATH_MAX];
@@ -100,6 +114,7 @@ static int become_launcher(struct options *o, char **words)
 	}
 	if (prepare_boxes(o, &boxes) < 0)
 		return EXIT_REFUSED;
+	prepare_root(o, &privileges);
 	keep_options(o, privileges.uid, privileges.gid, beside, &keep);
 	while (words[n])
 		n++;

@@ -1,0 +1,164 @@
+/* One at a time, and who is alive. */
+#include "drivers/abspath_root.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/file.h"
+#include "drivers/docker/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What another does with a lock held takes microseconds. */
+#define TRIES 50
+#define PAUSE (2 * NSEC_PER_MSEC)
+
+static void pause_a_moment(void)
+{
+	const struct timespec moment = {.tv_nsec = PAUSE};
+
+	(void)nanosleep(&moment, NULL);
+}
+
+int abspath_lock(int fd, short type)
+{
+	struct flock l = {.l_type = type, .l_whence = SEEK_SET};
+	int r = 0;
+
+	for (int i = 0; i < TRIES; i++) {
+		r = fcntl(fd, F_OFD_SETLK, &l) < 0 ? -errno : 0;
+		if (type != F_RDLCK || (r != -EAGAIN && r != -EACCES))
+			break;
+		pause_a_moment();
+	}
+	return r;
+}
+
+int abspath_point(int dir, const char *name, const char *to)
+{
+	char beside[40]; /* of "app": ABSPATH_ASIDE */
+
+	(void)snprintf(beside, sizeof beside, ".%s-hsup", name);
+	(void)unlinkat(dir, beside, 0);
+	if (symlinkat(to, dir, beside) < 0)
+		return -errno;
+	if (renameat(dir, beside, dir, name) == 0)
+		return 0;
+	int r = -errno;
+	(void)unlinkat(dir, beside, 0);
+	return r;
+}
+
+/* ---- links ---- */
+
+bool abspath_read_link(int dir, const char *name, char *ret_text, size_t size)
+{
+	ssize_t n = readlinkat(dir, name, ret_text, size - 1);
+
+	ret_text[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
+/* ".../abspath/<16 hex digits>/app" */
+bool abspath_is_place(const char *target)
+{
+	static const char before[] = "/abspath/", after[] = "/app";
+	size_t len = strlen(target), tail = sizeof before - 1 + 16 + sizeof after - 1;
+	const char *p = len > tail ? target + len - tail : "";
+
+	return target[0] == '/' && strncmp(p, before, sizeof before - 1) == 0 &&
+	       strspn(p + sizeof before - 1, "0123456789abcdef") == 16 &&
+	       strcmp(p + sizeof before - 1 + 16, after) == 0;
+}
+
+/* ---- turns ---- */
+
+/* What one that died in its turn has left. */
+static void recover(int top)
+{
+	char link[PATH_MAX];
+	struct stat st;
+
+	(void)unlinkat(top, ABSPATH_FOLDER, AT_REMOVEDIR);
+	if (!abspath_read_link(top, ABSPATH_ASIDE, link, sizeof link) || !abspath_is_place(link))
+		return;
+	if (fstatat(top, "app", &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+		(void)renameat(top, ABSPATH_ASIDE, top, "app");
+	else
+		(void)unlinkat(top, ABSPATH_ASIDE, 0);
+}
+
+int abspath_turn(const struct abspath_root *root, struct err *err)
+{
+	_cleanup_close_ int fd = openat(root->top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_errno(err, -errno, "/");
+	for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+		if (errno != EWOULDBLOCK || i == TRIES)
+			return err_errno(err, -errno, "/app: the lock of its directory");
+		pause_a_moment();
+	}
+	recover(root->top);
+	return TAKE_FD(fd);
+}
+
+/* From aside to /app, where nothing is: what was made there meanwhile, by one who knows nothing of
+ * turns, stands. */
+int abspath_place(int top, const char *name)
+{
+	int r = renameat2(top, name, top, "app", RENAME_NOREPLACE) < 0 ? -errno : 0;
+
+	/* Not every file system can. */
+	if (r == -EINVAL)
+		r = renameat(top, name, top, "app") < 0 ? -errno : 0;
+	return r;
+}
+
+/* ---- who is alive ---- */
+
+/* The boot and the pid namespace. */
+static size_t whereabouts(const char *name)
+{
+	size_t n = strcspn(name, " ");
+
+	return n + (name[n] ? 1 + strcspn(name + n + 1, " ") : 0);
+}
+
+/* Its launcher lives: dynos may run, whoever their supervisor is. Of another pid namespace, as of a
+ * container before its restart, the lock tells. */
+static bool holder_lives(int dir)
+{
+	_cleanup_free_ char *name = NULL;
+	char own[KEEPER_SIZE];
+	size_t len;
+
+	keeper_name(own);
+	return file_read(dir, "holder", KEEPER_SIZE, &name, &len) == 0 && strcmp(name, own) != 0 &&
+	       whereabouts(name) == whereabouts(own) && strncmp(name, own, whereabouts(own)) == 0 &&
+	       keeper_alive(name);
+}
+
+bool abspath_held_by_another(const struct abspath_root *root)
+{
+	return holder_lives(root->dir);
+}
+
+bool abspath_in_use(const char *place)
+{
+	_cleanup_close_ int dir = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int error = dir < 0 ? errno : 0;
+
+	if (error)
+		return error != ENOENT && error != ENOTDIR;
+	_cleanup_close_ int fd = openat(dir, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno != ENOENT;
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	return fcntl(fd, F_OFD_GETLK, &l) < 0 || l.l_type != F_UNLCK || holder_lives(dir);
+}
