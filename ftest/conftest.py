@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from abspath import DIFFERENCES as OF_ABSPATH
 from engines import driver, engines, make_driver_app, slug, tool  # noqa: F401 (fixtures)
 from hsup import App, marked_processes
 from native import DIFFERENCES as OF_NATIVE
@@ -61,7 +62,7 @@ def pytest_collection_modifyitems(config, items):
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem):
     differences = {"podman": OF_PODMAN, "native": OF_NATIVE, "libcontainer": OF_NATIVE,
-                   ROOTLESS: ROOTLESS_DIFFERENCES}
+                   ROOTLESS: ROOTLESS_DIFFERENCES, "abspath": OF_ABSPATH}
     instead = differences.get(pyfuncitem.funcargs.get("driver"), {}).get(pyfuncitem.originalname)
     if instead is None:
         return None

@@ -69,6 +69,12 @@ class DriverApp(App):
             raise NotImplementedError
         return super().hsup(*args, **options)
 
+    def root_popen(self, *args):
+        """A command of hsup in the root, that the test talks to."""
+        words = (args[0], "-d", self.driver, *args[1:])
+        return subprocess.Popen([*self.root.wrap, self.build / "hsup", *map(str, words)], env=self.env, text=True,
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
     def start(self, *args, **options):
         if self.engine and self.engine.own_network:
             options.setdefault("wrap", self.engine.inside())
