@@ -3,6 +3,7 @@ were not.
 
 The probe program runs in a box as hsup-box makes it; on the machine itself, where it must find open
 what it would find open; and without one step of the sandbox after the other."""
+import ipaddress
 import itertools
 import json
 import os
@@ -10,6 +11,7 @@ import pathlib
 import pty
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 
@@ -23,6 +25,7 @@ from wire import box, record, spec
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 UIDS = (4500, 4599)
 SUBNET = "10.201.5.0/24"
+PORTS = (21500, 21599)
 STACK = "probe-1"
 serial = itertools.count()
 
@@ -113,7 +116,8 @@ def boxes(folder, slug):
     # (A link is still there for a moment when its dyno has ended.)
     made.uids = (UIDS[0] + next(serial) * 7 % 64, UIDS[1])
     made.slug = slug
-    made.plain = [s for s in made.settings(LIBCONTAINER_DYNO_SUBNET=SUBNET, LIBCONTAINER_DYNO_NETWORK="own")]
+    made.plain = made.settings(LIBCONTAINER_DYNO_SUBNET=SUBNET, LIBCONTAINER_DYNO_NETWORK="own",
+                               HSUP_BOX_PUBLISH=f"{PORTS[0]}-{PORTS[1]}")
     subprocess.run([PROGRAM, "--setup", *made.plain], check=True)
     yield made
     made.close()
@@ -153,13 +157,19 @@ def make_stack(path, probe):
 
 
 def inside(machine):
-    return {**machine, "PROBE_SUID_APP": "/app/setuid", "PROBE_LINK_LOCAL": "fe80::1"}
+    return {**machine, "PROBE_SUID_APP": "/app/setuid", "PROBE_LINK_LOCAL": "fe80::1",
+            "PROBE_PUBLISHED": machine["PROBE_PORT"]}
 
 
 def test_nothing_is_open(boxes, machine):
-    other = start(boxes, "/app/probe", "--listen", machine["PROBE_PORT"])
+    other = start(boxes, "/app/probe", "--listen", machine["PROBE_PORT"], facts={"PORT": machine["PROBE_PORT"]})
     assert other.read() == b"listens\n"
-    facts = {**inside(machine), "PROBE_OTHER": address_of(other)}
+    address = ipaddress.ip_address(address_of(other))
+    published = PORTS[0] + (int(address) - int(ipaddress.ip_network(SUBNET)[0])) // 4
+    facts = {**inside(machine), "PROBE_OTHER": address, "PROBE_PUBLISHED": published}
+    # Who may gets there.
+    with socket.create_connection((machine["PROBE_HOST"], published), timeout=5) as there:
+        assert there.getpeername()[1] == published
     found = answers(start(boxes, "/app/probe", facts=facts))
     assert found.open.keys() <= EXPLAINED.keys(), found.open
     assert found.having("n/a").keys() - {"setuid-stack"} == NOT_ASKED.keys(), found.having("n/a")
@@ -181,7 +191,8 @@ def test_nothing_is_open_in_what_hsup_runs(make_driver_app, machine, probe):
     app.env.update(LIBCONTAINER_DYNO_UID_MIN=str(UIDS[0]), LIBCONTAINER_DYNO_UID_MAX=str(UIDS[1]),
                    LIBCONTAINER_DYNO_SUBNET=SUBNET)
     app.submit(app.release(Binds=[]))
-    facts = {**machine, "PROBE_LINK_LOCAL": "fe80::1", "PROBE_STATE": app.folder, "PROBE_OTHER": "192.0.2.1"}
+    facts = {**machine, "PROBE_LINK_LOCAL": "fe80::1", "PROBE_STATE": app.folder, "PROBE_OTHER": "192.0.2.1",
+             "PROBE_PUBLISHED": machine["PROBE_PORT"]}
     words = [f"{k}={v}" for k, v in facts.items()]
     ran = app.hsup("run", "-C", app.control, "--", "env", *words, "/app/probe", timeout=120)
     assert ran.returncode == 0, (ran.stdout, ran.stderr)
@@ -242,7 +253,8 @@ wait $pid
 def test_all_is_open_on_the_machine(folder, probe, slug, machine):
     """In namespaces of its own where something would be changed."""
     setuid = {"PROBE_SUID_APP": str(slug / "setuid"), "PROBE_SUID_STACK": str(slug / "setuid")}
-    known = {**machine, **setuid, "PROBE_LINK_LOCAL": "fe80::1", "PROBE_OTHER": machine["PROBE_HOST"]}
+    known = {**machine, **setuid, "PROBE_LINK_LOCAL": "fe80::1", "PROBE_OTHER": machine["PROBE_HOST"],
+             "PROBE_PUBLISHED": machine["PROBE_PORT"]}
     looks = [n for n in names(probe) if n.startswith(("ns-", "host-"))]
     found = {**on_machine(probe, *looks, facts=known).open}
     gone = folder / "gone"
@@ -254,7 +266,7 @@ def test_all_is_open_on_the_machine(folder, probe, slug, machine):
                f'mount -t proc proc /proc && mount --bind "$PROBE_STATE" /mnt && mount --bind /mnt /var/tmp &&'
                f'cd {gone} && rmdir {gone} && exec "$@"', "sh"]
     found |= on_machine(probe, facts=known, before=private, stdin=stdin, pass_fds=[slave]).open
-    found |= on_machine(probe, "net-gateway", "net-metadata", "net-link-local", facts=known, before=[
+    found |= on_machine(probe, "net-gateway", "net-published-gateway", "net-metadata", "net-link-local", facts=known, before=[
         "unshare", "-mnpf", "--mount-proc", "sh", "-c", NEIGHBOUR, "sh"]).open
     found |= on_machine(probe, "tty-standard", facts=known, stdin=slave,
                         before=["setsid", "--ctty"]).open

@@ -52,6 +52,7 @@ static void test_what_holds_when_nothing_is_said(void **state)
 	assert_string_equal(s.state, "");
 	assert_string_equal(s.stacks, "");
 	assert_int_equal(s.n_routes + s.n_slugs + s.n_binds + s.die_after, 0);
+	assert_int_equal(s.publish.min + s.publish.max + s.extra_last, 0);
 	assert_string_equal(s.skip, "");
 }
 
@@ -133,6 +134,13 @@ static void test_what_is_not_understood_is_named(void **state)
 		"EXTRA_INTERFACE=a/b:10.0.0.1/8",
 		"EXTRA_INTERFACE=a b:10.0.0.1/8",
 		"EXTRA_INTERFACE=sixteen-letters-:10.0.0.1/8",
+		"EXTRA_INTERFACE=ens5:10.0.0.2-10.0.0.1/8",
+		"EXTRA_INTERFACE=ens5:10.0.0.1-10.0.0.2",
+		"EXTRA_INTERFACE=ens5:10.0.0.1-/8",
+		"EXTRA_INTERFACE=ens5:-10.0.0.1/8",
+		"EXTRA_INTERFACE=ens5:10.0.0.1/8-10.0.0.2/8",
+		"EXTRA_INTERFACE=ens5:10.0.0.250-10.0.1.5/24",
+		"EXTRA_INTERFACE=ens5:111.111.111.1111-112.0.0.1/1",
 		"EXTRA_ROUTES=",
 		"EXTRA_ROUTES=default:default",
 		"EXTRA_ROUTES=default:default:",
@@ -144,6 +152,9 @@ static void test_what_is_not_understood_is_named(void **state)
 		"EXTRA_ROUTES=10.0.0.0/8:default:eth0:more",
 		"EXTRA_ROUTES=10.0.0.0/8:default:sixteen-letters-",
 	};
+	static const char *const ports[] = {"20000", "20000-", "-20000", "20001-20000", "1023-2000",
+		"65000-65536", "20000-20001x", " 20000-20001", "00020000-20001",
+		"20000-20001-20002", "a-b"};
 	static const char *const paths[] = {"STATE", "STACKS", "RUN", "SLUGS", "BINDS"};
 	static char long_path[PATH_MAX + 40];
 	char text[200];
@@ -155,6 +166,12 @@ static void test_what_is_not_understood_is_named(void **state)
 			fail_msg("%s was taken", text);
 		*strchr(text, '=') = '\0';
 		assert_says(text);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(ports); i++) {
+		(void)snprintf(text, sizeof text, "HSUP_BOX_PUBLISH=%s", ports[i]);
+		if (set(text) != -EINVAL)
+			fail_msg("%s was taken", text);
+		assert_says("HSUP_BOX_PUBLISH: '");
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		(void)snprintf(text, sizeof text, "HSUP_BOX_%s=relative", paths[i]);
@@ -261,6 +278,36 @@ static void test_what_does_not_fit_together(void **state)
 		if (ranges[i].result < 0)
 			assert_says("1900000000 to 1900065535 are those of stacks' files");
 	}
+	/* One for each uid, of those that have an address. */
+	static const struct {
+		const char *a, *b;
+		const char *says; /* NULL: they fit */
+	} each[] = {
+		{"HSUP_BOX_PUBLISH=20000-28000", "", NULL},
+		{"HSUP_BOX_PUBLISH=20000-27999", "",
+			"20000 to 27999 are 8000 ports, and LIBCONTAINER_DYNO_UID_MIN to _MAX "
+			"8001 dynos"},
+		{"HSUP_BOX_PUBLISH=1024-1087", "LIBCONTAINER_DYNO_SUBNET=10.0.0.0/24", NULL},
+		{"HSUP_BOX_PUBLISH=1024-1086", "LIBCONTAINER_DYNO_SUBNET=10.0.0.0/24", "63 ports"},
+		{"HSUP_BOX_PUBLISH=65535-65535", "LIBCONTAINER_DYNO_UID_MIN=11000", NULL},
+		{"HSUP_BOX_PUBLISH=20000-28000", "LIBCONTAINER_DYNO_NETWORK=host",
+			"LIBCONTAINER_DYNO_NETWORK=host or none"},
+		{"LIBCONTAINER_DYNO_EXTRA_INTERFACE=ens5:10.0.0.1-10.0.0.10/8",
+			"LIBCONTAINER_DYNO_UID_MIN=10991", NULL},
+		{"LIBCONTAINER_DYNO_EXTRA_INTERFACE=ens5:10.0.0.1-10.0.0.10/8",
+			"LIBCONTAINER_DYNO_UID_MIN=10990",
+			"10 addresses, and LIBCONTAINER_DYNO_UID_MIN to _MAX 11 dynos"},
+		{"LIBCONTAINER_DYNO_EXTRA_INTERFACE=ens5:0.0.0.0-255.255.255.255/0", "", NULL},
+		{"LIBCONTAINER_DYNO_EXTRA_INTERFACE=ens5:10.0.0.1-10.0.0.2/8",
+			"LIBCONTAINER_DYNO_EXTRA_INTERFACE=ens5:10.0.0.1/8", NULL},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(each); i++) {
+		const char *all[] = {each[i].a, each[i].b, NULL};
+
+		assert_int_equal(load(all), each[i].says ? -EINVAL : 0);
+		if (each[i].says)
+			assert_says(each[i].says);
+	}
 	/* The first that is wrong is named. */
 	assert_int_equal(
 		load((const char *[]){"HSUP_BOX_RUN=x", "HSUP_BOX_STATE=x", NULL}), -EINVAL);
@@ -314,6 +361,30 @@ static void test_addresses(void **state)
 	assert_false(box_addresses(&s, UINT32_MAX, &machine, &dyno));
 }
 
+static void test_ports_and_extra_addresses(void **state)
+{
+	(void)state;
+	network("10.201.0.0/24", 4000, 4099);
+	assert_int_equal(box_published(&s, 4000), 0);
+	assert_int_equal(box_settings_set(&s, "HSUP_BOX_PUBLISH=20000-20063", &err), 0);
+	assert_int_equal(box_published(&s, 4000), 20000);
+	assert_int_equal(box_published(&s, 4063), 20063);
+	assert_int_equal(box_published(&s, 4064), 0);
+	assert_int_equal(box_published(&s, 3999), 0);
+	assert_int_equal(
+		box_settings_set(&s, "LIBCONTAINER_DYNO_EXTRA_INTERFACE=ens5:192.0.2.10/24", &err),
+		0);
+	assert_int_equal(box_extra_address(&s, 4000), 0xc000020a);
+	assert_int_equal(box_extra_address(&s, 4005), 0xc000020a);
+	assert_int_equal(
+		box_settings_set(&s,
+			"LIBCONTAINER_DYNO_EXTRA_INTERFACE=ens5:192.0.2.10-192.0.2.73/24", &err),
+		0);
+	assert_int_equal(s.extra.bits, 24);
+	assert_int_equal(box_extra_address(&s, 4000), 0xc000020a);
+	assert_int_equal(box_extra_address(&s, 4063), 0xc0000249);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -325,6 +396,7 @@ int main(void)
 		cmocka_unit_test(test_as_many_as_there_may_be),
 		cmocka_unit_test(test_what_does_not_fit_together),
 		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_ports_and_extra_addresses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -332,6 +332,7 @@ static int clean_up(void **state)
 	(void)launch_close(house.context.launch);
 	(void)sd_event_unref(house.context.loop);
 	(void)unsetenv("LIBCONTAINER_DYNO_NETWORK");
+	(void)unsetenv("HSUP_BOX_PUBLISH");
 	(void)unsetenv("HSUP_NATIVE_STACK");
 	(void)snprintf(command, sizeof command, "rm -r %s", house.folder);
 	return system(command);
@@ -883,6 +884,8 @@ static void uid_says_where_it_is(bool asked)
 	(void)setenv("LIBCONTAINER_DYNO_UID_MIN", least, 1);
 	(void)snprintf(least, sizeof least, "%u", uid + 9);
 	(void)setenv("LIBCONTAINER_DYNO_UID_MAX", least, 1);
+	if (asked)
+		(void)setenv("HSUP_BOX_PUBLISH", "20000-20012", 1);
 	struct native *n = open_driver();
 	assert_false(driver_native.address(house.driver, DYNO, 2, &a));
 	/* Its init has not become it yet. */
@@ -902,6 +905,8 @@ static void uid_says_where_it_is(bool asked)
 	assert_true(driver_native.address(house.driver, DYNO, 2, &a));
 	assert_string_equal(a.host, "10.201.4.14");
 	assert_int_equal(a.port, 5000);
+	assert_int_equal(a.published, 0);
+	assert_int_equal(a.outside, asked ? 20003 : 0);
 	/* And is not asked again. */
 	end_init(pid);
 	assert_true(driver_native.address(house.driver, DYNO, 2, &a));

@@ -82,11 +82,11 @@ static bool gateway(struct in_addr *ret)
 	return false;
 }
 
-/* An address, or the variable that has it; the port is that of the machine's listener. */
-static void reaches(const void *what)
+/* An address, or the variable that has it. */
+static void reaches_port(const char *name, const char *port)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET};
-	const char *name = what, *address = name, *port = fact("PROBE_PORT");
+	const char *address = name;
 
 	if (strncmp(name, "PROBE_", 6) == 0)
 		address = fact(name);
@@ -98,6 +98,18 @@ static void reaches(const void *what)
 		na_because("%s: no address", address);
 	else
 		connects(socket(AF_INET, SOCK_STREAM, 0), (struct sockaddr *)&a, sizeof a);
+}
+
+/* That of the machine's listener. */
+static void reaches(const void *what)
+{
+	reaches_port(what, fact("PROBE_PORT"));
+}
+
+/* One of the machine's that leads to another dyno. */
+static void reaches_published(const void *what)
+{
+	reaches_port(what, fact("PROBE_PUBLISHED"));
 }
 
 static void reaches_link_local(const void *what)
@@ -240,6 +252,8 @@ const struct probe probes_sockets[] = {
 	{"net-gateway", reaches, "gateway"},
 	{"net-host", reaches, "PROBE_HOST"},
 	{"net-other-dyno", reaches, "PROBE_OTHER"},
+	{"net-published", reaches_published, "PROBE_HOST"},
+	{"net-published-gateway", reaches_published, "gateway"},
 	{"net-metadata", reaches, "169.254.169.254"},
 	{"net-link-local", reaches_link_local, NULL},
 	{"net-links", links, NULL},
