@@ -222,6 +222,25 @@ def test_extra_interface_and_routes(machine):
     assert lines[2] == "198.51.100.77"
 
 
+def test_extra_addresses(machine):
+    """With a range each dyno has one of its own, and is called there."""
+    settings = {"LIBCONTAINER_DYNO_EXTRA_INTERFACE": "up0:198.51.100.100-198.51.100.199/24",
+                "LIBCONTAINER_DYNO_EXTRA_ROUTES": f"default:{OUTSIDE}:eth1"}
+    assert "EXTRA_INTERFACE" not in machine.setup(settings=settings).stderr
+    for n in (0, 1, 63):
+        machine.living(n, settings=settings)
+    for n in (0, 1, 63):
+        assert machine.connect(f"198.51.100.{100 + n}", 5000, net=machine.outside, seconds=5) == OUTSIDE
+    assert machine.connect("198.51.100.102", 5000, net=machine.outside, seconds=5) == "OSError"
+
+
+def test_an_extra_address_for_all_is_told(machine):
+    extra = {"LIBCONTAINER_DYNO_EXTRA_INTERFACE": "up0:198.51.100.77/24"}
+    said = machine.setup(settings=extra).stderr
+    assert "LIBCONTAINER_DYNO_EXTRA_INTERFACE gives every dyno the same address" in said
+    assert "EXTRA" not in machine.setup(settings={**extra, "LIBCONTAINER_DYNO_UID_MAX": str(UIDS[0])}).stderr
+
+
 def test_extra_interface_of_nothing(machine):
     settings = {"LIBCONTAINER_DYNO_EXTRA_INTERFACE": "nope0:198.51.100.77/24"}
     machine.setup(settings=settings)
