@@ -14,10 +14,10 @@ from vm import Initrd, Machine, slug
 
 UIDS = range(4600, 4700)
 SUBNET = "10.201.6"
-APPLETS = ("sh", "cat", "grep", "id", "ls")
+APPLETS = ("sh", "cat", "grep", "id", "ls", "nc")
 # What the kernel would ask modprobe for.
 MODULES = ("overlay", "loop", "squashfs", "erofs", "veth", "dummy", "ipvlan", "nf_tables", "nft_masq", "nft_chain_nat",
-           "nft_fib_inet", "nft_reject_inet", "nft_ct")
+           "nft_fib_inet", "nft_reject_inet", "nft_ct", "nft_nat")
 
 # A file system that the kernel has unpacked cannot be left by pivot_root().
 INIT = """#!/bin/busybox sh
@@ -39,7 +39,7 @@ mount -t tmpfs -o mode=1777 tmpfs /tmp
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 export PATH=/bin:/usr/bin:/usr/sbin ASAN_OPTIONS=detect_leaks=0
 export LIBCONTAINER_DYNO_UID_MIN={UIDS[0]} LIBCONTAINER_DYNO_UID_MAX={UIDS[-1]}
-export LIBCONTAINER_DYNO_SUBNET={SUBNET}.0/24
+export LIBCONTAINER_DYNO_SUBNET={SUBNET}.0/24 HSUP_BOX_PUBLISH=20000-20063
 for name in $(cat /modules/order); do insmod /modules/$name.ko || echo "no module $name"; done
 ip2 link set lo up
 ip2 link add parent0 type dummy && ip2 link set parent0 up
@@ -110,7 +110,20 @@ all run hsup run -d native 'id -u; cat /proc/self/cgroup; exit 7'
 export LIBCONTAINER_DYNO_EXTRA_INTERFACE=parent0:10.77.1.2/24
 export LIBCONTAINER_DYNO_EXTRA_ROUTES=10.88.0.0/16:10.77.1.1:eth1,10.89.0.0/16:default:eth0
 all extra hsup run -d native 'ip2 -d link show eth1; ip2 -o addr; ip2 route'
+hsup run -d native 'echo alone; exec sleep 1000' </dev/null >/tmp/alone 2>&1 &
+until_true 'grep -q alone /tmp/alone'
+all twice hsup run -d native true
+kill $!
+export LIBCONTAINER_DYNO_EXTRA_INTERFACE=parent0:10.77.1.2-10.77.1.65/24
+all range hsup run -d native 'ip2 -o addr'
 unset LIBCONTAINER_DYNO_EXTRA_INTERFACE LIBCONTAINER_DYNO_EXTRA_ROUTES
+(export LIBCONTAINER_DYNO_UID_MIN=4690 LIBCONTAINER_DYNO_UID_MAX=4690 LIBCONTAINER_DYNO_SUBNET=10.201.7.0/30
+export HSUP_BOX_PUBLISH=20090-20090
+all listens hsup run -d native 'echo hello | nc -l -p $PORT' &)
+until_true 'nc 10.201.7.1 20090 </dev/null >/tmp/heard 2>/dev/null && grep -q hello /tmp/heard'
+all ports cat /tmp/heard
+all ports hsup ps --json
+all map nft list map inet hsup published
 look='ls -ln /bin/busybox; id -u; cat word; echo new >new && cat new; grep "^[^ ]* /\(app\)\? " /proc/mounts'
 all tree hsup run -d native -C /srv/tree "$look; echo more >>word && cat word"
 for stack in squashfs erofs; do all $stack hsup run -d native -C /srv/$stack "$look"; done
@@ -284,15 +297,39 @@ def test_dynos_outlive_the_supervisor(machine):
 
 # ---- ipvlan ----
 
+def addresses(lines):
+    return dict(re.findall(r"^\d+: (\w+) +inet (\S+)", "\n".join(lines), re.M))
+
+
 def test_an_extra_interface_and_routes(machine):
     lines = said(machine, "extra")
     assert lines[-1] == "code 0"
     assert [line for line in lines if re.search(r"^ +ipvlan +mode l3 ", line)], lines
-    addresses = dict(re.findall(r"^\d+: (\w+) +inet (\S+)", "\n".join(lines), re.M))
-    assert addresses["eth1"] == "10.77.1.2/24" and addresses["eth0"].startswith(f"{SUBNET}."), lines
+    found = addresses(lines)
+    assert found["eth1"] == "10.77.1.2/24" and found["eth0"].startswith(f"{SUBNET}."), lines
     gateway = next(line for line in lines if line.startswith("default via ")).split()[2]
     assert "10.88.0.0/16 via 10.77.1.1 dev eth1 proto static" in [line.strip() for line in lines]
     assert f"10.89.0.0/16 via {gateway} dev eth0 proto static" in [line.strip() for line in lines]
+
+
+def test_extra_addresses(machine):
+    """An ipvlan does not have the same one twice."""
+    lines = said(machine, "twice")
+    assert "could not start: making its network: Address already in use" in "\n".join(lines)
+    assert any("gives every dyno the same address" in line for line in lines)
+    found = addresses(said(machine, "range"))
+    n = (int(found["eth0"].split("/")[0].split(".")[3]) - 2) // 4
+    assert n > 0 and found["eth1"] == f"10.77.1.{2 + n}/24", found
+
+
+def test_ports_of_the_machine(machine):
+    lines = said(machine, "ports")
+    assert lines[:2] == ["hello", "code 0"] and lines[-1] == "code 0"
+    dynos = {d["name"]: d for d in json.loads("\n".join(lines[2:-1])) if d["published"]}
+    assert dynos["web.1"]["published"] in range(20000, 20064), dynos
+    elements = dict(re.findall(r"(\d+) : ([0-9.]+ \. \d+)", "\n".join(said(machine, "map"))))
+    for dyno in dynos.values():
+        assert elements[str(dyno["published"])] == f"{dyno['address']} . {dyno['port']}"
 
 
 # ---- what this kernel cannot do ----
