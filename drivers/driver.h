@@ -12,6 +12,7 @@
 #include "model/exit.h"
 #include "model/gc.h"
 #include "model/release.h"
+#include "model/usage.h"
 
 #include <netinet/in.h>
 #include <systemd/sd-event.h>
@@ -100,9 +101,9 @@ struct driver_events {
 	void (*exited)(void *userdata, uint64_t id, uint32_t generation,
 		const struct driver_exit *exit); /* also EXIT_STAGE: could not start */
 	void (*output_over)(void *userdata, uint64_t id, uint32_t generation);
-	/* Answer of usage: bytes, CPU time in ns; UINT64_MAX = not known. */
+	/* Answer of usage. */
 	void (*used)(
-		void *userdata, uint64_t id, uint32_t generation, uint64_t memory, uint64_t cpu);
+		void *userdata, uint64_t id, uint32_t generation, const struct dyno_usage *usage);
 	void (*adopted)(void *userdata, struct driver_entry *entry);
 	void (*adopt_done)(void *userdata, int r);
 	/* Once for every exec that was ordered: its command has ended, with all that it started in

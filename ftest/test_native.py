@@ -17,6 +17,7 @@ import urllib.request
 
 import pytest
 
+from client import Client
 from driver_app import SLEEP
 from hsup import PATIENCE, command_line, wait_until
 from native import CGROUPS, UIDS, Native
@@ -306,6 +307,28 @@ def test_cpu_is_shared_out(app):
     before, begun = used(), time.monotonic()
     time.sleep(2)
     assert used() - before < 0.15 * (time.monotonic() - begun) + 0.2
+
+
+def test_what_it_uses_is_told(app):
+    """Memory, processes, and how long it waits for its share of the processor: to who asks, and to who collects."""
+    app.start()
+    busy = "./tool forks 5 & ./tool hold 40 & while :; do :; done"
+    app.submit(app.release({"Type": "web", "Args": [busy], "Limits": {"CPU": 0.1, "Memory": "200M"}}))
+    app.wait_up("web.1")
+
+    def known():
+        web = app.ps()["web.1"]
+        found = (web["memory"] or 0) > 40 << 20 and (web["cpu_pressure"] or 0) > 5
+        return web if found and web["processes"] == 8 else None
+    web = wait_until(known, "pressure", PATIENCE)
+    assert web["memory"] < 100 << 20 and web["cpu"] > 0
+    assert web["memory_pressure"] is not None and web["cpu_pressure"] <= 100
+    (socket,) = app.folder.glob("run/*/control.sock")
+    text = Client(socket).get("/metrics").text
+    values = {name: float(value) for name, value in
+              re.findall(r"^hsup_dyno_(\w+)\{dyno=\"web\.1\",id=\"\d+\"\} (\S+)$", text, re.M)}
+    assert values["processes"] == 8 and 0.05 < values["cpu_pressure_ratio"] <= 1, text
+    assert 0 <= values["memory_pressure_ratio"] <= 1 and values["memory_bytes"] > 40 << 20
 
 
 # ---- processes ----

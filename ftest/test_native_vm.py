@@ -97,6 +97,10 @@ until_true 'grep -q "max [1-9]" $top/*.forks.1.*/pids.events'
 say forks $(cat $top/*.forks.1.*/pids.current) of $(cat $top/*.forks.1.*/pids.max)
 until_true 'grep -q "nr_throttled [1-9]" $top/*.busy.1.*/cpu.stat'
 say busy throttled
+until_true 'hsup ps --json busy.1 | grep -q "\"cpu_pressure\": *[1-9]"'
+for key in memory processes memory_pressure cpu_pressure; do
+	say usage $(hsup ps --json web.1 | tr ',{' '\n' | grep "\"$key\"")
+done
 until_true 'hsup ps | grep -q "hog.1 *stopped"'
 all ps hsup ps
 all stop hsup stop forks.1 busy.1
@@ -261,6 +265,14 @@ def test_no_more_processes_than_its_limit(machine):
 
 def test_no_more_processor_than_its_limit(machine):
     assert said(machine, "busy") == ["throttled"]
+
+
+def test_what_it_uses_is_told(machine):
+    """Who is throttled waits: that was waited for."""
+    used = {key: float(value) for key, value in (re.match(r'"(\w+)": *([\d.]+)', line).groups()
+                                                 for line in said(machine, "usage"))}
+    assert 100 << 10 < used["memory"] < 32 << 20 and 1 <= used["processes"] <= 16, used
+    assert 0 <= used["memory_pressure"] <= 100 and 0 <= used["cpu_pressure"] <= 100, used
 
 
 def test_what_is_left_of_a_life_goes_with_the_next(machine):

@@ -109,6 +109,9 @@ static void test_dynos_are_valid_json(void **state)
 	assert_string_equal(
 		json_string_value(json_object_get(web, "why")), "a \"reason\"\x1b\xef\xbf\xbd");
 	assert_true(json_real_value(json_object_get(web, "cpu")) == 1.5);
+	assert_int_equal(json_integer_value(json_object_get(web, "processes")), 3);
+	assert_true(json_real_value(json_object_get(web, "memory_pressure")) == 0.05);
+	assert_true(json_real_value(json_object_get(web, "cpu_pressure")) == 100);
 	assert_true(json_is_null(json_object_get(web, "last_exit")));
 	assert_true(json_is_null(json_object_get(web, "retry_in")));
 	assert_true(json_is_real(json_object_get(two, "retry_in")));

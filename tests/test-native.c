@@ -52,7 +52,8 @@ static struct house {
 	/* What the supervisor was told. */
 	char note[700];
 	unsigned prepared, started, known, exited, adopted, finished, n_done, n_notes;
-	uint64_t done, memory, cpu;
+	uint64_t done;
+	struct dyno_usage used;
 	struct driver_exit exit;
 	struct driver_entry entry;
 	char entry_tag[20];
@@ -226,13 +227,12 @@ static void on_exec_done(void *u, uint64_t id, const struct dyno_exit *e)
 	house.n_done++;
 }
 
-static void on_used(void *u, uint64_t id, uint32_t generation, uint64_t memory, uint64_t cpu)
+static void on_used(void *u, uint64_t id, uint32_t generation, const struct dyno_usage *usage)
 {
 	(void)u;
 	(void)id;
 	(void)generation;
-	house.memory = memory;
-	house.cpu = cpu;
+	house.used = *usage;
 }
 
 static void on_finished(void *u)
@@ -509,19 +509,31 @@ static void a_limit_without_a_cgroup_is_told_of_once(void **state)
 	assert_int_equal(driver_native.prepare(house.driver, 7, &release, &err), 0);
 	assert_non_null(strstr(house.note, "Limits.CPU of web has no effect"));
 	assert_int_equal(house.n_notes, 2);
-	/* On a hierarchy of either kind it has one. */
+	/* That one needs none. */
 	process.processes = 5;
-	n->cgroups.controllers = 1U << CGROUP_PIDS;
 	assert_int_equal(driver_native.prepare(house.driver, 7, &release, &err), 0);
 	assert_int_equal(house.n_notes, 2);
-	n->cgroups.controllers = 0;
-	(void)snprintf(n->cgroups.v1[CGROUP_PIDS], CGROUP_PATH, "/pids");
+}
+
+/* With one controller of its own the others are still missed; said once, whatever is asked again.
+ */
+static void a_unified_hierarchy_may_lack_a_controller(void **state)
+{
+	struct err err = {0};
+
+	(void)state;
+	struct native *n = open_driver();
+	memset(&n->cgroups, 0, sizeof n->cgroups);
+	(void)snprintf(n->cgroups.unified, CGROUP_PATH, "/cgroup");
+	n->cgroups.controllers = 1U << CGROUP_MEMORY;
+	(void)start_of("true", NULL);
+	process.memory = 1 << 20;
+	process.cpu = 1.5;
+	process.processes = 5;
 	assert_int_equal(driver_native.prepare(house.driver, 7, &release, &err), 0);
-	assert_int_equal(house.n_notes, 2);
-	n->cgroups.v1[CGROUP_PIDS][0] = '\0';
 	assert_int_equal(driver_native.prepare(house.driver, 7, &release, &err), 0);
-	assert_non_null(strstr(house.note, "Limits.Processes of web has no effect"));
-	assert_int_equal(house.n_notes, 3);
+	assert_non_null(strstr(house.note, "Limits.CPU of web has no effect"));
+	assert_int_equal(house.n_notes, 1);
 }
 
 static void every_stack_can_be_the_machine_s_own(void **state)
@@ -1004,15 +1016,21 @@ static void its_cgroups_know_what_it_uses(void **state)
 	struct native *n = open_driver();
 	memset(&n->cgroups, 0, sizeof n->cgroups);
 	(void)snprintf(n->cgroups.unified, sizeof n->cgroups.unified, "%s/v2", house.folder);
-	n->cgroups.controllers = 1U << CGROUP_MEMORY;
+	n->cgroups.controllers = 1U << CGROUP_MEMORY | 1U << CGROUP_PIDS;
 	put("v2/hsup/" BOX "/memory.current", "5000000\n");
 	put("v2/hsup/" BOX "/memory.stat", "anon 1\ninactive_file 1000000\nactive_file 5\n");
 	put("v2/hsup/" BOX "/cpu.stat", "usage_usec 77\nuser_usec 5\n");
+	put("v2/hsup/" BOX "/pids.current", "4\n");
+	put("v2/hsup/" BOX "/memory.pressure", "some avg10=12.05 avg60=0.00 avg300=0.00 total=1\n");
+	put("v2/hsup/" BOX "/cpu.pressure", "some avg10=0.40 avg60=0.00 avg300=0.00 total=1\n");
 	put("v2/hsup/" BOX "/memory.events", "oom 3\noom_kill 0\noom_group_kill 0\n");
 	started(start_of("true", NULL), INT_MAX);
 	driver_native.usage(house.driver, DYNO, 2);
-	assert_int_equal(house.memory, 4000000);
-	assert_int_equal(house.cpu, 77000);
+	assert_int_equal(house.used.memory, 4000000);
+	assert_int_equal(house.used.cpu, 77000);
+	assert_int_equal(house.used.processes, 4);
+	assert_int_equal(house.used.memory_pressure, 1205);
+	assert_int_equal(house.used.cpu_pressure, 40);
 	assert_false(native_out_of_memory(n, native_find(n, DYNO, 2)));
 
 	/* The old kind. What was there before it was joined is only known of its processes. */
@@ -1023,13 +1041,19 @@ static void its_cgroups_know_what_it_uses(void **state)
 	put("memory/hsup/" BOX "/memory.stat", "inactive_file 7\ntotal_inactive_file 1000\n");
 	put("memory/hsup/" BOX "/memory.oom_control", "under_oom 0\noom_kill 2\n");
 	put("cpu/hsup/" BOX "/cpuacct.usage", "123456\n");
+	(void)snprintf(n->cgroups.v1[CGROUP_PIDS], CGROUP_PATH, "%s/pids", house.folder);
+	put("pids/hsup/" BOX "/pids.current", "9\n");
 	driver_native.usage(house.driver, DYNO, 2);
-	assert_int_equal(house.memory, 2000);
-	assert_int_equal(house.cpu, 123456);
+	assert_int_equal(house.used.memory, 2000);
+	assert_int_equal(house.used.cpu, 123456);
+	assert_int_equal(house.used.processes, 9);
+	assert_int_equal(house.used.memory_pressure, USAGE_UNKNOWN);
+	/* Nobody is in it yet. */
+	put("pids/hsup/" BOX "/pids.current", "0\n");
 	native_find(n, DYNO, 2)->pid = getpid();
 	driver_native.usage(house.driver, DYNO, 2);
-	assert_in_range(house.memory, 100000, UINT32_MAX);
-	assert_int_equal(house.cpu, 123456);
+	assert_in_range(house.used.memory, 100000, UINT32_MAX);
+	assert_int_equal(house.used.cpu, 123456);
 	ended((struct launch_child){DYNO, 2}, SIGKILL);
 	assert_int_equal(house.exited, 1);
 	assert_int_equal(house.exit.exit.kind, EXIT_SIGNAL);
@@ -1043,12 +1067,14 @@ static void without_cgroups_its_processes_are_asked(void **state)
 	memset(&n->cgroups, 0, sizeof n->cgroups);
 	started(start_of("true", NULL), getpid());
 	driver_native.usage(house.driver, DYNO, 2);
-	uint64_t alone = house.memory;
+	uint64_t alone = house.used.memory;
 	assert_in_range(alone, 100000, UINT32_MAX);
-	assert_true(house.cpu != UINT64_MAX);
+	assert_true(house.used.cpu != UINT64_MAX);
+	uint64_t processes = house.used.processes;
 	pid_t child = init_with(getuid());
 	driver_native.usage(house.driver, DYNO, 2);
-	assert_true(house.memory > alone);
+	assert_true(house.used.memory > alone);
+	assert_true(house.used.processes > processes);
 	end_init(child);
 }
 
@@ -1087,6 +1113,7 @@ int main(void)
 		TEST(as_long_as_it_is_there_nobody_is_alone),
 		TEST(a_release_has_the_newest_stack),
 		TEST(a_limit_without_a_cgroup_is_told_of_once),
+		TEST(a_unified_hierarchy_may_lack_a_controller),
 		TEST(every_stack_can_be_the_machine_s_own),
 		TEST(what_a_native_dyno_cannot_have_is_refused),
 		TEST(a_dyno_is_ordered_as_its_release_says),

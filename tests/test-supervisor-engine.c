@@ -72,8 +72,8 @@ static void room_usage(void *state, uint64_t id, uint32_t generation)
 {
 	(void)state;
 	note("usage");
-	house.context->events->used(
-		house.context->userdata, id, generation, room.memory, 5 * NSEC_PER_SEC);
+	const struct dyno_usage usage = {.memory = room.memory, .cpu = 5 * NSEC_PER_SEC};
+	house.context->events->used(house.context->userdata, id, generation, &usage);
 }
 
 static void make_dir(char ret_path[100])
@@ -189,15 +189,15 @@ static void test_what_nobody_waits_for_is_given_up(void **state)
 static void uses_memory(unsigned turn)
 {
 	struct supervisor *s = house.context->userdata;
-	uint64_t memory, cpu;
+	struct dyno_usage used;
 
 	if (turn == 5) {
 		house.driver.usage = room_usage;
 		usage_limit(s, life_find(s, house.id, 1), 100 << 20);
 		usage_want(s);
-		usage_get(s, house.id, 1, &memory, &cpu);
-		assert_int_equal(memory, room.ended ? UINT64_MAX : room.memory);
-		assert_int_equal(cpu, room.ended ? UINT64_MAX : 5 * NSEC_PER_SEC);
+		usage_get(s, house.id, 1, &used);
+		assert_int_equal(used.memory, room.ended ? USAGE_UNKNOWN : room.memory);
+		assert_int_equal(used.cpu, room.ended ? USAGE_UNKNOWN : 5 * NSEC_PER_SEC);
 	}
 	if (turn == 10)
 		stop();

@@ -1,4 +1,4 @@
-/* Memory and processor time, as the engine reads them from the container's cgroup. */
+/* Memory, processor time and processes, as the engine reads them from the container's cgroup. */
 #include "drivers/docker/private.h"
 
 #include <stdio.h>
@@ -30,9 +30,13 @@ static void on_stats(void *userdata, int r, unsigned status, json_t *answer, con
 	docker_work(d);
 	if (r < 0 || c->phase != PHASE_RUNNING || !d->context->events->used)
 		return;
+	struct dyno_usage usage = DYNO_USAGE_UNKNOWN;
 	int64_t time = json_number_of(cpu, "total_usage", -1);
-	d->context->events->used(d->context->userdata, c->id, c->generation, memory_of(answer),
-		time < 0 ? UINT64_MAX : (uint64_t)time);
+	int64_t tasks = json_number_of(json_object_get(answer, "pids_stats"), "current", -1);
+	usage.memory = memory_of(answer);
+	usage.cpu = time < 0 ? USAGE_UNKNOWN : (uint64_t)time;
+	usage.processes = tasks < 0 ? USAGE_UNKNOWN : (uint64_t)tasks;
+	d->context->events->used(d->context->userdata, c->id, c->generation, &usage);
 }
 
 static void measure(struct container *c)

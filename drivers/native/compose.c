@@ -120,8 +120,6 @@ void native_warn_of_limits(struct native *n, const struct release *release)
 				"is looked at from time to time only");
 		if (p->cpu > 0)
 			warn(n, CGROUP_CPU, p, "Limits.CPU", "has no effect");
-		if (p->processes)
-			warn(n, CGROUP_PIDS, p, "Limits.Processes", "has no effect");
 	}
 }
 

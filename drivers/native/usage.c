@@ -47,7 +47,7 @@ static uint64_t number_of(const char *text, const char *name)
 		if (strncmp(line, name, len) == 0 && sscanf(line + len, " %" SCNu64, &value) == 1)
 			return value;
 	}
-	return UINT64_MAX;
+	return USAGE_UNKNOWN;
 }
 
 static bool is_unified(const struct native *n, enum cgroup_controller c)
@@ -65,7 +65,7 @@ static uint64_t memory_of(const struct native *n, const struct native_life *l)
 
 	if (!read_cgroup(l, folder, unified ? "memory.current" : "memory.usage_in_bytes", text) ||
 		sscanf(text, "%" SCNu64, &used) != 1)
-		return UINT64_MAX;
+		return USAGE_UNKNOWN;
 	if (!read_cgroup(l, folder, "memory.stat", text))
 		return used;
 	uint64_t old = number_of(text, unified ? "inactive_file" : "total_inactive_file");
@@ -79,12 +79,12 @@ static uint64_t cpu_of(const struct native *n, const struct native_life *l)
 
 	if (read_cgroup(l, n->cgroups.unified, "cpu.stat", text)) {
 		used = number_of(text, "usage_usec");
-		return used == UINT64_MAX ? used : used * NSEC_PER_USEC;
+		return used == USAGE_UNKNOWN ? used : used * NSEC_PER_USEC;
 	}
 	if (read_cgroup(l, cgroup_folder(&n->cgroups, CGROUP_CPUACCT), "cpuacct.usage", text) &&
 		sscanf(text, "%" SCNu64, &used) == 1)
 		return used;
-	return UINT64_MAX;
+	return USAGE_UNKNOWN;
 }
 
 bool native_out_of_memory(const struct native *n, const struct native_life *life)
@@ -96,7 +96,32 @@ bool native_out_of_memory(const struct native *n, const struct native_life *life
 		    unified ? "memory.events" : "memory.oom_control", text))
 		return false;
 	uint64_t killed = number_of(text, "oom_kill ");
-	return killed != UINT64_MAX && killed > 0;
+	return killed != USAGE_UNKNOWN && killed > 0;
+}
+
+/* What is limited is counted; the root of a hierarchy that was not joined has nothing in it. */
+static uint64_t processes_of(const struct native *n, const struct native_life *l)
+{
+	char text[TEXT];
+	uint64_t tasks;
+
+	if (!read_cgroup(l, cgroup_folder(&n->cgroups, CGROUP_PIDS), "pids.current", text) ||
+		sscanf(text, "%" SCNu64, &tasks) != 1 || tasks == 0)
+		return USAGE_UNKNOWN;
+	return tasks;
+}
+
+/* "some avg10=1.23 ...": the unified hierarchy knows that without any controller, unless the kernel
+ * was told not to. */
+static uint64_t pressure_of(const struct native *n, const struct native_life *l, const char *file)
+{
+	unsigned whole, hundredths;
+	char text[TEXT];
+
+	if (!read_cgroup(l, n->cgroups.unified, file, text) ||
+		sscanf(text, "some avg10=%u.%2u", &whole, &hundredths) != 2)
+		return USAGE_UNKNOWN;
+	return (uint64_t)whole * 100 + hundredths;
 }
 
 /* ---- without a cgroup ---- */
@@ -122,7 +147,7 @@ static void add_children(struct processes *all, int pid)
 }
 
 struct figures {
-	uint64_t resident, private, cpu;
+	uint64_t resident, private, cpu, processes;
 };
 
 static void add_memory(int pid, struct figures *sum)
@@ -141,21 +166,25 @@ static void add_memory(int pid, struct figures *sum)
 /* Behind the program's name, which may hold anything: from its state on, 11 fields. */
 static void add_time(int pid, struct figures *sum)
 {
-	unsigned long long user, system, waited_user, waited_system;
+	unsigned long long user, system, waited_user, waited_system, tasks;
 	uint64_t tick = NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK);
 	char path[40], text[TEXT];
 
 	(void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
 	const char *rest = read_text(path, text) ? strrchr(text, ')') : NULL;
 	if (rest &&
-		sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu",
-			&user, &system, &waited_user, &waited_system) == 4)
+		sscanf(rest,
+			") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu %*d %*d "
+			"%llu",
+			&user, &system, &waited_user, &waited_system, &tasks) == 5) {
 		sum->cpu += (user + system + waited_user + waited_system) * tick;
+		sum->processes += tasks;
+	}
 }
 
 /* What a cgroup of the old kind knows begins when it was joined, a moment after the start: what
  * was allocated before is nobody's there. */
-static void add_up(int init, uint64_t *memory, uint64_t *cpu)
+static void add_up(int init, struct dyno_usage *u)
 {
 	struct processes all = {.pids = {init}, .n = 1};
 	struct figures sum = {0};
@@ -165,12 +194,15 @@ static void add_up(int init, uint64_t *memory, uint64_t *cpu)
 		add_time(all.pids[i], &sum);
 		add_children(&all, all.pids[i]);
 	}
-	if (*memory == UINT64_MAX)
-		*memory = sum.resident;
-	else if (*memory < sum.private)
-		*memory = sum.private;
-	if (*cpu == UINT64_MAX)
-		*cpu = sum.cpu;
+	if (u->memory == USAGE_UNKNOWN)
+		u->memory = sum.resident;
+	else if (u->memory < sum.private)
+		u->memory = sum.private;
+	if (u->cpu == USAGE_UNKNOWN)
+		u->cpu = sum.cpu;
+	/* Init is not the dyno's. */
+	if (u->processes == USAGE_UNKNOWN)
+		u->processes = sum.processes > 0 ? sum.processes - 1 : 0;
 }
 
 void native_usage(void *state, uint64_t id, uint32_t generation)
@@ -181,8 +213,15 @@ void native_usage(void *state, uint64_t id, uint32_t generation)
 
 	if (!l || l->pid == 0)
 		return;
-	uint64_t memory = memory_of(n, l), cpu = cpu_of(n, l);
-	if (memory == UINT64_MAX || cpu == UINT64_MAX || !is_unified(n, CGROUP_MEMORY))
-		add_up(l->pid, &memory, &cpu);
-	context->events->used(context->userdata, id, generation, memory, cpu);
+	struct dyno_usage u = {
+		.memory = memory_of(n, l),
+		.cpu = cpu_of(n, l),
+		.processes = processes_of(n, l),
+		.memory_pressure = pressure_of(n, l, "memory.pressure"),
+		.cpu_pressure = pressure_of(n, l, "cpu.pressure"),
+	};
+	if (u.memory == USAGE_UNKNOWN || u.cpu == USAGE_UNKNOWN || u.processes == USAGE_UNKNOWN ||
+		!is_unified(n, CGROUP_MEMORY))
+		add_up(l->pid, &u);
+	context->events->used(context->userdata, id, generation, &u);
 }

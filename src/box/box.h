@@ -44,6 +44,7 @@ struct box_cgroup {
 	int late[4]; /* of v1 hierarchies: their folders, then the box's cgroup.procs in them: to be
 		      * joined when the dyno runs */
 	unsigned n_late;
+	bool counts; /* `into` limits processes: from the dyno's first instruction on */
 };
 
 struct box {

@@ -179,6 +179,7 @@ int cgroup_make(const struct box *b, struct box_cgroup *ret)
 		r = ret->into = make(l.unified, l.controllers != 0, b->spec->box_name);
 		if (r >= 0 && l.controllers)
 			r = limit_unified(ret->into, l.controllers, &b->spec->box);
+		ret->counts = r >= 0 && l.controllers & 1U << CGROUP_PIDS;
 		/* What was delegated to a user may be for processes only, not to be parted. */
 		if (r == -ENOENT && !b->root)
 			r = 0;

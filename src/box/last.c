@@ -43,14 +43,15 @@ static void limit(int resource, uint64_t wanted)
 	box_must_call(setrlimit(resource, &l), WIRE_STAGE_LIMITS);
 }
 
-/* Its cgroup of the old kind is joined milliseconds after its first instruction, or there is none:
+/* A cgroup of the old kind is joined milliseconds after its first instruction, or there is none:
  * this holds from that one on. It is exact, because the kernel counts the tasks of a user per user
  * namespace, and both are this dyno's alone; where init is in it, too, it is one more. */
 static void limit_processes(const struct box *b)
 {
 	bool init_counts = !b->root || box_skips(b, "userns");
 
-	limit(RLIMIT_NPROC, (uint64_t)b->spec->box.processes + init_counts);
+	if (!b->cgroup.counts)
+		limit(RLIMIT_NPROC, (uint64_t)b->spec->box.processes + init_counts);
 }
 
 static void set_limits(const struct box *b)

@@ -35,6 +35,18 @@ static void view_life(struct strbuf *b, const struct dyno_view *v, uint64_t now)
 		view_member_text(b, "uptime", NULL);
 }
 
+static void view_usage(struct strbuf *b, const struct dyno_usage *u)
+{
+	view_member_known(b, "memory", u->memory, USAGE_UNKNOWN);
+	if (u->cpu != USAGE_UNKNOWN)
+		view_member_seconds(b, "cpu", u->cpu);
+	else
+		view_member_text(b, "cpu", NULL);
+	view_member_known(b, "processes", u->processes, USAGE_UNKNOWN);
+	view_member_percent(b, "memory_pressure", u->memory_pressure);
+	view_member_percent(b, "cpu_pressure", u->cpu_pressure);
+}
+
 void view_dyno(struct control *c, struct strbuf *b, const struct dyno_view *v, uint64_t now)
 {
 	static const char *const desired[] = {
@@ -65,11 +77,7 @@ void view_dyno(struct control *c, struct strbuf *b, const struct dyno_view *v, u
 	view_member_bool(b, "gave_up", d->gave_up);
 	view_member_text(b, "health", health_text(v->health));
 	view_member_exit(b, "last_exit", &d->last_exit, control_wall(c, v->ended_at));
-	view_member_known(b, "memory", v->memory, UINT64_MAX);
-	if (v->cpu != UINT64_MAX)
-		view_member_seconds(b, "cpu", v->cpu);
-	else
-		view_member_text(b, "cpu", NULL);
+	view_usage(b, &v->used);
 	view_end(b, '}');
 }
 

@@ -89,31 +89,55 @@ enum dyno_metric {
 	METRIC_RESTARTS,
 	METRIC_MEMORY,
 	METRIC_CPU,
+	METRIC_PROCESSES,
+	METRIC_MEMORY_PRESSURE,
+	METRIC_CPU_PRESSURE,
 	METRIC_MAX,
 };
+
+static void known(struct strbuf *b, const char *name, const struct dyno_view *v, uint64_t value)
+{
+	if (value == USAGE_UNKNOWN)
+		return;
+	labels(b, name, v);
+	(void)strbuf_printf(b, " %llu\n", (unsigned long long)value);
+}
+
+static void part(struct strbuf *b, const char *name, const struct dyno_view *v, uint64_t of_10000)
+{
+	if (of_10000 == USAGE_UNKNOWN)
+		return;
+	labels(b, name, v);
+	(void)strbuf_printf(b, " %llu.%04llu\n", (unsigned long long)of_10000 / 10000,
+		(unsigned long long)of_10000 % 10000);
+}
 
 static void dyno_metric(struct strbuf *b, enum dyno_metric which, const struct dyno_view *v)
 {
 	switch (which) {
 	case METRIC_UP:
-		labels(b, "hsup_dyno_up", v);
-		(void)strbuf_printf(b, " %d\n", v->dyno->state == DYNO_UP);
+		known(b, "hsup_dyno_up", v, v->dyno->state == DYNO_UP);
 		break;
 	case METRIC_RESTARTS:
-		labels(b, "hsup_dyno_restarts_total", v);
-		(void)strbuf_printf(b, " %u\n", v->dyno->restarts);
+		known(b, "hsup_dyno_restarts_total", v, v->dyno->restarts);
 		break;
 	case METRIC_MEMORY:
-		if (v->memory == UINT64_MAX)
-			break;
-		labels(b, "hsup_dyno_memory_bytes", v);
-		(void)strbuf_printf(b, " %llu\n", (unsigned long long)v->memory);
+		known(b, "hsup_dyno_memory_bytes", v, v->used.memory);
 		break;
 	case METRIC_CPU:
-		if (v->cpu == UINT64_MAX)
+		if (v->used.cpu == USAGE_UNKNOWN)
 			break;
 		labels(b, "hsup_dyno_cpu_seconds_total", v);
-		seconds(b, v->cpu);
+		seconds(b, v->used.cpu);
+		break;
+	case METRIC_PROCESSES:
+		known(b, "hsup_dyno_processes", v, v->used.processes);
+		break;
+	case METRIC_MEMORY_PRESSURE:
+		part(b, "hsup_dyno_memory_pressure_ratio", v, v->used.memory_pressure);
+		break;
+	case METRIC_CPU_PRESSURE:
+		part(b, "hsup_dyno_cpu_pressure_ratio", v, v->used.cpu_pressure);
 		break;
 	case METRIC_MAX:
 		break;
@@ -128,6 +152,11 @@ static void dyno_metrics(struct control *c, struct strbuf *b)
 		[METRIC_RESTARTS] = {"hsup_dyno_restarts", "counter", "Lives after its first."},
 		[METRIC_MEMORY] = {"hsup_dyno_memory_bytes", "gauge", "Memory in use."},
 		[METRIC_CPU] = {"hsup_dyno_cpu_seconds", "counter", "Time of a processor used."},
+		[METRIC_PROCESSES] = {"hsup_dyno_processes", "gauge", "Processes and threads."},
+		[METRIC_MEMORY_PRESSURE] = {"hsup_dyno_memory_pressure_ratio", "gauge",
+			"Of ten seconds, the part in which some of it waited for memory."},
+		[METRIC_CPU_PRESSURE] = {"hsup_dyno_cpu_pressure_ratio", "gauge",
+			"Of ten seconds, the part in which some of it waited for a processor."},
 	};
 	size_t n = operate_dynos(c->s);
 

@@ -33,6 +33,8 @@ void view_member_u64(struct strbuf *b, const char *name, uint64_t value);
 void view_member_known(struct strbuf *b, const char *name, uint64_t value, uint64_t unknown);
 void view_member_bool(struct strbuf *b, const char *name, bool value);
 void view_member_seconds(struct strbuf *b, const char *name, uint64_t ns);
+/* Of 10000; UINT64_MAX = null. */
+void view_member_percent(struct strbuf *b, const char *name, uint64_t of_10000);
 void view_member_stamp(struct strbuf *b, const char *name, uint64_t wall_ns); /* 0 = null */
 
 /* {"kind", "code", ...}, or null; at: wall_ns, 0 = not known. */

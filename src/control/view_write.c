@@ -160,6 +160,17 @@ void view_member_seconds(struct strbuf *b, const char *name, uint64_t ns)
 	comma(b);
 }
 
+void view_member_percent(struct strbuf *b, const char *name, uint64_t of_10000)
+{
+	view_member(b, name);
+	if (of_10000 == UINT64_MAX)
+		view_raw(b, "null");
+	else
+		(void)strbuf_printf(b, "%llu.%02llu", (unsigned long long)of_10000 / 100,
+			(unsigned long long)of_10000 % 100);
+	comma(b);
+}
+
 void view_member_stamp(struct strbuf *b, const char *name, uint64_t wall_ns)
 {
 	view_member(b, name);

@@ -30,7 +30,7 @@ struct life *life_new(
 	l->generation = generation;
 	l->color = color;
 	l->owner = s;
-	l->memory = l->cpu = UINT64_MAX;
+	l->used = DYNO_USAGE_UNKNOWN;
 	(void)snprintf(l->name, sizeof l->name, "%s", name);
 
 	struct life **head = bucket(s, id);

@@ -169,7 +169,7 @@ void operate_dyno(struct supervisor *s, size_t index, struct dyno_view *ret)
 	name_dyno(d, ret->name);
 	say_why(s, d, ret->why, sizeof ret->why);
 	see_checks(s, d, ret);
-	usage_get(s, d->id, d->generation, &ret->memory, &ret->cpu);
+	usage_get(s, d->id, d->generation, &ret->used);
 }
 
 const struct dyno *operate_dyno_at(struct supervisor *s, size_t index)

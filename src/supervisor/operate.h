@@ -9,6 +9,7 @@
 #include "core/engine.h"
 #include "logs/ring.h"
 #include "model/options.h"
+#include "model/usage.h"
 #include "supervisor/recorder.h"
 
 #include <netinet/in.h>
@@ -42,8 +43,7 @@ struct dyno_view {
 	uint64_t ended_at;	     /* of the last life; 0 = none, or not known */
 	bool stopped_by_operator;
 	enum health health;
-	uint64_t memory; /* bytes; UINT64_MAX = not known */
-	uint64_t cpu;	 /* ns used; UINT64_MAX = not known */
+	struct dyno_usage used;
 };
 
 struct app_view {

@@ -47,7 +47,7 @@ struct life {
 	uint64_t ended_at;   /* 0 = not known */
 	uint64_t killed_at;  /* it was told to be, CLOCK_MONOTONIC ns; 0 = it was not */
 	struct supervisor *owner;
-	uint64_t memory, cpu;		      /* bytes, ns; UINT64_MAX = not known */
+	struct dyno_usage used;
 	uint64_t memory_limit, limit_said_at; /* 0 = none; never */
 	bool over_memory;		      /* killed for it, by us */
 	struct guard *guard;		      /* checks.c; NULL = nothing of it is looked at */
@@ -255,11 +255,10 @@ void checks_close(struct supervisor *s);
 /* ---- usage.c: memory and processor time of dynos ---- */
 void usage_want(struct supervisor *s); /* somebody asks: known in a moment, and for a while */
 void usage_limit(struct supervisor *s, struct life *l, uint64_t limit); /* bytes; 0 = none */
-/* UINT64_MAX = not known. */
-void usage_get(struct supervisor *s, uint64_t id, uint32_t generation, uint64_t *ret_memory,
-	uint64_t *ret_cpu);
+void usage_get(
+	struct supervisor *s, uint64_t id, uint32_t generation, struct dyno_usage *ret_usage);
 /* What the driver says it uses. */
-void usage_told(void *userdata, uint64_t id, uint32_t generation, uint64_t memory, uint64_t cpu);
+void usage_told(void *userdata, uint64_t id, uint32_t generation, const struct dyno_usage *usage);
 void usage_free(struct supervisor *s);
 
 /* ---- tag.c: what a later supervisor must know of a dyno ---- */

@@ -1,4 +1,4 @@
-/* Memory and processor time of each dyno: the sum over the processes of its session.
+/* Memory, processor time and processes of each dyno: the sum over the processes of its session.
  *
  * /proc is read a slice per turn of the loop, so that a thousand dynos hold nobody up, and only
  * while somebody asks, or for dynos with a limit of memory. A process that has made a session of
@@ -26,7 +26,7 @@
 struct session {
 	int pid; /* of its leader: what it is called by */
 	uint32_t generation;
-	uint64_t id, memory, cpu;
+	uint64_t id, memory, cpu, processes;
 };
 
 struct usage {
@@ -54,17 +54,17 @@ static int by_pid(const void *left, const void *right)
 static void look_at_limit(struct supervisor *s, struct life *l, uint64_t now)
 {
 	static const char error[] = "Error R14 (Memory quota exceeded)";
-	bool vastly = l->memory > 2 * l->memory_limit;
+	bool vastly = l->used.memory > 2 * l->memory_limit;
 
-	if (l->memory <= l->memory_limit)
+	if (l->used.memory <= l->memory_limit)
 		return;
 	/* Somebody who watches must not make it be said more often. */
 	if (!vastly && l->limit_said_at && now < l->limit_said_at + SELDOM - OFTEN)
 		return;
 	l->limit_said_at = now;
 	router_note(s->router, l->name, "Process running mem=%lluM(%.1f%%)",
-		(unsigned long long)(l->memory >> 20),
-		100.0 * (double)l->memory / (double)l->memory_limit);
+		(unsigned long long)(l->used.memory >> 20),
+		100.0 * (double)l->used.memory / (double)l->memory_limit);
 	if (vastly) {
 		l->over_memory = true;
 		feed(s, &(struct engine_event){
@@ -102,22 +102,24 @@ static void arm_next(struct usage *u, uint64_t now)
 }
 
 /* The time of a child is its parent's only once that has waited for it: it does not go back. */
-static void take_figures(struct supervisor *s, struct life *l, uint64_t memory, uint64_t cpu)
+static void take_figures(struct supervisor *s, struct life *l, const struct dyno_usage *usage)
 {
-	l->memory = memory;
-	if (l->cpu == UINT64_MAX || (cpu != UINT64_MAX && cpu > l->cpu))
-		l->cpu = cpu;
-	if (l->memory_limit && memory != UINT64_MAX)
+	uint64_t before = l->used.cpu;
+
+	l->used = *usage;
+	if (before != USAGE_UNKNOWN && (usage->cpu == USAGE_UNKNOWN || usage->cpu < before))
+		l->used.cpu = before;
+	if (l->memory_limit && usage->memory != USAGE_UNKNOWN)
 		look_at_limit(s, l, clock_now());
 }
 
-void usage_told(void *userdata, uint64_t id, uint32_t generation, uint64_t memory, uint64_t cpu)
+void usage_told(void *userdata, uint64_t id, uint32_t generation, const struct dyno_usage *usage)
 {
 	struct supervisor *s = userdata;
 	struct life *l = life_find(s, id, generation);
 
 	if (l && !l->ended)
-		take_figures(s, l, memory, cpu);
+		take_figures(s, l, usage);
 }
 
 /* The driver knows, and tells one by one. */
@@ -147,7 +149,11 @@ static void end_round(struct usage *u)
 
 		if (!l || l->ended)
 			continue;
-		take_figures(s, l, x->memory, x->cpu);
+		struct dyno_usage usage = DYNO_USAGE_UNKNOWN;
+		usage.memory = x->memory;
+		usage.cpu = x->cpu;
+		usage.processes = x->processes;
+		take_figures(s, l, &usage);
 	}
 	arm_next(u, now);
 }
@@ -194,7 +200,7 @@ static void begin_round(struct usage *u)
 
 static void add_process(struct usage *u, const char *name, struct session *session)
 {
-	unsigned long long user, system, waited_user, waited_system, pages;
+	unsigned long long user, system, waited_user, waited_system, tasks, pages;
 	char path[40], text[1024];
 
 	(void)snprintf(path, sizeof path, "%.20s/stat", name);
@@ -208,11 +214,12 @@ static void add_process(struct usage *u, const char *name, struct session *sessi
 	if (!rest ||
 		sscanf(rest,
 			") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu %*d "
-			"%*d %*d %*d %*u %*u %llu",
-			&user, &system, &waited_user, &waited_system, &pages) != 5)
+			"%*d %llu %*d %*u %*u %llu",
+			&user, &system, &waited_user, &waited_system, &tasks, &pages) != 6)
 		return;
 	session->cpu += (user + system + waited_user + waited_system) * u->tick;
 	session->memory += pages * u->page;
+	session->processes += tasks;
 }
 
 static void look_at(struct usage *u, const char *name)
@@ -325,13 +332,11 @@ void usage_limit(struct supervisor *s, struct life *l, uint64_t limit)
 		arm(u, SELDOM);
 }
 
-void usage_get(struct supervisor *s, uint64_t id, uint32_t generation, uint64_t *ret_memory,
-	uint64_t *ret_cpu)
+void usage_get(struct supervisor *s, uint64_t id, uint32_t generation, struct dyno_usage *ret_usage)
 {
 	const struct life *l = life_find(s, id, generation);
 
-	*ret_memory = l && !l->ended ? l->memory : UINT64_MAX;
-	*ret_cpu = l && !l->ended ? l->cpu : UINT64_MAX;
+	*ret_usage = l && !l->ended ? l->used : DYNO_USAGE_UNKNOWN;
 }
 
 void usage_free(struct supervisor *s)

@@ -75,8 +75,13 @@ void operate_dyno(struct supervisor *s, size_t index, struct dyno_view *ret)
 		.retry_at = d->state == DYNO_BACKOFF ? UINT64_C(1) << 62 : 0,
 		.ended_at = d->last_exit.kind ? 1 : 0,
 		.health = HEALTH_OK,
-		.memory = index ? UINT64_MAX : 1 << 20,
-		.cpu = index ? UINT64_MAX : 1500000000};
+		.used = DYNO_USAGE_UNKNOWN};
+	if (index == 0)
+		ret->used = (struct dyno_usage){.memory = 1 << 20,
+			.cpu = 1500000000,
+			.processes = 3,
+			.memory_pressure = 5,
+			.cpu_pressure = 10000};
 	(void)snprintf(ret->name, sizeof ret->name, "%.60s.%u", d->type, d->instance);
 	(void)snprintf(ret->why, sizeof ret->why, "a \"reason\"\x1b\xff");
 }
