@@ -27,6 +27,7 @@ enum driver_caps {
 	DRIVER_ENGINE = 1 << 4,	    /* somebody else runs the dynos, who may be gone, or slow */
 	DRIVER_LEAVES = 1 << 5,	    /* what has ended leaves something, which is its owner's: every
 				     * life is released, at the end of all, too */
+	DRIVER_OWN_ROOT = 1 << 6,   /* dynos have a root of their own: Binds are honoured */
 };
 
 struct driver_start {
@@ -220,5 +221,9 @@ const struct driver *driver_at(size_t index); /* NULL behind the last */
 /* What a release asks for and this driver does not give, one line for the log. False: nothing. */
 bool driver_lacks(
 	const struct driver *driver, const struct release *release, char *ret_text, size_t size);
+
+/* What a release asks for and must not go without, and this driver does not give: -EOPNOTSUPP. */
+int driver_refuses(const struct driver *driver, const struct release *release,
+	struct err *err) HSUP_MUST_CHECK;
 
 extern const struct driver driver_simple, driver_null, driver_docker, driver_native, driver_abspath;

@@ -1,5 +1,6 @@
 #include "drivers/driver.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 static const struct driver *const table[] = {
@@ -22,6 +23,17 @@ const struct driver *driver_find(const char *name)
 			(table[i]->alias && strcmp(table[i]->alias, name) == 0))
 			return table[i];
 	return NULL;
+}
+
+int driver_refuses(const struct driver *driver, const struct release *release, struct err *err)
+{
+	for (size_t i = 0; i < release->n_binds; i++)
+		if (release->binds[i].read_only && !(driver->caps & (DRIVER_OWN_ROOT | DRIVER_DRY)))
+			return err_set(err, -EOPNOTSUPP,
+				"Binds: %s read-only: dynos of the driver %s see the machine as it "
+				"is",
+				release->binds[i].host, driver->name);
+	return 0;
 }
 
 bool driver_lacks(

@@ -96,6 +96,13 @@ def test_a_release_that_never_comes_up_is_rolled_back(app):
     app.no_line(r"hsup\[web\.\d\]: state changed from up")
 
 
+def test_what_cannot_be_read_only_is_refused(app):
+    """Its dynos see the machine as it is."""
+    app.start()
+    app.submit(app.release(("web", ["true"], 1), Binds=["/usr:/usr:ro"]))
+    assert "Binds: /usr read-only: dynos of the driver simple see the machine as it is" in app.wait_rejected(r"Binds")
+
+
 def test_recreate_stops_the_old_before_the_new(app):
     app.start()
     web = {"Type": "web", "Quantity": 2, "Args": ["sleep", "1000"]}

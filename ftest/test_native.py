@@ -223,6 +223,22 @@ def test_a_bind_is_what_it_is_outside(app):
     assert (app.shared / "it").read_text() == "inside\n"
 
 
+def test_a_bind_can_be_read_only(app):
+    """Also for who may write to it outside; the operator's --bind is in the place of a release's."""
+    open_, other = app.folder / "open", app.folder / "other"
+    for path in (open_, other):
+        path.mkdir()
+        path.chmod(0o777)
+        (path / "file").write_text(f"{path.name}\n")
+    app.submit(app.release(Binds=[f"{open_}:/mnt/ro:ro", f"{open_}:/mnt/rw:rw", f"{open_}:/mnt/it"]))
+    look = "for d in ro rw it; do cat /mnt/$d/file; touch /mnt/$d/$d 2>&1 | sed 's/.*: //'; done"
+    refused = "Read-only file system"
+    assert says(app, look) == ["open", refused, "open", "open"]
+    ran = app.hsup("run", "-C", app.control, f"--bind={other}:/mnt/it:ro", "--", "sh", "-c", look)
+    assert ran.stdout.splitlines() == ["open", refused, "open", "other", refused], ran.stderr
+    assert sorted(path.name for path in open_.iterdir()) == ["file", "it", "rw"]
+
+
 # ---- stacks ----
 
 def test_a_stack_in_use_is_not_removed(app):

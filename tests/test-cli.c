@@ -312,7 +312,7 @@ static void words_and_back(void **state)
 {
 	(void)state;
 	struct outcome _done_ c = call("up", "--dir", "/srv/a b", "--config=/c.json", "-d", "dry",
-		"--bind", "/a:/b", "--watchdog", "7", "--log", "syslog:/dev/x", "-v",
+		"--bind", "/a:/b:ro", "--watchdog", "7", "--log", "syslog:/dev/x", "-v",
 		"--runtime-dir", "/run/x");
 	assert_int_equal(c.r, EXIT_OK);
 	assert_int_equal(c.o.mode, MODE_UP);
@@ -327,6 +327,7 @@ static void words_and_back(void **state)
 	assert_string_equal(up.o.config, "/c.json");
 	assert_string_equal(up.o.driver, "null");
 	assert_string_equal(up.o.binds[0].container, "/b");
+	assert_true(up.o.binds[0].read_only);
 	assert_int_equal(up.o.watchdog, 7);
 	assert_string_equal(up.o.log, "syslog:/dev/x");
 	assert_string_equal(up.o.state_dir, c.o.state_dir);
@@ -345,6 +346,7 @@ static void words_and_back(void **state)
 	assert_int_equal(app.o.color, COLOR_NEVER);
 	assert_string_equal(app.o.runtime_dir, "/run/x");
 	assert_int_equal(app.o.n_binds, 1);
+	assert_true(app.o.binds[0].read_only);
 	assert_null(app.o.log);
 	cli_words_free(words);
 	cli_words_free(start);
@@ -387,10 +389,16 @@ static void the_daemon_s_options(void **state)
 static void binds(void **state)
 {
 	(void)state;
-	struct outcome _done_ c = call("start", "--bind", "/a:/b", "--bind=/c d:/e");
+	struct outcome _done_ c = call(
+		"start", "--bind", "/a:/b", "--bind=/c d:/e", "--bind=/a:/r:ro", "--bind=/a:/w:rw");
 
 	assert_int_equal(c.r, EXIT_OK);
-	assert_int_equal(c.o.n_binds, 2);
+	assert_int_equal(c.o.n_binds, 4);
+	assert_false(c.o.binds[0].read_only);
+	assert_true(c.o.binds[2].read_only);
+	assert_string_equal(c.o.binds[2].container, "/r");
+	assert_false(c.o.binds[3].read_only);
+	assert_string_equal(c.o.binds[3].container, "/w");
 	assert_string_equal(c.o.binds[0].host, "/a");
 	assert_string_equal(c.o.binds[0].container, "/b");
 	assert_string_equal(c.o.binds[1].host, "/c d");
@@ -398,13 +406,14 @@ static void binds(void **state)
 
 	expect_usage(call("start", "--bind", "a:/b"),
 		"hsup start: option '--bind' must be \"/host/path:/container/path\", both "
-		"absolute, "
-		"not 'a:/b'; see 'hsup help start'\n");
+		"absolute, or that and \":ro\", not 'a:/b'; see 'hsup help start'\n");
 	expect_usage(call("start", "--bind", "/a"),
 		"hsup start: option '--bind' must be \"/host/path:/container/path\", both "
-		"absolute, "
-		"not '/a'; see 'hsup help start'\n");
-	expect_usage(call("start", "--bind", "/a:/x", "--bind", "/b:/x"),
+		"absolute, or that and \":ro\", not '/a'; see 'hsup help start'\n");
+	expect_usage(call("start", "--bind", "/a:/b:no"),
+		"hsup start: option '--bind' must be \"/host/path:/container/path\", both "
+		"absolute, or that and \":ro\", not '/a:/b:no'; see 'hsup help start'\n");
+	expect_usage(call("start", "--bind", "/a:/x", "--bind", "/b:/x:ro"),
 		"hsup start: option '--bind': two binds to '/x'; see 'hsup help start'\n");
 }
 

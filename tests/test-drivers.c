@@ -302,6 +302,26 @@ static void what_a_driver_lacks_is_said(void **state)
 	assert_false(driver_lacks(&driver_null, &release, text, sizeof text));
 }
 
+static void what_a_driver_must_not_go_without_is_refused(void **state)
+{
+	struct bind_mount binds[] = {
+		{.host = (char[]){"/a"}, .container = (char[]){"/a"}},
+		{.host = (char[]){"/b"}, .container = (char[]){"/c"}, .read_only = true},
+	};
+	struct release release = {.binds = binds, .n_binds = 1};
+	struct err err;
+
+	(void)state;
+	assert_int_equal(driver_refuses(&driver_simple, &release, &err), 0);
+	release.n_binds = 2;
+	assert_int_equal(driver_refuses(&driver_simple, &release, &err), -EOPNOTSUPP);
+	assert_string_equal(err.text,
+		"Binds: /b read-only: dynos of the driver simple see the machine as it is");
+	assert_int_equal(driver_refuses(&driver_null, &release, &err), 0);
+	assert_int_equal(driver_refuses(&driver_docker, &release, &err), 0);
+	assert_int_equal(driver_refuses(&driver_native, &release, &err), 0);
+}
+
 /* ---- the null driver ---- */
 
 struct seen {
@@ -406,6 +426,7 @@ int main(void)
 		cmocka_unit_test(the_operator_s_port_stands_when_none_is_given),
 		cmocka_unit_test(who_is_listened_to_is_told_where),
 		cmocka_unit_test(what_a_driver_lacks_is_said),
+		cmocka_unit_test(what_a_driver_must_not_go_without_is_refused),
 		cmocka_unit_test(the_null_driver_answers_from_the_loop),
 	};
 

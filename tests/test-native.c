@@ -573,7 +573,10 @@ static void what_a_native_dyno_cannot_have_is_refused(void **state)
 
 static void a_dyno_is_ordered_as_its_release_says(void **state)
 {
-	struct bind_mount bind = {.host = (char[]){"/srv/data"}, .container = (char[]){"/data"}};
+	struct bind_mount binds[] = {
+		{.host = (char[]){"/srv/data"}, .container = (char[]){"/data"}},
+		{.host = (char[]){"/srv/ro"}, .container = (char[]){"/ro"}, .read_only = true},
+	};
 	struct driver_start start = start_of("echo hello", NULL);
 
 	(void)state;
@@ -586,8 +589,8 @@ static void a_dyno_is_ordered_as_its_release_says(void **state)
 	process.directory = (char[]){"web"};
 	release.stack = (char[]){"heroku-24"};
 	release.slug_path = (char[]){"/slugs/1"};
-	release.binds = &bind;
-	release.n_binds = 1;
+	release.binds = binds;
+	release.n_binds = 2;
 	start.notify_socket = "/run/notify/a/socket";
 	started(start, 0);
 
@@ -607,9 +610,10 @@ static void a_dyno_is_ordered_as_its_release_says(void **state)
 	assert_string_equal(s->box_slug, "/slugs/1");
 	assert_string_equal(s->hostname, "web-1");
 	assert_string_equal(s->directory, "/app/web");
-	assert_int_equal(s->n_binds, 2);
+	assert_int_equal(s->n_binds, 3);
 	assert_string_equal(s->binds[0], "/srv/data:/data");
-	assert_string_equal(s->binds[1], "/run/notify/a:/run/notify/a");
+	assert_string_equal(s->binds[1], "/srv/ro:/ro:ro");
+	assert_string_equal(s->binds[2], "/run/notify/a:/run/notify/a");
 	assert_false(s->has_user);
 	assert_string_equal(s->program, "/bin/bash");
 	assert_int_equal(s->n_args, 7);

@@ -102,6 +102,9 @@ static void full_example_is_read(void **state)
 	assert_int_equal(r->n_binds, 2);
 	assert_string_equal(r->binds[0].host, "/var/lib/shop");
 	assert_string_equal(r->binds[0].container, "/data");
+	assert_false(r->binds[0].read_only);
+	assert_string_equal(r->binds[1].container, "/etc/ssl/certs");
+	assert_true(r->binds[1].read_only);
 	assert_int_equal(r->n_processes, 7);
 	assert_null(r->slug_digest);
 	assert_null(r->slug_path);

@@ -54,8 +54,9 @@ static void add_mounts(struct body *b)
 	}
 	for (size_t i = 0; i < r->n_binds; i++)
 		body_add(b, mounts,
-			json_pack("{ssssss}", "Type", "bind", "Source", r->binds[i].host, "Target",
-				r->binds[i].container));
+			json_pack("{sssssssb}", "Type", "bind", "Source", r->binds[i].host,
+				"Target", r->binds[i].container, "ReadOnly",
+				r->binds[i].read_only));
 }
 
 static int add_notify(struct body *b, struct err *err)

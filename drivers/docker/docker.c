@@ -310,7 +310,8 @@ static int docker_open(struct driver_context *context, void **ret_state, struct 
 const struct driver driver_docker = {
 	.name = "docker",
 	.summary = "containers of Docker or podman, from the stack's image and the slug",
-	.caps = DRIVER_NEEDS_SLUG | DRIVER_LIMITS_CPU | DRIVER_ENGINE | DRIVER_LEAVES,
+	.caps = DRIVER_NEEDS_SLUG | DRIVER_LIMITS_CPU | DRIVER_ENGINE | DRIVER_LEAVES |
+		DRIVER_OWN_ROOT,
 	.open = docker_open,
 	.prepare = docker_prepare,
 	.prepare_stop = docker_prepare_stop,

@@ -130,7 +130,10 @@ static void add_binds(struct native *n, const struct driver_start *start)
 	char text[2 * PATH_MAX + 2];
 
 	for (size_t i = 0; i < r->n_binds; i++) {
-		(void)snprintf(text, sizeof text, "%s:%s", r->binds[i].host, r->binds[i].container);
+		const struct bind_mount *b = &r->binds[i];
+
+		(void)snprintf(text, sizeof text, "%s:%s%s", b->host, b->container,
+			b->read_only ? ":ro" : "");
 		(void)spec_bind(&n->spec, text);
 	}
 	/* Its folder: the socket itself is another after a restart. */

@@ -61,7 +61,7 @@ static const struct option_record options[] = {
 	{OPT_DYNO_IDS, 0, "dyno-ids", "MIN-MAX",
 		"users and groups that dynos may have; may be repeated"},
 	{OPT_ALLOW_ROOT_DYNOS, 0, "allow-root-dynos", NULL, "dynos may run as root"},
-	{OPT_BIND, 0, "bind", "HOST:CONTAINER",
+	{OPT_BIND, 0, "bind", "HOST:CONTAINER[:ro]",
 		"a path of the host for dynos with files of their own (not simple)"},
 	{OPT_COLOR, 0, "color", "WHEN", "auto, always or never (default: auto)", COMPLETE_COLOR},
 	{OPT_VERBOSE, 'v', "verbose", NULL, "say more of what is done"},

@@ -62,20 +62,23 @@ static int apply_bind(struct options *o, const char *option, const char *value, 
 		return err_set(
 			err, -EINVAL, "option '%s': more than %d of them", option, LIMIT_BINDS);
 
-	const char *container = strchr(value, ':') + 1;
+	struct bind_mount bind = {0};
+	size_t host_len, container_len;
+	bind_split(value, &host_len, &container_len, &bind.read_only);
+	_cleanup_free_ char *host = strndup(value, host_len);
+	_cleanup_free_ char *container = strndup(value + host_len + 1, container_len);
+	struct bind_mount *grown = reallocarray(o->binds, o->n_binds + 1, sizeof *grown);
+	if (grown)
+		o->binds = grown;
+	if (!grown || !host || !container)
+		return err_errno(err, -ENOMEM, "option '%s'", option);
 	for (size_t i = 0; i < o->n_binds; i++)
 		if (strcmp(o->binds[i].container, container) == 0)
 			return err_set(err, -EINVAL, "option '%s': two binds to '%s'", option,
 				show(container, shown));
-	_cleanup_free_ char *host = strndup(value, (size_t)(container - value) - 1);
-	_cleanup_free_ char *inner = strdup(container);
-	struct bind_mount *grown = reallocarray(o->binds, o->n_binds + 1, sizeof *grown);
-	if (grown)
-		o->binds = grown;
-	if (!grown || !host || !inner)
-		return err_errno(err, -ENOMEM, "option '%s'", option);
-	grown[o->n_binds++] =
-		(struct bind_mount){.host = TAKE_PTR(host), .container = TAKE_PTR(inner)};
+	bind.host = TAKE_PTR(host);
+	bind.container = TAKE_PTR(container);
+	grown[o->n_binds++] = bind;
 	return 0;
 }
 

@@ -123,7 +123,8 @@ char **cli_words(const struct options *o, enum run_mode mode, const char *progra
 	for (size_t i = 0; i < o->n_binds; i++) {
 		char *bind = NULL;
 
-		if (asprintf(&bind, "--bind=%s:%s", o->binds[i].host, o->binds[i].container) < 0)
+		if (asprintf(&bind, "--bind=%s:%s%s", o->binds[i].host, o->binds[i].container,
+			    o->binds[i].read_only ? ":ro" : "") < 0)
 			bind = NULL;
 		add_taken(&w, bind);
 	}

@@ -73,7 +73,8 @@ static bool binds_differ(const struct side *a, const struct side *b)
 		return true;
 	for (size_t i = 0; i < r->n_binds; i++)
 		if (text_differs(r->binds[i].host, s->binds[i].host) ||
-			text_differs(r->binds[i].container, s->binds[i].container))
+			text_differs(r->binds[i].container, s->binds[i].container) ||
+			r->binds[i].read_only != s->binds[i].read_only)
 			return true;
 	return false;
 }

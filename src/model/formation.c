@@ -92,8 +92,12 @@ static uint64_t hash_release(const struct release *r)
 
 	h = hash_str(h, r->stack);
 	h = hash_u64(h, r->n_binds);
-	for (size_t i = 0; i < r->n_binds; i++)
+	for (size_t i = 0; i < r->n_binds; i++) {
 		h = hash_str(hash_str(h, r->binds[i].host), r->binds[i].container);
+		/* What was so before there were any is still what it was. */
+		if (r->binds[i].read_only)
+			h = hash_str(h, "ro");
+	}
 	return h;
 }
 

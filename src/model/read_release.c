@@ -53,17 +53,21 @@ static void read_bind(struct reader *rd, uint32_t node)
 
 	if (!text)
 		return;
-	const char *container = strchr(text, ':') + 1;
+	size_t host, container;
+	bind_split(text, &host, &container, &bind->read_only);
+	const char *to = text + host + 1;
 	for (size_t i = 0; i < r->n_binds; i++) {
-		if (strcmp(r->binds[i].container, container) == 0) {
+		const char *other = r->binds[i].container;
+
+		if (strlen(other) == container && strncmp(other, to, container) == 0) {
 			reader_error(rd, reader_node(rd, node)->value,
 				"binds to the same place as Binds[%zu]", i);
 			return;
 		}
 	}
-	bind->host = strndup(text, (size_t)(container - text) - 1);
-	bind->container = reader_copy(rd, container);
-	if (!bind->host)
+	bind->host = strndup(text, host);
+	bind->container = strndup(to, container);
+	if (!bind->host || !bind->container)
 		rd->fault = -ENOMEM;
 	r->n_binds++;
 }

@@ -76,6 +76,29 @@ struct release *release_new(void)
 	return r;
 }
 
+int release_bind(struct release *r, const struct bind_mount *bind)
+{
+	_cleanup_free_ char *host = strdup(bind->host), *container = strdup(bind->container);
+	struct bind_mount *at = r->binds;
+
+	if (!host || !container)
+		return -ENOMEM;
+	while (at && at < r->binds + r->n_binds && strcmp(at->container, container) != 0)
+		at++;
+	if (at == r->binds + r->n_binds) {
+		struct bind_mount *grown = reallocarray(r->binds, r->n_binds + 1, sizeof *grown);
+		if (!grown)
+			return -ENOMEM;
+		r->binds = grown;
+		at = &grown[r->n_binds++];
+		*at = (struct bind_mount){0};
+	}
+	free(at->host);
+	free(at->container);
+	*at = (struct bind_mount){TAKE_PTR(host), TAKE_PTR(container), bind->read_only};
+	return 0;
+}
+
 static void release_free(struct release *r)
 {
 	free(r->name);

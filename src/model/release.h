@@ -137,6 +137,7 @@ struct process {
 
 struct bind_mount {
 	char *host, *container; /* absolute */
+	bool read_only;
 };
 
 struct release {
@@ -189,6 +190,8 @@ void release_errors_done(struct release_errors *errors);
 
 /* An empty release (refs = 1). NULL = out of memory. */
 struct release *release_new(void);
+/* One more, in the place of one that leads to the same place; its own copy. -ENOMEM. */
+int release_bind(struct release *r, const struct bind_mount *bind) HSUP_MUST_CHECK;
 
 /* The type "release": it runs once with a new release, before that is in force. */
 bool process_is_phase(const struct process *p);

@@ -184,10 +184,21 @@ const char *rule_owner(const char *text)
 
 const char *rule_bind(const char *text)
 {
-	const char *colon = strchr(text, ':');
-	bool fine = colon && text[0] == '/' && colon[1] == '/' && !strchr(colon + 1, ':');
+	const char *colon = strchr(text, ':'), *option = colon ? strchr(colon + 1, ':') : NULL;
+	bool fine = colon && text[0] == '/' && colon[1] == '/' &&
+		    (!option || strcmp(option, ":ro") == 0 || strcmp(option, ":rw") == 0);
 
-	return fine ? NULL : "must be \"/host/path:/container/path\", both absolute";
+	return fine ? NULL
+		    : "must be \"/host/path:/container/path\", both absolute, or that and \":ro\"";
+}
+
+void bind_split(const char *text, size_t *ret_host, size_t *ret_container, bool *ret_read_only)
+{
+	const char *colon = strchr(text, ':'), *option = strchr(colon + 1, ':');
+
+	*ret_host = (size_t)(colon - text);
+	*ret_container = option ? (size_t)(option - colon) - 1 : strlen(colon + 1);
+	*ret_read_only = option && strcmp(option, ":ro") == 0;
 }
 
 static bool fold(const char *text, char out[65])

@@ -31,22 +31,11 @@ static int copy_text(char **to, const char *from)
 
 static int copy_binds(struct release *r, const struct release *base)
 {
-	if (base->n_binds == 0)
-		return 0;
-	r->binds = calloc(base->n_binds, sizeof *r->binds);
-	if (!r->binds)
-		return -ENOMEM;
-	while (r->n_binds < base->n_binds) {
-		const struct bind_mount *from = &base->binds[r->n_binds];
-		struct bind_mount *to = &r->binds[r->n_binds++];
+	int e = 0;
 
-		int e = copy_text(&to->host, from->host);
-		if (e == 0)
-			e = copy_text(&to->container, from->container);
-		if (e < 0)
-			return e;
-	}
-	return 0;
+	for (size_t i = 0; e == 0 && i < base->n_binds; i++)
+		e = release_bind(r, &base->binds[i]);
+	return e;
 }
 
 static int fill(struct release *r, const struct release *base, const struct options *o)

@@ -115,7 +115,9 @@ static void prepare_driver(struct supervisor *s, struct known_release *k)
 	const struct driver *d = s->setup->driver;
 	struct err err = {0};
 
-	if (!d->prepare)
+	if (driver_refuses(d, k->release, &err) < 0)
+		prepare_failed(s, k, err.text);
+	else if (!d->prepare)
 		prepared(s, k);
 	else if (d->prepare(s->driver_state, k->handle, k->release, &err) < 0)
 		prepare_failed(s, k, err.text);
@@ -288,13 +290,23 @@ void release_fetch(struct supervisor *s, struct known_release *k)
 		k->slug = NULL;
 }
 
+/* The operator's, whatever the release says of the same place. */
+static int add_binds(const struct supervisor *s, struct release *r, struct err *err)
+{
+	int e = 0;
+
+	for (size_t i = 0; e == 0 && i < s->options->n_binds; i++)
+		e = release_bind(r, &s->options->binds[i]);
+	return e < 0 ? err_errno(err, e, "--bind") : 0;
+}
+
 void release_prepare(struct supervisor *s, struct known_release *k)
 {
 	struct release *r = k->release;
 	struct err err = {0};
 
 	s->preparing = k->handle;
-	if (read_env_files(s, r, &err) < 0) {
+	if (add_binds(s, r, &err) < 0 || read_env_files(s, r, &err) < 0) {
 		prepare_failed(s, k, err.text);
 		return;
 	}
