@@ -87,6 +87,8 @@ void child_jobs_end(struct child_jobs *jobs)
 
 uint64_t child_job_kind(uint64_t id)
 {
+	if ((id & CHILD_PARK) == CHILD_PARK)
+		return CHILD_PARK;
 	return id & CHILD_EXEC ? CHILD_EXEC : id & CHILD_SWEEP;
 }
 
@@ -98,22 +100,27 @@ struct launch_child child_job(struct child_jobs *jobs, uint64_t kind, uint64_t i
 	return (struct launch_child){.id = kind | (jobs->first + id), .generation = 1};
 }
 
-int child_job_order(struct child_jobs *jobs, struct launch *launch, struct launch_child job,
-	const char *name, int spec, struct err *err)
+int child_nowhere(struct child_jobs *jobs, struct err *err)
 {
 	if (jobs->null < 0)
 		jobs->null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (jobs->null < 0)
-		return err_errno(err, -errno, "/dev/null");
-	const struct launch_stdio nowhere = {
-		.given = (const int[3]){jobs->null, jobs->null, jobs->null}};
+	return jobs->null < 0 ? err_errno(err, -errno, "/dev/null") : jobs->null;
+}
+
+int child_job_order(struct child_jobs *jobs, struct launch *launch, struct launch_child job,
+	const char *name, int spec, struct err *err)
+{
+	int null = child_nowhere(jobs, err);
+	if (null < 0)
+		return null;
+	const struct launch_stdio nowhere = {.given = (const int[3]){null, null, null}};
 	int r = launch_spawn(launch, job, name, "", 0, spec, &nowhere);
 	return r < 0 ? err_errno(err, r, "order to the launcher") : 0;
 }
 
 uint64_t child_job_ended(struct child_jobs *jobs, struct launch *launch, struct launch_child job)
 {
-	uint64_t id = job.id & ~(CHILD_EXEC | CHILD_SWEEP);
+	uint64_t id = job.id & ~(CHILD_PARK | CHILD_SWEEP);
 
 	/* If this fails, what stays is an entry that the next supervisor acknowledges. */
 	int r = launch_ack(launch, job);

@@ -21,6 +21,8 @@ bool child_is_kept(struct launch_entry *entry);
  * dyno's has, by which a later supervisor knows them. */
 #define CHILD_EXEC  (UINT64_C(1) << 63) /* a command beside a dyno: a later supervisor ends it */
 #define CHILD_SWEEP (UINT64_C(1) << 62) /* removes what ended dynos left: runs to its end */
+/* A box that waits for a dyno. Older supervisors take it for a command, and end it. */
+#define CHILD_PARK (CHILD_EXEC | UINT64_C(1) << 61)
 
 struct child_jobs {
 	uint64_t first; /* added to the ids: above all that were given before; 0 = none yet */
@@ -33,6 +35,8 @@ void child_jobs_end(struct child_jobs *jobs);
 uint64_t child_job_kind(uint64_t id);
 /* The launcher's name for job `id`, which is never 0. */
 struct launch_child child_job(struct child_jobs *jobs, uint64_t kind, uint64_t id);
+/* /dev/null, of the jobs. Or negative errno. */
+int child_nowhere(struct child_jobs *jobs, struct err *err) HSUP_MUST_CHECK;
 /* Orders one that reads and writes nothing. */
 int child_job_order(struct child_jobs *jobs, struct launch *launch, struct launch_child job,
 	const char *name, int spec, struct err *err) HSUP_MUST_CHECK;

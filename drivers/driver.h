@@ -131,6 +131,7 @@ struct driver_context {
 				* hex digits; "" unless the driver is DRIVER_LEAVES */
 	const char *state_dir; /* absolute, of this app, kept over restarts; NULL = none */
 	const char *app_dir;   /* absolute, of this app, until the machine stops; NULL = none */
+	unsigned warm; /* boxes to be kept parked for each kind of dyno, by a driver that can */
 	bool lasts; /* false: `run` or `build`, beside a supervisor that may have dynos of
 		     * this owner: they are not ours */
 	const struct driver_events *events;

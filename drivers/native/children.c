@@ -31,8 +31,10 @@ static void on_spawned(void *userdata, struct launch_child c, int pid, int out, 
 		(void)fd_close(err);
 		return;
 	}
-	if (l)
+	if (l) {
 		l->pid = pid;
+		native_warm_began(n, l);
+	}
 	context->events->started(context->userdata, c.id, c.generation, pid, out, err);
 	if (l)
 		native_look(n);
@@ -40,6 +42,11 @@ static void on_spawned(void *userdata, struct launch_child c, int pid, int out, 
 
 static void job_over(struct native *n, struct launch_child c, const struct dyno_exit *exit)
 {
+	if (child_job_kind(c.id) == CHILD_PARK) {
+		native_warm_ended(n, c);
+		return;
+	}
+
 	const struct driver_context *context = n->context;
 	uint64_t id = child_job_ended(&n->jobs, context->launch, c);
 
@@ -73,8 +80,10 @@ static void life_over(struct native *n, struct launch_child c, struct driver_exi
 static void on_failed(void *userdata, struct launch_child c, unsigned stage, int error)
 {
 	struct driver_exit exit = child_failure(stage, error);
+	struct native_life *l = native_find(userdata, c.id, c.generation);
 
-	life_over(userdata, c, &exit);
+	if (!l || !native_warm_refused(userdata, l, stage))
+		life_over(userdata, c, &exit);
 }
 
 static void on_exited(void *userdata, const struct wire_exited *x)
@@ -98,7 +107,12 @@ static void job_found(struct native *n, struct launch_entry *entry)
 {
 	(void)fd_close(entry->out);
 	(void)fd_close(entry->err);
-	if (child_job_kind(entry->child.id) == CHILD_EXEC) {
+	if (child_job_kind(entry->child.id) == CHILD_PARK) {
+		struct native_tag tag = {0};
+		(void)child_entry(entry, &tag, sizeof tag);
+		tag.box[SPEC_BOX_NAME_MAX] = '\0';
+		native_warm_found(n, entry->child, tag.box);
+	} else if (child_job_kind(entry->child.id) == CHILD_EXEC) {
 		int r = launch_signal(n->context->launch, entry->child, SIGKILL);
 		(void)r;
 	}

@@ -65,7 +65,6 @@ static int add_process(struct native *n, const struct driver_start *start,
 	(void)spec_program(&n->spec, stack->shell ? stack->shell : PROFILE_SH);
 	profile_command(&words, stack->shell, PROFILE_SCRIPT, "dyno", args, n_args);
 	(void)spec_directory(&n->spec, directory);
-	(void)spec_box_stack(&n->spec, stack->folder);
 	(void)spec_box_name(&n->spec, life->box);
 	if (p->open_files)
 		(void)spec_nofile(&n->spec, p->open_files);
@@ -158,13 +157,14 @@ static void add_hostname(struct native *n, const struct driver_start *start)
 	(void)spec_hostname(&n->spec, name);
 }
 
-int native_compose(struct native *n, const struct driver_start *start,
-	const struct native_life *life, struct err *err)
+/* What its container is. Two that have the same here are the same to whoever makes them. */
+static int add_box(struct native *n, const struct driver_start *start, enum spec_box_mode mode,
+	struct err *err)
 {
-	const struct environment_sink sink = {add_variable, &n->spec};
+	const struct native_stack *stack;
 	const struct process *p = start->process;
 	const struct spec_box box = {
-		.mode = SPEC_BOX_RUN,
+		.mode = mode,
 		.network = native_network(n),
 		.flags = has_terminal(start) ? SPEC_BOX_PTY : 0,
 		.memory = most_memory(p),
@@ -172,20 +172,45 @@ int native_compose(struct native *n, const struct driver_start *start,
 		.processes = p->processes > UINT32_MAX ? 0 : (uint32_t)p->processes,
 	};
 
-	spec_begin(&n->spec);
+	int r = native_stack_of(n, start->release, &stack, err);
+	if (r < 0)
+		return r;
 	(void)spec_box(&n->spec, &box);
-	int r = add_process(n, start, life, p->args, p->n_args, err);
+	(void)spec_box_stack(&n->spec, stack->folder);
+	if (start->release->slug_path)
+		(void)spec_box_slug(&n->spec, start->release->slug_path);
+	add_binds(n, start);
+	return 0;
+}
+
+int native_compose(struct native *n, const struct driver_start *start,
+	const struct native_life *life, struct err *err)
+{
+	const struct environment_sink sink = {add_variable, &n->spec};
+	const struct process *p = start->process;
+
+	spec_begin(&n->spec);
+	int r = add_box(n, start, SPEC_BOX_RUN, err);
+	if (r == 0)
+		r = add_process(n, start, life, p->args, p->n_args, err);
 	if (r == 0)
 		r = environment_of_life(&sink, start, err);
 	if (r < 0)
 		return r;
-	if (start->release->slug_path)
-		(void)spec_box_slug(&n->spec, start->release->slug_path);
 	add_hostname(n, start);
-	add_binds(n, start);
 	if (start->stdio)
 		(void)spec_session(&n->spec, SPEC_SESSION_FOREGROUND);
 	return seal(n, err);
+}
+
+int native_compose_park(struct native *n, const struct driver_start *start, struct err *err)
+{
+	spec_begin(&n->spec);
+	/* Every spec has them. */
+	(void)spec_program(&n->spec, "park");
+	(void)spec_arg(&n->spec, "park");
+	int r = add_box(n, start, SPEC_BOX_PARK, err);
+	return r < 0 ? r : n->spec.text.error;
 }
 
 /* ---- jobs ---- */
@@ -198,10 +223,15 @@ int native_compose_exec(struct native *n, const struct driver_exec *exec,
 		.network = native_network(n),
 		.target = life->pid,
 	};
+	const struct native_stack *stack;
 
+	int r = native_stack_of(n, exec->beside->release, &stack, err);
+	if (r < 0)
+		return r;
 	spec_begin(&n->spec);
 	(void)spec_box(&n->spec, &box);
-	int r = add_process(n, exec->beside, life, exec->args, exec->n_args, err);
+	(void)spec_box_stack(&n->spec, stack->folder);
+	r = add_process(n, exec->beside, life, exec->args, exec->n_args, err);
 	return r < 0 ? r : seal(n, err);
 }
 

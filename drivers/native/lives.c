@@ -23,10 +23,12 @@ struct native_life *native_find(const struct native *n, uint64_t id, uint32_t ge
 	return *place_of(n, id, generation);
 }
 
-/* What is no name of a box (spec.h) has become one; unique in time by the id. */
-static void name_box(const char *owner, const char *name, uint64_t id, uint32_t generation,
+/* What is no name of a box (spec.h) has become one. */
+void native_name_box(const struct native *n, const char *name, uint64_t id, uint32_t generation,
 	char ret_box[SPEC_BOX_NAME_MAX + 1])
 {
+	const char *owner = n->context->owner;
+
 	(void)snprintf(ret_box, SPEC_BOX_NAME_MAX + 1, "%.32s.%.40s.%" PRIx64 ".%" PRIu32,
 		*owner ? owner : "0", name, id, generation);
 	for (char *c = ret_box; *c; c++)
@@ -47,8 +49,9 @@ int native_add(struct native *n, uint64_t id, uint32_t generation, const char *n
 	if (box)
 		(void)snprintf(l->box, sizeof l->box, "%s", box);
 	else
-		name_box(n->context->owner, name, id, generation, l->box);
+		native_name_box(n, name, id, generation, l->box);
 	*place_of(n, id, generation) = l;
+	n->n_lives++;
 	*ret_life = l;
 	return 0;
 }
@@ -61,5 +64,7 @@ void native_forget(struct native *n, uint64_t id, uint32_t generation)
 	if (!l)
 		return;
 	*at = l->next;
+	n->n_lives--;
+	native_wish_end(l);
 	free(l);
 }

@@ -29,7 +29,10 @@ void native_note(const struct native *n, const char *fmt, ...)
 static int native_signal(void *state, uint64_t id, uint32_t generation, int signo)
 {
 	struct native *n = state;
+	const struct native_life *l = native_find(n, id, generation);
 
+	if (l && l->wish)
+		l->wish->signals |= UINT64_C(1) << (signo - 1);
 	return launch_signal(n->context->launch, (struct launch_child){id, generation}, signo);
 }
 
@@ -45,6 +48,10 @@ static int native_retag(
 	int len = native_tag(l, tag, tag_len, whole);
 	if (len < 0)
 		return len;
+	if (l->wish) {
+		memcpy(l->wish->tag, tag, tag_len);
+		l->wish->tag_len = tag_len;
+	}
 	return launch_tag(
 		n->context->launch, (struct launch_child){id, generation}, whole, (size_t)len);
 }
@@ -85,6 +92,7 @@ static void native_close(void *state)
 	launch_listen(n->context->launch, NULL, NULL);
 	native_sweeps_done(n);
 	native_stacks_done(n);
+	native_warm_done(n);
 	sd_event_source_disable_unref(n->looking);
 	for (size_t i = 0; i < NATIVE_BUCKETS; i++)
 		while (n->buckets[i])
@@ -190,6 +198,7 @@ const struct driver driver_native = {
 	.signal = native_signal,
 	.retag = native_retag,
 	.release = native_release,
+	.keep = native_keep,
 	.adopt = native_adopt,
 	.address = native_address,
 	.usage = native_usage,

@@ -33,7 +33,7 @@ static int choose_port(
 				   port_wish(start->type_index, start->instance));
 }
 
-static int order(struct native *n, const struct driver_start *start, const struct native_life *life,
+static int order(struct native *n, const struct driver_start *start, struct native_life *life,
 	struct err *err)
 {
 	const struct launch_child child = {life->id, life->generation};
@@ -41,9 +41,6 @@ static int order(struct native *n, const struct driver_start *start, const struc
 		.given = start->stdio, .in = -1, .merged = start->process->redirect_stderr};
 	unsigned char tag[LIMIT_TAG];
 
-	int tag_len = native_tag(life, start->tag, start->tag_len, tag);
-	if (tag_len < 0)
-		return err_errno(err, tag_len, "tag");
 	_cleanup_close_ int spec = native_compose(n, start, life, err);
 	if (spec < 0)
 		return spec;
@@ -54,8 +51,13 @@ static int order(struct native *n, const struct driver_start *start, const struc
 			return err_errno(err, in, "Stdin");
 	}
 	stdio.in = in;
-	int r = launch_spawn_box(
-		n->context->launch, child, start->name, tag, (size_t)tag_len, spec, &stdio);
+	if (!start->stdio && native_warm_start(n, start, life, spec, &stdio) == 0)
+		return 0;
+	native_warm_yield(n);
+	int tag_len = native_tag(life, start->tag, start->tag_len, tag);
+	int r = tag_len;
+	if (r >= 0)
+		r = launch_spawn_box(n->context->launch, child, start->name, tag, (size_t)tag_len, spec, &stdio);
 	if (r < 0) {
 		stdin_dir_remove(&n->stdin_dir, child.id, child.generation);
 		return err_errno(err, r, "order to the launcher");
@@ -87,5 +89,7 @@ int native_start(void *state, const struct driver_start *start, struct err *err)
 	}
 	if (r < 0)
 		native_forget(n, start->id, start->generation);
+	else if (!start->stdio)
+		native_warm_want(n, start);
 	return r;
 }

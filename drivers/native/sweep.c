@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "base/fd.h"
 
-#include <errno.h>
 #include <stdio.h>
 
 #define GATHERING (100 * NSEC_PER_MSEC)
@@ -78,30 +77,35 @@ static void go_on(struct native *n)
 		sweep_named(n);
 	if (n->sweeping)
 		return;
-	if (n->finishing == FINISH_NAMED)
+	/* Those parked are swept by name. */
+	if (n->finishing == FINISH_NAMED && !n->warm.parked)
 		sweep_rest(n);
 	else if (n->finishing == FINISH_REST)
 		tell_finished(n);
 }
 
-void native_sweep(struct native *n, struct native_life *l)
+bool native_sweep_box(struct native *n, const char *box)
 {
-	if (l->swept)
-		return;
 	struct native_left *one = calloc(1, sizeof *one);
 
 	if (!one) {
-		native_note(n, "what %s left is not removed now: out of memory", l->box);
-		return;
+		native_note(n, "what %s left is not removed now: out of memory", box);
+		return false;
 	}
-	l->swept = true;
-	(void)snprintf(one->box, sizeof one->box, "%s", l->box);
+	(void)snprintf(one->box, sizeof one->box, "%s", box);
 	if (!n->left) {
 		(void)sd_event_source_set_time_relative(n->gathering, GATHERING / NSEC_PER_USEC);
 		(void)sd_event_source_set_enabled(n->gathering, SD_EVENT_ONESHOT);
 	}
 	one->next = n->left;
 	n->left = one;
+	return true;
+}
+
+void native_sweep(struct native *n, struct native_life *l)
+{
+	if (!l->swept)
+		l->swept = native_sweep_box(n, l->box);
 }
 
 int native_on_gathered(sd_event_source *source, uint64_t usec, void *userdata)
@@ -170,6 +174,7 @@ void native_finish(void *state)
 
 	if (n->patience || n->finishing != FINISH_NONE)
 		return;
+	native_warm_stop(n);
 	int r = sd_event_add_time_relative(
 		n->context->loop, &n->patience, CLOCK_MONOTONIC, 0, 1000, on_patience, n);
 	if (r < 0)

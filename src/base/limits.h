@@ -26,6 +26,9 @@
  * (-EAGAIN). Each costs the launcher two descriptors. */
 #define LIMIT_DYNOS 6000
 
+/* Boxes that are parked at once: the launcher refuses one more. */
+#define LIMIT_WARM 64
+
 /* The wire between supervisor and launcher. */
 #define LIMIT_PACKET	 8192 /* bytes of one message: a longer one is malformed */
 #define LIMIT_PACKET_FDS 4

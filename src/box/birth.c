@@ -45,6 +45,8 @@ static void plan(struct box *b, struct birth_room *room)
 {
 	if (getpid() != 1)
 		box_fail(WIRE_STAGE_NAMESPACES, EINVAL);
+	if (b->warm >= 0 && b->spec->box.flags)
+		box_fail(WIRE_STAGE_SPEC, EBADMSG);
 	room->maker.network = choose_network(b);
 	box_must(b->root ? ids_take(b) : ids_map_own(b), WIRE_STAGE_UID);
 	if (room->maker.network != SPEC_BOX_NET_OWN)
@@ -62,6 +64,7 @@ static void plan(struct box *b, struct birth_room *room)
 		.slug = -1,
 		.layer_wait = maker_wait_layer,
 		.layer_of = &room->maker,
+		.skeleton = -1,
 		.sys = room->maker.network != SPEC_BOX_NET_HOST,
 		.hostname = b->spec->hostname ? b->spec->hostname : b->spec->box_name,
 	};
@@ -95,6 +98,8 @@ static void leave_namespaces(const struct birth_room *room)
 HSUP_NORETURN static void be_dyno(struct box *b, struct gate *gate)
 {
 	last_prepare(b);
+	if (b->warm >= 0)
+		warm_become(b, gate);
 	b->terminal = gate_wait(gate);
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, errno);
@@ -193,6 +198,9 @@ void birth_run(struct box *b)
 	box_give_output(b);
 	pty_open(&room.pty, b);
 	box_step(b);
-	gate_open(&room.gate, room.pty.peer);
+	if (b->warm >= 0)
+		warm_park(b, &room.root, &room.gate);
+	else
+		gate_open(&room.gate, room.pty.peer);
 	init_run(b, room.dyno, &room.gate, &room.pty);
 }

@@ -7,17 +7,15 @@
  *   plan.c      spec and settings -> what is to be mounted where; pure, nothing has happened yet;
  *               plan_bind.c of the binds
  *   birth.c     SPEC_BOX_RUN: the order of all that follows; gate.c where the dyno's own process
- *               waits meanwhile
+ *               waits meanwhile; warm.c SPEC_BOX_PARK: for whom
  *   ids.c       a uid of its own; user namespaces
  *   cgroup.c    cgroups: made, limited, joined, removed
  *   root.c      the mounts of the plan, pivot_root; root_open.c what they are of, image.c a stack
- *               that is a file, layer.c a folder on the disk, root_layer.c overlays, dev.c /dev, etc.c files of /etc; mnt.c the
- *               system calls
- *   link.c      interfaces, addresses, routes, by netlink.c; publish.c a port of the machine
- *   last.c      in the dyno's own process: limits, capabilities, seccomp, exec
- *   init.c      pid 1: what it gives up; watch.c signals, orphans, the end; pty.c between two
- *               terminals
- *   join.c      SPEC_BOX_JOIN; target.c whether its target is one
+ *               that is a file, layer.c a folder on the disk, root_layer.c overlays, dev.c /dev,
+ * etc.c files of /etc; mnt.c the system calls link.c      interfaces, addresses, routes, by
+ * netlink.c; publish.c a port of the machine last.c      in the dyno's own process: limits,
+ * capabilities, seccomp, exec init.c      pid 1: what it gives up; watch.c signals, orphans, the
+ * end; pty.c between two terminals join.c      SPEC_BOX_JOIN; target.c whether its target is one
  *   claim.c     who is alive: locks
  *   sweep.c     SPEC_BOX_SWEEP: sweep_cgroup.c cgroups, remove.c trees
  *   setup.c     `hsup-box --setup`: what a machine needs once; nft.c its packet filter,
@@ -56,6 +54,7 @@ struct box {
 	uid_t uid;			 /* outside; inside it is the same */
 	gid_t gid;			 /* likewise */
 	int uid_lock, claim, stack_lock; /* held by us as long as we live, -1 = none */
+	int warm;			 /* the launcher's socket; -1 = not parked */
 	int terminal;			 /* the dyno's, in its own process; -1 = none */
 	int end; /* where init tells that the dyno has ended; -1: its own end tells it */
 	uint32_t machine_address, dyno_address; /* host order; 0 = no network of its own */
@@ -120,19 +119,28 @@ struct box_root {
 	bool image;	 /* the stack is a mount of its own, attached nowhere */
 	int held;	 /* the mount that the stack is locked by, attached nowhere; -1 = none */
 	int binds[SPEC_BOX_BINDS]; /* sources, O_PATH; -1 behind the last */
+	/* Set by root_enter() of a box that is parked: what is shown in /etc can be written. */
+	int skeleton;
 };
 
 /* In the mount namespace that root_enter() will be called in (a mount is copied only in its own):
  * opens what the spec names, below what the settings allow: the stack, the slug, the sources of the
- * binds. Nothing is made. *ret_stage says which was wrong. Sets b->stack_lock; -EBUSY: the stack is about to be removed. */
+ * binds. Nothing is made. *ret_stage says which was wrong. Sets b->stack_lock; -EBUSY: the stack is
+ * about to be removed. */
 int root_open(struct box *b, struct box_root *ret, enum wire_stage *ret_stage) HSUP_MUST_CHECK;
-/* A new folder for the layer, with upper, tmp and, for a slug, work; none where the settings have no
- * place for it. In any process of the box that sees the machine's folders. */
+/* A new folder for the layer, with upper, tmp and, for a slug, work; none where the settings have
+ * no place for it. In any process of the box that sees the machine's folders. */
 int root_layer_make(const struct box *b) HSUP_MUST_CHECK;
 /* In a mount namespace of our own: mounts all, enters it, detaches the old. The working folder is
  * the new root's. Closes what root_open() opened, in any case. 0, or negative errno and the stage.
  */
 int root_enter(struct box *b, struct box_root *r, enum wire_stage *ret_stage) HSUP_MUST_CHECK;
+
+/* ---- etc.c ---- */
+
+/* The dyno's hostname is another, r->hostname: in its root, where nobody has looked yet. Closes
+ * r->skeleton. */
+int etc_rename(struct box *b, struct box_root *r) HSUP_MUST_CHECK;
 
 /* ---- link.c ---- */
 

@@ -1,4 +1,5 @@
-/* What only main.c, report.c, birth.c, maker.c, join.c, init.c, last.c and pty.c share. */
+/* What only main.c, report.c, birth.c, maker.c, warm.c, join.c, init.c, last.c and pty.c
+ * share. */
 #pragma once
 
 #include "box/box.h"
@@ -41,6 +42,10 @@ void gate_open(struct gate *g, int terminal);
 void gate_done(struct gate *g);
 /* In the process that waits: the terminal, or -1. Its end stays open. */
 int gate_wait(struct gate *g);
+#define GATE_FDS 4
+/* The same, with so many of them. */
+void gate_pass(struct gate *g, const int *fds, unsigned n);
+unsigned gate_take(struct gate *g, int ret_fds[GATE_FDS]);
 
 /* ---- maker.c: fails the box ---- */
 
@@ -89,6 +94,14 @@ void pty_resize(struct pty *p);
 /* All other ends are closed: passes on what was written before, unless a signal says that it is
  * enough; the operator's terminal is what it was. */
 void pty_end(struct pty *p, int signals);
+
+/* ---- warm.c: a box that is parked; fails it ---- */
+
+/* All is made: waits for the order, and lets the dyno's process go with what came. Ends the box
+ * when the launcher does not want it any more. */
+void warm_park(struct box *b, struct box_root *root, struct gate *gate);
+/* In the dyno's process: waits, then becomes what was ordered. */
+HSUP_NORETURN void warm_become(struct box *b, struct gate *gate);
 
 /* ---- last.c ---- */
 

@@ -195,6 +195,28 @@ static void put_resolv_conf(const struct root_work *w, struct text *t)
 	each_line(real >= 0 ? real : conf, put_line, t);
 }
 
+int etc_rename(struct box *b, struct box_root *r)
+{
+	static const char *const names[] = {"etc/hosts", "etc/hostname"};
+	struct root_work w = {.b = b, .r = r};
+	int error = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names) && error == 0; i++) {
+		_cleanup_close_ int file = openat(r->skeleton, names[i],
+			O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
+		struct text t = {.fd = file, .error = file < 0 ? -errno : 0};
+
+		if (i == 0)
+			put_hosts(&w, &t);
+		else
+			put(&t, "%s\n", hostname(&w));
+		flush(&t);
+		error = t.error;
+	}
+	r->skeleton = fd_close(r->skeleton);
+	return error;
+}
+
 int etc_write(struct root_work *w, const struct plan_step *s)
 {
 	_cleanup_close_ int file = openat(

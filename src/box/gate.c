@@ -14,11 +14,11 @@ void gate_make(struct gate *g)
 	*g = (struct gate){.ours = ends[0], .theirs = ends[1]};
 }
 
-/* One byte, and maybe a descriptor. */
+/* One byte, and maybe descriptors. */
 struct packet {
 	char byte;
 	struct iovec iov;
-	_Alignas(struct cmsghdr) char rights[CMSG_SPACE(sizeof(int))];
+	_Alignas(struct cmsghdr) char rights[CMSG_SPACE(GATE_FDS * sizeof(int))];
 	struct msghdr msg;
 };
 
@@ -32,24 +32,28 @@ static void packet_init(struct packet *p)
 	p->msg.msg_controllen = sizeof p->rights;
 }
 
-void gate_open(struct gate *g, int terminal)
+void gate_pass(struct gate *g, const int *fds, unsigned n)
 {
 	struct packet p;
 
 	packet_init(&p);
-	if (terminal < 0) {
-		p.msg.msg_controllen = 0;
-	} else {
+	p.msg.msg_controllen = n > 0 ? CMSG_SPACE(n * sizeof *fds) : 0;
+	if (n > 0) {
 		struct cmsghdr *c = CMSG_FIRSTHDR(&p.msg);
 
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof terminal);
-		memcpy(CMSG_DATA(c), &terminal, sizeof terminal);
+		c->cmsg_len = CMSG_LEN(n * sizeof *fds);
+		memcpy(CMSG_DATA(c), fds, n * sizeof *fds);
 	}
 	/* It cannot have gone: it only ever waits. But somebody may have killed it: its status
 	 * tells. */
 	(void)sendmsg(g->ours, &p.msg, MSG_NOSIGNAL);
+}
+
+void gate_open(struct gate *g, int terminal)
+{
+	gate_pass(g, &terminal, terminal >= 0);
 }
 
 void gate_done(struct gate *g)
@@ -63,10 +67,10 @@ void gate_done(struct gate *g)
 	g->ours = fd_close(g->ours);
 }
 
-int gate_wait(struct gate *g)
+unsigned gate_take(struct gate *g, int ret_fds[GATE_FDS])
 {
 	struct packet p;
-	int terminal = -1;
+	size_t size = 0;
 
 	g->ours = fd_close(g->ours);
 	packet_init(&p);
@@ -74,7 +78,16 @@ int gate_wait(struct gate *g)
 	if (recvmsg(g->theirs, &p.msg, MSG_CMSG_CLOEXEC) != 1)
 		_exit(127);
 	struct cmsghdr *c = CMSG_FIRSTHDR(&p.msg);
-	if (c && c->cmsg_type == SCM_RIGHTS)
-		memcpy(&terminal, CMSG_DATA(c), sizeof terminal);
-	return terminal;
+	if (c && c->cmsg_type == SCM_RIGHTS) {
+		size = c->cmsg_len - CMSG_LEN(0);
+		memcpy(ret_fds, CMSG_DATA(c), size);
+	}
+	return (unsigned)(size / sizeof *ret_fds);
+}
+
+int gate_wait(struct gate *g)
+{
+	int fds[GATE_FDS];
+
+	return gate_take(g, fds) > 0 ? fds[0] : -1;
 }

@@ -33,6 +33,7 @@ static struct box box = {
 	.uid_lock = -1,
 	.claim = -1,
 	.stack_lock = -1,
+	.warm = -1,
 	.terminal = -1,
 	.end = -1,
 	.cgroup.into = -1,
@@ -92,6 +93,10 @@ static bool parse_option(const char *arg, struct options *o)
 		box.owns_output = true;
 		return true;
 	}
+	if (strcmp(arg, "--warm") == 0) {
+		box.warm = BOX_FD_WARM;
+		return true;
+	}
 	if (strncmp(arg, "--slot=", 7) == 0)
 		return o->has_slot = parse_uint(arg + 7, LIMIT_DYNOS, &o->slot) == 0;
 	if (strncmp(arg, "--nofile=", 9) == 0)
@@ -149,12 +154,14 @@ static void sanitise(void)
 	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, KERNEL_SIGSET_SIZE);
 	for (int s = 1; s < NSIG; s++)
 		(void)signal(s, SIG_DFL);
-	fd_from(BOX_FD_END + 1, false);
+	fd_from((box.warm < 0 ? BOX_FD_END : BOX_FD_WARM) + 1, false);
 	box.end = fstat(BOX_FD_END, &end) == 0 && S_ISFIFO(end.st_mode) ? BOX_FD_END : -1;
 	if (box.end < 0)
 		(void)close(BOX_FD_END);
 	else
 		(void)fd_cloexec(BOX_FD_END, true);
+	if (box.warm >= 0 && fd_cloexec(box.warm, true) < 0)
+		_exit(EXIT_USAGE);
 	for (int fd = 0; fd <= STDERR_FILENO; fd++)
 		if (fcntl(fd, F_GETFD) < 0)
 			_exit(EXIT_USAGE);
@@ -186,7 +193,8 @@ HSUP_NORETURN static void run(char *const *argv, char *const *settings)
 	(void)close(BOX_FD_SPEC);
 	(void)close(BOX_FD_FAILURES);
 	box.root = geteuid() == 0;
-	if (plan.spec.has_box && plan.spec.box.mode == SPEC_BOX_RUN)
+	if (plan.spec.has_box &&
+		plan.spec.box.mode == (box.warm < 0 ? SPEC_BOX_RUN : SPEC_BOX_PARK))
 		birth_run(&box);
 	if (plan.spec.has_box && plan.spec.box.mode == SPEC_BOX_JOIN)
 		join_run(&box);

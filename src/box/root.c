@@ -160,6 +160,8 @@ int root_enter(struct box *b, struct box_root *r, enum wire_stage *ret_stage)
 
 	(void)umask(mask);
 	(void)fd_close(w.scratch);
+	if (b->warm >= 0)
+		r->skeleton = TAKE_FD(w.skeleton);
 	(void)fd_close(w.skeleton);
 	(void)fd_close(w.dev);
 	(void)fd_close(w.root);

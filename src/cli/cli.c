@@ -116,6 +116,8 @@ static int do_it(struct call *c, int n_operands, char **operands, int *ret_code)
 
 		int r = c->o->mode == MODE_UP ? options_complete_paths(c->o, NULL, &err)
 					      : options_complete(c->o, &err);
+		if (r == 0)
+			r = options_warm(c->o, &err);
 		if (r < 0)
 			return options_error(c->command, r, &err);
 		return c->command->run(c->o, n_operands, operands);
@@ -178,6 +180,7 @@ int cli_parse(
 		.start_number = 1,
 		.ask = {.lines = OPTIONS_NO_LINES},
 		.watchdog = LIMIT_SILENCE,
+		.warm = OPTIONS_NO_WARM,
 		.timeout = OPTIONS_NO_TIMEOUT,
 		.socket_mode = -1,
 		.log_options = {.max_bytes = (uint64_t)50 << 20, .keep = 10},

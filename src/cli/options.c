@@ -190,6 +190,16 @@ static int apply_from(struct options *o, const char *option, const char *value, 
 	return 0;
 }
 
+int options_warm(struct options *o, struct err *err)
+{
+	const char *value = getenv("HSUP_WARM");
+
+	if (o->warm != OPTIONS_NO_WARM)
+		return 0;
+	o->warm = 0;
+	return value && *value ? apply_number("HSUP_WARM", value, 0, LIMIT_WARM, &o->warm, err) : 0;
+}
+
 static int apply_flag(struct options *o, enum option_id id)
 {
 	bool *const flags[OPT_MAX] = {
@@ -260,6 +270,8 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 			option, value, 1, OPTIONS_START_NUMBER_MAX, &o->start_number, err);
 	case OPT_WATCHDOG:
 		return apply_number(option, value, 0, LIMIT_SILENCE_MAX, &o->watchdog, err);
+	case OPT_WARM:
+		return apply_number(option, value, 0, LIMIT_WARM, &o->warm, err);
 	case OPT_USER:
 		o->supervisor_user = value;
 		return 0;

@@ -105,6 +105,8 @@ int options_apply_control(struct options *o, enum option_id id, const char *opti
 
 /* What was not given, from the environment and the defaults: for a command that launches an app. */
 int options_complete(struct options *o, struct err *err) HSUP_MUST_CHECK;
+/* How many boxes are kept parked: by the option, HSUP_WARM, or none. */
+int options_warm(struct options *o, struct err *err) HSUP_MUST_CHECK;
 
 /* The same for the daemon and its clients: every path. ret_why: NULL, or room for what says so. */
 int options_complete_paths(

@@ -31,6 +31,7 @@ static struct wire_child wire_name(struct launch_child c)
 }
 
 struct label {
+	struct launch_child parked; /* id 0: none */
 	const char *name;
 	const void *tag;
 	size_t tag_len;
@@ -41,14 +42,18 @@ static int send_child(struct client *c, enum wire_type type, struct launch_child
 	enum wire_output output, const struct label *label, const int *fds, unsigned n_fds)
 {
 	size_t name_len = strlen(label->name);
-	struct wire_spawn body = {
-		.child = wire_name(child),
-		.output = (uint16_t)output,
-		.name_length = (uint16_t)name_len,
-		.tag_length = (uint32_t)label->tag_len,
+	struct wire_spawn_warm body = {
+		.spawn =
+			{
+				.child = wire_name(child),
+				.output = (uint16_t)output,
+				.name_length = (uint16_t)name_len,
+				.tag_length = (uint32_t)label->tag_len,
+			},
+		.parked = wire_name(label->parked),
 	};
 	const struct packet_part parts[] = {
-		{&body, sizeof body}, {label->name, name_len}, {label->tag, label->tag_len}};
+		{&body, type == WIRE_SPAWN_WARM ? sizeof body : sizeof body.spawn}, {label->name, name_len}, {label->tag, label->tag_len}};
 
 	if (name_len < 1 || name_len > LIMIT_NAME || label->tag_len > LIMIT_TAG)
 		return -EINVAL;
@@ -76,7 +81,8 @@ static int order(struct client *c, enum wire_type type, struct launch_child chil
 static int client_spawn(void *state, struct launch_child child, const char *name, const void *tag,
 	size_t tag_len, int spec_fd, const struct launch_stdio *stdio)
 {
-	return order(state, WIRE_SPAWN, child, &(struct label){name, tag, tag_len}, spec_fd, stdio);
+	return order(state, WIRE_SPAWN, child, &(struct label){{0}, name, tag, tag_len}, spec_fd,
+		stdio);
 }
 
 static int client_spawn_box(void *state, struct launch_child child, const char *name,
@@ -87,7 +93,31 @@ static int client_spawn_box(void *state, struct launch_child child, const char *
 	/* An older one would close the connection, others refuse what they can only refuse. */
 	if (!(c->can & WIRE_CAN_BOX))
 		return -EOPNOTSUPP;
-	return order(c, WIRE_SPAWN_BOX, child, &(struct label){name, tag, tag_len}, spec_fd, stdio);
+	return order(c, WIRE_SPAWN_BOX, child, &(struct label){{0}, name, tag, tag_len}, spec_fd,
+		stdio);
+}
+
+static int client_park(void *state, struct launch_child child, const char *name, const void *tag,
+	size_t tag_len, int spec_fd, const struct launch_stdio *stdio)
+{
+	struct client *c = state;
+
+	if (!(c->can & WIRE_CAN_WARM))
+		return -EOPNOTSUPP;
+	return order(
+		c, WIRE_PARK, child, &(struct label){{0}, name, tag, tag_len}, spec_fd, stdio);
+}
+
+static int client_spawn_warm(void *state, struct launch_child parked, struct launch_child child,
+	const char *name, const void *tag, size_t tag_len, int spec_fd,
+	const struct launch_stdio *stdio)
+{
+	struct client *c = state;
+
+	if (!(c->can & WIRE_CAN_WARM))
+		return -EOPNOTSUPP;
+	return order(c, WIRE_SPAWN_WARM, child, &(struct label){parked, name, tag, tag_len},
+		spec_fd, stdio);
 }
 
 static int client_keep(void *state, struct launch_child child, const char *name, const void *tag,
@@ -99,7 +129,7 @@ static int client_keep(void *state, struct launch_child child, const char *name,
 	if (!(c->can & WIRE_CAN_KEEP))
 		return -EOPNOTSUPP;
 	return send_child(c, WIRE_KEEP, child, err < 0 ? WIRE_OUTPUT_MERGED : WIRE_OUTPUT_PIPES,
-		&(struct label){name, tag, tag_len}, (int[]){out, err}, err < 0 ? 1 : 2);
+		&(struct label){{0}, name, tag, tag_len}, (int[]){out, err}, err < 0 ? 1 : 2);
 }
 
 static int client_signal(void *state, struct launch_child child, int signo)
@@ -274,6 +304,8 @@ static const struct launch_ops client_ops = {
 	.listen = client_listen,
 	.spawn = client_spawn,
 	.spawn_box = client_spawn_box,
+	.park = client_park,
+	.spawn_warm = client_spawn_warm,
 	.keep = client_keep,
 	.signal = client_signal,
 	.ack = client_ack,

@@ -77,6 +77,11 @@ struct launch_ops {
 		size_t tag_len, int spec_fd, const struct launch_stdio *stdio);
 	int (*spawn_box)(void *state, struct launch_child c, const char *name, const void *tag,
 		size_t tag_len, int spec_fd, const struct launch_stdio *stdio);
+	int (*park)(void *state, struct launch_child c, const char *name, const void *tag,
+		size_t tag_len, int spec_fd, const struct launch_stdio *stdio);
+	int (*spawn_warm)(void *state, struct launch_child parked, struct launch_child c,
+		const char *name, const void *tag, size_t tag_len, int spec_fd,
+		const struct launch_stdio *stdio);
 	int (*keep)(void *state, struct launch_child c, const char *name, const void *tag,
 		size_t tag_len, int out, int err);
 	int (*signal)(void *state, struct launch_child c, int signo);
@@ -102,6 +107,17 @@ int launch_spawn(struct launch *l, struct launch_child c, const char *name, cons
  * own process has ended. -EOPNOTSUPP (no WIRE_CAN_BOX), or as launch_spawn(). */
 int launch_spawn_box(struct launch *l, struct launch_child c, const char *name, const void *tag,
 	size_t tag_len, int spec_fd, const struct launch_stdio *stdio) HSUP_MUST_CHECK;
+
+/* The same, of a box that waits (SPEC_BOX_PARK; stdio is given): `spawned`, and `exited` when it has
+ * ended without ever being a dyno's. -EOPNOTSUPP (no WIRE_CAN_WARM), or as launch_spawn(). */
+int launch_park(struct launch *l, struct launch_child c, const char *name, const void *tag,
+	size_t tag_len, int spec_fd, const struct launch_stdio *stdio) HSUP_MUST_CHECK;
+
+/* As launch_spawn_box(), of a child that `parked` becomes: of that one nothing is told any more.
+ * `failed` with WIRE_STAGE_WARM before `spawned`: it could not be had, and is what it was. */
+int launch_spawn_warm(struct launch *l, struct launch_child parked, struct launch_child c,
+	const char *name, const void *tag, size_t tag_len, int spec_fd,
+	const struct launch_stdio *stdio) HSUP_MUST_CHECK;
 
 /* Has the launcher keep a child that is none of its own: a name, a tag and the read ends of two
  * pipes (err -1 = none), which stay the caller's. It lists it (state WIRE_ENTRY_KEPT, pid 0), lets

@@ -139,6 +139,8 @@ static int take(const struct incoming *in, struct packet *p)
 	case WIRE_TAG:
 	case WIRE_KEEP:
 	case WIRE_SPAWN_BOX:
+	case WIRE_PARK:
+	case WIRE_SPAWN_WARM:
 	case WIRE_TYPE_MAX:
 		break;
 	}

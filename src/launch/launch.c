@@ -45,6 +45,19 @@ int launch_spawn_box(struct launch *l, struct launch_child c, const char *name, 
 	return l->ops->spawn_box(l->state, c, name, tag, tag_len, spec_fd, stdio);
 }
 
+int launch_park(struct launch *l, struct launch_child c, const char *name, const void *tag,
+	size_t tag_len, int spec_fd, const struct launch_stdio *stdio)
+{
+	return l->ops->park(l->state, c, name, tag, tag_len, spec_fd, stdio);
+}
+
+int launch_spawn_warm(struct launch *l, struct launch_child parked, struct launch_child c,
+	const char *name, const void *tag, size_t tag_len, int spec_fd,
+	const struct launch_stdio *stdio)
+{
+	return l->ops->spawn_warm(l->state, parked, c, name, tag, tag_len, spec_fd, stdio);
+}
+
 int launch_keep(struct launch *l, struct launch_child c, const char *name, const void *tag,
 	size_t tag_len, int out, int err)
 {

@@ -170,6 +170,17 @@ static void forget_pid(struct children *t, struct child *c)
 	*p = c->next_by_pid;
 }
 
+void index_remove(struct children *t, struct child *c)
+{
+	uint16_t slot = (uint16_t)children_slot(t, c), *p = id_head(t, c->id);
+
+	if (in_pid_index(c))
+		forget_pid(t, c);
+	while (*p != slot)
+		p = &t->slots[*p].next_by_id;
+	*p = c->next_by_id;
+}
+
 void children_set_state(struct children *t, struct child *c, enum child_state state)
 {
 	uint16_t slot = (uint16_t)children_slot(t, c);
@@ -189,18 +200,13 @@ void children_set_state(struct children *t, struct child *c, enum child_state st
 
 void children_remove(struct children *t, struct child *c)
 {
-	uint16_t slot = (uint16_t)children_slot(t, c), *p = id_head(t, c->id);
-
 	children_set_state(t, c, CHILD_ENDED);
 	children_told(t, c, c->news);
-	while (*p != slot)
-		p = &t->slots[*p].next_by_id;
-	*p = c->next_by_id;
-
+	index_remove(t, c);
 	publish(c, CHILD_FREE);
 	text_free(t, c->text);
 	c->next_by_id = t->free_slot;
-	t->free_slot = slot;
+	t->free_slot = (uint16_t)children_slot(t, c);
 	t->count -= !c->acknowledged;
 }
 

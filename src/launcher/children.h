@@ -23,6 +23,11 @@ unsigned children_unreaped(const struct children *t);
  * is full, else why it cannot grow. */
 struct child *children_add(struct children *t, const struct wire_child *name, const char *text,
 	const unsigned char *tag, uint16_t name_length, uint16_t tag_length);
+/* It is to have another name: first the room for it, 0 or negative errno; then the name, id last,
+ * so that a crash finds the one or the other. */
+int children_room(struct children *t, size_t text) HSUP_MUST_CHECK;
+void children_rename(struct children *t, struct child *c, const struct wire_child *name,
+	const char *text, const unsigned char *tag, uint16_t name_length, uint16_t tag_length);
 /* It was: it runs. */
 void children_forked(struct children *t, struct child *c, int32_t pid);
 void children_remove(struct children *t, struct child *c);

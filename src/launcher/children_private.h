@@ -32,4 +32,5 @@ static inline bool is_alive(const struct child *c)
 }
 
 void index_add(struct children *t, struct child *c);
+void index_remove(struct children *t, struct child *c);
 void left_add(struct children *t, struct child *c);

@@ -86,6 +86,25 @@ int children_set_tag(struct children *t, struct child *c, const unsigned char *t
 	return 0;
 }
 
+int children_room(struct children *t, size_t text)
+{
+	return text_room(t, text);
+}
+
+void children_rename(struct children *t, struct child *c, const struct wire_child *name,
+	const char *text, const unsigned char *tag, uint16_t name_length, uint16_t tag_length)
+{
+	struct child_text old = c->text,
+			  new = text_write(t, text, name_length, tag, tag_length);
+
+	index_remove(t, c);
+	__atomic_store(&c->text, &new, __ATOMIC_RELEASE);
+	c->generation = name->generation;
+	__atomic_store_n(&c->id, name->id, __ATOMIC_RELEASE);
+	index_add(t, c);
+	text_free(t, old);
+}
+
 void children_text(const struct children *t, const struct child *c, char *ret_text)
 {
 	size_t left = (size_t)c->text.name_length + c->text.tag_length;

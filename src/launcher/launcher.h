@@ -2,6 +2,7 @@
  *
  *   requests.c  the supervisor's requests: check, act            (socket -> children)
  *   spawn.c     a birth
+ *   warm.c      boxes that are parked, and become a child later
  *   kept.c      children that somebody else runs
  *   tell.c      what the supervisor is to be told                (children -> socket)
  *   reap.c      what the kernel says of children, signals to them
@@ -55,6 +56,13 @@ struct upgrade {
 	char path[PATH_MAX];
 };
 
+/* Our end of a parked box's socket. Not in the table: with a launcher that is killed, or replaced,
+ * its parked boxes end. */
+struct parked {
+	int fd;
+	uint16_t slot;
+};
+
 struct launcher {
 	struct options options;
 	struct children *children;
@@ -78,6 +86,8 @@ struct launcher {
 	uint64_t refill_at;    /* when spare pipes are to be made; 0 = none are missing */
 	bool supervisor_ended; /* reap() has seen it, with this status */
 	int supervisor_status;
+	struct parked parked[LIMIT_WARM];
+	unsigned n_parked;
 	/* Dynos refused for their spec, by the policy, or as what is to be kept. */
 	unsigned refused;
 	uint64_t refused_said_at;
@@ -96,8 +106,21 @@ int start_supervisor(struct launcher *l) HSUP_MUST_CHECK;
  * now. Drops the connection when it is malformed or at its end. */
 bool requests_serve(struct launcher *l);
 
-/* The child of a WIRE_SPAWN or WIRE_SPAWN_BOX, or a refusal to be told. */
+/* The child of a WIRE_SPAWN, WIRE_SPAWN_BOX or WIRE_PARK, or a refusal to be told. */
 void spawn(struct launcher *l, struct packet *p, const struct wire_request *r);
+/* What is to be its 0, 1 and 2: as given, or new pipes, whose ends are in *pair. False: refused. */
+bool spawn_stdio(struct launcher *l, const struct packet *p, const struct wire_request *r,
+	struct pipes *pair, int ret_stdio[3]);
+
+/* A pair of sockets: ours[0], and the box's. 0; -EAGAIN: as many are parked as may be; or negative
+ * errno. */
+int warm_pair(const struct launcher *l, int ret_pair[2]) HSUP_MUST_CHECK;
+/* The child has been parked; takes fd. */
+void warm_keep(struct launcher *l, const struct child *c, int fd);
+/* It has ended, or is not parked any more. */
+void warm_forget(struct launcher *l, const struct child *c);
+/* The child of a WIRE_SPAWN_WARM, or a refusal to be told. */
+void spawn_warm(struct launcher *l, struct packet *p, const struct wire_request *r);
 
 /* The child of a WIRE_KEEP, or a line in the log why not. Takes the descriptors it keeps. */
 void kept_enter(struct launcher *l, struct packet *p, const struct wire_request *r);

@@ -113,6 +113,7 @@ static void take_end(struct launcher *l, struct child *c, const struct box_end *
 	c->system_usec = end->system_usec;
 	c->max_rss_kb = end->max_rss_kb;
 	c->failure = l->failures[children_slot(l->children, c)];
+	warm_forget(l, c);
 	if (c->failure.stage == BOX_ENDED && is_status(c->failure.error)) {
 		c->status = c->failure.error;
 		c->failure = (struct birth_failure){0};

@@ -101,6 +101,20 @@ static bool dispatch(struct launcher *l, struct packet *p, const struct wire_req
 		 * that it has begun. */
 		spawn(l, p, r);
 		return true;
+	case WIRE_PARK:
+		/* Safe: as above; a parked box has less than a dyno: no program, and nothing of the
+		 * sender's to read. What is more is one socket, whose other end nobody has but
+		 * hsup-box, and their number is bounded. */
+		spawn(l, p, r);
+		return true;
+	case WIRE_SPAWN_WARM:
+		/* Safe: reaches only what this launcher has parked itself and knows to be alive,
+		 * once; the name that it gets is checked as any other. The spec is not looked at
+		 * here: the box, which is root as the child of a spawn is, checks it against the
+		 * same rules before it acts on it, and ends when it is not for what it was made
+		 * for. Nothing waits: a box that does not read costs a refusal. */
+		spawn_warm(l, p, r);
+		return true;
 	case WIRE_SIGNAL:
 		/* Safe: reaches a group that we started ourselves and know to be alive; a pid
 		 * cannot be named. */

@@ -34,7 +34,7 @@ static pid_t fork_init(void)
 }
 
 /* Enters the child, then forks: one that is forked is in the table, whatever becomes of us. */
-static void give_birth(
+static struct child *give_birth(
 	struct launcher *l, const struct wire_request *r, struct birth *b, struct pipes *pair)
 {
 	struct child *c = children_add(l->children, r->child, r->name, r->tag,
@@ -42,7 +42,7 @@ static void give_birth(
 	if (!c) {
 		tell_refused(l, r->child, WIRE_STAGE_REFUSED, errno);
 		close_pair(pair->ends);
-		return;
+		return NULL;
 	}
 	found_mark(l, c, b->mark);
 	b->failure = &l->failures[children_slot(l->children, c)];
@@ -62,7 +62,7 @@ static void give_birth(
 		close_pair(pair->ends);
 		watch_drop(l, c);
 		children_remove(l->children, c);
-		return;
+		return NULL;
 	}
 
 	uint64_t took = clock_boot() - c->fork_begun;
@@ -74,6 +74,7 @@ static void give_birth(
 	c->known = true;
 	children_tell(l->children, c, NEWS_SPAWNED);
 	log_debug("%.*s is pid %d", r->spawn->name_length, r->name, pid);
+	return c;
 }
 
 /* Both of its outputs go through the first. */
@@ -84,8 +85,33 @@ static void drop_second(struct pipes *pair)
 	pair->ino[1] = 0;
 }
 
+bool spawn_stdio(struct launcher *l, const struct packet *p, const struct wire_request *r,
+	struct pipes *pair, int ret_stdio[3])
+{
+	*pair = (struct pipes){.ends = {-1, -1}, .own = {-1, -1}};
+	if (r->spawn->output == WIRE_OUTPUT_GIVEN) {
+		memcpy(ret_stdio, &p->fds[1], 3 * sizeof *ret_stdio);
+		return true;
+	}
+	int error = store_make(&l->store, pair);
+	if (error < 0) {
+		tell_refused(l, r->child, WIRE_STAGE_OUTPUT, -error);
+		return false;
+	}
+	if (r->spawn->output == WIRE_OUTPUT_MERGED)
+		drop_second(pair);
+	ret_stdio[0] = p->n_fds > 1 ? p->fds[1] : l->null;
+	ret_stdio[1] = pair->own[0];
+	ret_stdio[2] = pair->own[1] >= 0 ? pair->own[1] : pair->own[0];
+	l->refill_at = clock_now() + REFILL_DELAY;
+	return true;
+}
+
 void spawn(struct launcher *l, struct packet *p, const struct wire_request *r)
 {
+	_cleanup_close_ int warm = -1, parent = -1;
+	int pair_warm[2] = {-1, -1};
+	struct pipes pair;
 	struct birth b = {
 		.policy = l->policy,
 		.spec = p->fds[0],
@@ -97,40 +123,34 @@ void spawn(struct launcher *l, struct packet *p, const struct wire_request *r)
 				.options = l->options.box_options,
 				.n_options = l->options.n_box_options,
 				.failures = l->failures_fd,
-				.first = r->type == WIRE_SPAWN_BOX,
+				.first = r->type != WIRE_SPAWN,
 				.parent = -1,
 			},
+		.owns_output = r->spawn->output != WIRE_OUTPUT_GIVEN,
 	};
-	_cleanup_close_ int parent = -1;
-	struct pipes pair = {.ends = {-1, -1}, .own = {-1, -1}};
 
 	if (children_find(l->children, r->child) || children_find_id(l->children, r->child->id)) {
 		tell_refused(l, r->child, WIRE_STAGE_REFUSED, EEXIST);
 		return;
 	}
-	if (r->spawn->output == WIRE_OUTPUT_GIVEN) {
-		memcpy(b.stdio, &p->fds[1], sizeof b.stdio);
-	} else {
-		int error = store_make(&l->store, &pair);
-
-		if (error < 0) {
-			tell_refused(l, r->child, WIRE_STAGE_OUTPUT, -error);
-			return;
-		}
-		if (r->spawn->output == WIRE_OUTPUT_MERGED)
-			drop_second(&pair);
-		b.stdio[0] = p->n_fds > 1 ? p->fds[1] : l->null;
-		b.stdio[1] = pair.own[0];
-		b.stdio[2] = pair.own[1] >= 0 ? pair.own[1] : pair.own[0];
-		b.owns_output = true;
-		l->refill_at = clock_now() + REFILL_DELAY;
+	int error = r->type == WIRE_PARK ? warm_pair(l, pair_warm) : 0;
+	if (error < 0) {
+		tell_refused(l, r->child, WIRE_STAGE_WARM, -error);
+		return;
 	}
+	warm = b.box.warm = pair_warm[1];
+	if (!spawn_stdio(l, p, r, &pair, b.stdio))
+		return;
 	if (b.box.first) {
 		b.box.foreground = tcgetpgrp(STDIN_FILENO) == getpgrp();
 		if (b.parent)
 			parent = (int)syscall(SYS_pidfd_open, b.parent, 0);
 		b.box.parent = parent;
 	}
-	give_birth(l, r, &b, &pair);
+	const struct child *c = give_birth(l, r, &b, &pair);
 	close_pair(pair.own);
+	if (c && pair_warm[0] >= 0)
+		warm_keep(l, c, pair_warm[0]);
+	else
+		(void)fd_close(pair_warm[0]);
 }

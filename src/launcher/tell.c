@@ -193,7 +193,7 @@ static bool send_due(struct launcher *l, unsigned due)
 			.pid = (uint32_t)getpid(),
 			.children = children_count(l->children),
 			.can = WIRE_CAN_STDIO | WIRE_CAN_NPROC | WIRE_CAN_KEEP |
-			       (l->policy->box ? WIRE_CAN_BOX : 0U)};
+			       (l->policy->box ? WIRE_CAN_BOX | WIRE_CAN_WARM : 0U)};
 
 		return send_body(l, WIRE_HELLO, &body, sizeof body);
 	}

@@ -8,9 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FIXED_ARGS   5 /* and before the settings */
-#define NUMBER_SIZE  21
-#define BOX_FD_ABOVE (BOX_FD_END + 1)
+#define FIXED_ARGS  6 /* and before the settings */
+#define NUMBER_SIZE 21
+/* For a longer mark in place of the first. */
+#define MARK_ROOM                                                                                  \
+	"HSUP_ROOM=                                                                             "
+_Static_assert(sizeof MARK_ROOM > BIRTH_MARK_SIZE, "any mark has room");
+#define BOX_FD_ABOVE (BOX_FD_WARM + 1)
 
 /* Where it ends. snprintf() is none of what a child may call. */
 static char *put_number(char *at, uint64_t number)
@@ -41,8 +45,11 @@ static int place_descriptors(const struct birth *b)
 {
 	int spec = fcntl(b->spec, F_DUPFD_CLOEXEC, BOX_FD_ABOVE),
 	    failures = fcntl(b->box.failures, F_DUPFD_CLOEXEC, BOX_FD_ABOVE),
-	    end = b->box.end < 0 ? -1 : fcntl(b->box.end, F_DUPFD_CLOEXEC, BOX_FD_ABOVE);
+	    end = b->box.end < 0 ? -1 : fcntl(b->box.end, F_DUPFD_CLOEXEC, BOX_FD_ABOVE),
+	    warm = b->box.warm < 0 ? -1 : fcntl(b->box.warm, F_DUPFD_CLOEXEC, BOX_FD_ABOVE);
 
+	if (b->box.warm >= 0 && (warm < 0 || dup2(warm, BOX_FD_WARM) < 0))
+		return errno;
 	if (spec < 0 || failures < 0 || dup2(spec, BOX_FD_SPEC) < 0 ||
 		dup2(failures, BOX_FD_FAILURES) < 0)
 		return errno;
@@ -53,11 +60,13 @@ static int place_descriptors(const struct birth *b)
 
 int birth_exec_box(const struct birth *b, char *mark)
 {
-	static char name[] = "hsup-box", owns[] = "--owns-output";
+	static char name[] = "hsup-box", owns[] = "--owns-output", warm[] = "--warm",
+		    room[] = MARK_ROOM;
 	char slot[8 + NUMBER_SIZE] = "--slot=", nofile[12 + 2 * NUMBER_SIZE] = "--nofile=",
 		      ids[8 + 2 * NUMBER_SIZE] = "--ids=";
 	bool rootless = b->box.first && !b->policy->change_user;
-	char *args[FIXED_ARGS + BOX_SETTINGS + 1], *environment[] = {mark, NULL};
+	char *args[FIXED_ARGS + BOX_SETTINGS + 1],
+		*environment[] = {mark, b->box.warm >= 0 ? room : NULL, NULL};
 	size_t n = 0;
 
 	int error = place_descriptors(b);
@@ -71,6 +80,8 @@ int birth_exec_box(const struct birth *b, char *mark)
 	args[n++] = name;
 	if (b->owns_output)
 		args[n++] = owns;
+	if (b->box.warm >= 0)
+		args[n++] = warm;
 	args[n++] = slot;
 	args[n++] = nofile;
 	/* In its user namespace, which has no map yet, there is no way to find out. */

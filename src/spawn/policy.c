@@ -49,7 +49,9 @@ static bool box_granted(const struct policy *p, const struct spec *s, bool first
 {
 	if (!s->has_box)
 		return !first;
-	return p->box && !s->has_user && (s->box.mode == SPEC_BOX_RUN) == first;
+	bool begins = s->box.mode == SPEC_BOX_RUN || s->box.mode == SPEC_BOX_PARK;
+
+	return p->box && !s->has_user && begins == first;
 }
 
 int policy_check(const struct policy *p, const struct spec *s, bool first)

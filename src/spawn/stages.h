@@ -31,6 +31,7 @@ struct box_end {
 	uint32_t zero;
 	uint64_t user_usec, system_usec, max_rss_kb; /* of init and of all it has waited for */
 };
+#define BOX_FD_WARM	6 /* with --warm: the launcher's, of a box that is parked */
 
 /* What becomes of a spec with a box. */
 struct birth_box {
@@ -43,9 +44,18 @@ struct birth_box {
 	bool first;	 /* the child is the first of a pid namespace */
 	bool foreground; /* our group has our terminal: a `first` child cannot see that */
 	int parent;	 /* a pidfd of `parent`, whose number means nothing to a `first` child */
+	int warm;	 /* it is parked, and waits here for its order; -1 = it is not */
 };
 
 #define BIRTH_MARK_SIZE 80
+
+/* What a parked box gets by BOX_FD_WARM, a SOCK_SEQPACKET: a packet of WIRE_SPAWN_WARM with this as
+ * its body, and with the spec, standard input, output and error. Before that it has sent one byte:
+ * it is ready. At the end of file, or by any signal, it ends. */
+struct birth_warm {
+	char mark[BIRTH_MARK_SIZE]; /* from now on; what is behind its end is zero */
+	uint32_t owns_output;	    /* 1: as in struct birth */
+};
 
 /* All descriptors are close-on-exec and above 2; the child's own 0, 1 and 2 are replaced. */
 

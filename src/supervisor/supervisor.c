@@ -212,6 +212,7 @@ static int begin(struct supervisor *s, struct err *err)
 		.dyno_ids = s->options->supervisor_user || geteuid() == 0 ? &s->options->dyno_ids
 									  : NULL,
 		.stdin_dir = s->stdin_dir,
+		.warm = s->options->warm,
 		.slug_helper = s->setup->slug_helper,
 		.control_dir = s->options->control_dir,
 		.owner = s->owner,

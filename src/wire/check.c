@@ -21,15 +21,27 @@ static bool keep_fds_sound(const struct wire_spawn *s, unsigned n_fds)
 						 : false;
 }
 
+/* One that waits for its program has no output yet. */
+static bool park_fds_sound(const struct wire_spawn *s, unsigned n_fds)
+{
+	return s->output == WIRE_OUTPUT_GIVEN && n_fds == 4;
+}
+
 static int check_spawn(const struct packet *p, struct wire_request *r)
 {
-	r->spawn = packet_body(p, sizeof *r->spawn, true);
-	if (!r->spawn || !child_sound(&r->spawn->child))
+	bool warm = r->type == WIRE_SPAWN_WARM;
+	size_t fixed = warm ? sizeof *r->warm : sizeof *r->spawn;
+
+	r->spawn = packet_body(p, fixed, true);
+	if (!r->spawn || !child_sound(&r->spawn->child) ||
+		(warm && !child_sound(&r->warm->parked)))
 		return -EBADMSG;
-	if (!(r->type == WIRE_KEEP ? keep_fds_sound : spawn_fds_sound)(r->spawn, p->n_fds))
+	if (!(r->type == WIRE_KEEP   ? keep_fds_sound
+		    : r->type == WIRE_PARK ? park_fds_sound
+					   : spawn_fds_sound)(r->spawn, p->n_fds))
 		return -EBADMSG;
-	return packet_name_and_tag(p, sizeof *r->spawn, r->spawn->name_length, r->spawn->tag_length,
-		&r->name, &r->tag);
+	return packet_name_and_tag(
+		p, fixed, r->spawn->name_length, r->spawn->tag_length, &r->name, &r->tag);
 }
 
 static bool signals_sound(const struct packet *p, struct wire_request *r)
@@ -87,6 +99,8 @@ static bool fixed_sound(const struct packet *p, struct wire_request *r)
 		return r->body;
 	case WIRE_SPAWN:
 	case WIRE_SPAWN_BOX:
+	case WIRE_PARK:
+	case WIRE_SPAWN_WARM:
 	case WIRE_KEEP:
 	case WIRE_SPAWNED:
 	case WIRE_FAILED:
@@ -103,12 +117,19 @@ static bool fixed_sound(const struct packet *p, struct wire_request *r)
 	return false;
 }
 
+static bool is_spawn(enum wire_type type)
+{
+	return type == WIRE_SPAWN || type == WIRE_SPAWN_BOX || type == WIRE_PARK ||
+	       type == WIRE_SPAWN_WARM || type == WIRE_KEEP;
+}
+
 int wire_check_request(const struct packet *p, struct wire_request *ret_request)
 {
 	struct wire_request r = {.type = packet_header(p)->type};
 
-	bool spawn = r.type == WIRE_SPAWN || r.type == WIRE_SPAWN_BOX || r.type == WIRE_KEEP;
-	int error = spawn ? check_spawn(p, &r) : p->n_fds == 0 && fixed_sound(p, &r) ? 0 : -EBADMSG;
+	int error = is_spawn(r.type)			     ? check_spawn(p, &r)
+		    : p->n_fds == 0 && fixed_sound(p, &r) ? 0
+								     : -EBADMSG;
 	if (error == 0)
 		*ret_request = r;
 	return error;

@@ -60,6 +60,12 @@ enum wire_type {
 	WIRE_SPAWN_BOX = 20, /* S->L as WIRE_SPAWN: the child is the first of a pid namespace, and
 			      * becomes hsup-box: it is init of a dyno. Its exit tells how the
 			      * dyno's own process ended */
+	WIRE_PARK = 21,	      /* S->L as WIRE_SPAWN_BOX (output GIVEN), for a spec of SPEC_BOX_PARK:
+			       * the box is made, and waits to be somebody's */
+	WIRE_SPAWN_WARM = 22, /* S->L struct wire_spawn_warm; fds as WIRE_SPAWN: the child that was
+			       * parked is this one from now on: it has its name, and its pid, and
+			       * becomes its program. WIRE_FAILED with WIRE_STAGE_WARM: there was
+			       * none to be had, and nothing has happened */
 	WIRE_TYPE_MAX,
 };
 
@@ -77,6 +83,7 @@ struct wire_header {
 #define WIRE_CAN_NPROC 2u /* the spec's limit of processes */
 #define WIRE_CAN_KEEP  4u /* WIRE_KEEP, WIRE_ENTRY_KEPT */
 #define WIRE_CAN_BOX   8u /* WIRE_SPAWN_BOX and specs with a box: it was told of an hsup-box */
+#define WIRE_CAN_WARM  16u /* WIRE_PARK, WIRE_SPAWN_WARM */
 
 struct wire_hello {
 	uint32_t wire_version; /* WIRE_VERSION of the sender */
@@ -107,6 +114,13 @@ struct wire_spawn {
 	uint32_t tag_length;  /* 0..LIMIT_TAG */
 
 	/* then the name, then the tag, without terminators */
+};
+
+struct wire_spawn_warm {
+	struct wire_spawn spawn;
+	struct wire_child parked; /* of a WIRE_PARK */
+
+	/* then the name, then the tag */
 };
 
 struct wire_spawned {
@@ -143,6 +157,7 @@ enum wire_stage {
 	WIRE_STAGE_NETWORK = 22,
 	WIRE_STAGE_SANDBOX = 23, /* capabilities, seccomp */
 	WIRE_STAGE_SWEEP = 24,
+	WIRE_STAGE_WARM = 25, /* taking, or being, a parked box */
 	WIRE_STAGE_MAX,
 };
 
@@ -213,6 +228,7 @@ WIRE_SIZED(struct wire_header, 16);
 WIRE_SIZED(struct wire_hello, 16);
 WIRE_SIZED(struct wire_child, 16);
 WIRE_SIZED(struct wire_spawn, 24);
+WIRE_SIZED(struct wire_spawn_warm, 40);
 WIRE_SIZED(struct wire_spawned, 32);
 WIRE_SIZED(struct wire_failed, 24);
 WIRE_SIZED(struct wire_signal, 24);

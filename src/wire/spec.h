@@ -32,6 +32,8 @@ enum spec_box_mode {
 	SPEC_BOX_JOIN = 2,  /* a command beside the dyno whose init is `target`; WIRE_SPAWN */
 	SPEC_BOX_SWEEP = 3, /* removes what ended boxes left: their names are the arguments;
 			     * with none, whatever is left of any; WIRE_SPAWN */
+	SPEC_BOX_PARK = 4,  /* a container as for RUN, which waits to be a dyno's; the program is
+			     * none; WIRE_PARK */
 	SPEC_BOX_MODE_MAX,
 };
 

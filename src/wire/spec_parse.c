@@ -96,6 +96,7 @@ static int check_box(const struct spec *s)
 		return -EBADMSG;
 	switch ((enum spec_box_mode)s->box.mode) {
 	case SPEC_BOX_RUN:
+	case SPEC_BOX_PARK:
 		return s->box_name && s->box_stack ? 0 : -EBADMSG;
 	case SPEC_BOX_JOIN:
 		return s->box.target > 0 ? 0 : -EBADMSG;

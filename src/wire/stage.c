@@ -27,6 +27,7 @@ const char *wire_stage_text(unsigned stage)
 		[WIRE_STAGE_NETWORK] = "making its network",
 		[WIRE_STAGE_SANDBOX] = "giving up privileges",
 		[WIRE_STAGE_SWEEP] = "removing what it left",
+		[WIRE_STAGE_WARM] = "taking a parked box",
 	};
 
 	return stage < WIRE_STAGE_MAX && texts[stage] ? texts[stage] : "an unknown stage";

@@ -24,7 +24,8 @@ static size_t look_at_box(const struct spec *s)
 	if (s->box.mode == 0 || s->box.mode >= SPEC_BOX_MODE_MAX ||
 		s->box.network >= SPEC_BOX_NET_MAX || s->box.target < 0 ||
 		s->n_binds > SPEC_BOX_BINDS || (s->box_slug && s->box_slug[0] != '/') ||
-		(s->box.mode == SPEC_BOX_RUN && (!s->box_name || !s->box_stack)))
+		((s->box.mode == SPEC_BOX_RUN || s->box.mode == SPEC_BOX_PARK) &&
+			(!s->box_name || !s->box_stack)))
 		abort();
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 		if (names[i] && (strchr(names[i], '/') || names[i][0] == '.' ||

@@ -1,0 +1,172 @@
+/* A parked box: made for a release, and for nobody in it. What differs from dyno to dyno comes with
+ * its order: the launcher says that it is one, and gives spec, standard input, output and error. */
+#include "base/fd.h"
+#include "box/box_private.h"
+#include "spawn/policy.h"
+#include "spawn/program.h"
+#include "wire/packet.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define PAGE	     4096
+#define HOSTNAME_MAX 64
+
+/* By itself in its pages, which go back when the dyno is on its way. */
+static struct {
+	_Alignas(PAGE) struct spec spec;
+	struct packet packet;
+	void *text;
+	size_t text_size;
+} order;
+
+static bool same(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* The order is for a box as this one is: nothing of that can be changed any more. */
+static bool fits(const struct spec *parked, const struct spec *s)
+{
+	const struct spec_box *is = &parked->box, *wanted = &s->box;
+
+	if (wanted->mode != SPEC_BOX_RUN || wanted->network != is->network || wanted->flags ||
+		wanted->memory != is->memory || wanted->cpu_percent != is->cpu_percent ||
+		wanted->processes != is->processes || s->n_binds != parked->n_binds ||
+		!same(s->box_stack, parked->box_stack) || !same(s->box_slug, parked->box_slug))
+		return false;
+	for (unsigned i = 0; i < s->n_binds; i++)
+		if (!same(s->binds[i], parked->binds[i]))
+			return false;
+	return true;
+}
+
+/* As the launcher's child does it with the spec of a dyno that is started: the descriptor may be
+ * anybody's. */
+static void read_spec(int fd)
+{
+	static const struct policy policy = {
+		.box = true,
+		.max_args = SPEC_MAX_ARGS,
+		.max_env = SPEC_MAX_ENV,
+	};
+	int r = program_read(fd, &order.spec, &order.text, &order.text_size);
+
+	if (r < 0)
+		box_fail(WIRE_STAGE_SPEC, -r);
+	r = policy_check(&policy, &order.spec, true);
+	if (r > 0)
+		box_fail(WIRE_STAGE_POLICY, r);
+}
+
+/* Whoever looks for this child by its mark reads what we were executed with. */
+static void set_mark(const char *mark, size_t size)
+{
+	char *own = environ[0], *room = own ? environ[1] : NULL;
+	size_t len = own ? strlen(own) + 1 : 0;
+
+	if (!room || room != own + len || len + strlen(room) < size)
+		box_fail(WIRE_STAGE_WARM, ENOSPC);
+	memset(own, 0, len + strlen(room));
+	memcpy(own, mark, strnlen(mark, size - 1));
+}
+
+/* Whatever comes instead of an order is our end. What came behind one is the dyno's, and stays
+ * where it is. */
+static void wait_for_order(const struct box *b)
+{
+	static const char ready = 1;
+	sigset_t all;
+
+	memset(&all, 0xff, sizeof all);
+	_cleanup_close_ int signals = signalfd(-1, &all, SFD_CLOEXEC);
+	if (signals < 0)
+		box_fail(WIRE_STAGE_WARM, errno);
+	struct pollfd fds[] = {
+		{.fd = b->warm, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+	if (write(b->warm, &ready, sizeof ready) != sizeof ready)
+		_exit(0);
+	for (;;) {
+		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
+			box_fail(WIRE_STAGE_WARM, errno);
+		int r = packet_receive(b->warm, &order.packet);
+		if (r > 0)
+			return;
+		if (r != -EAGAIN || fds[1].revents)
+			_exit(0);
+	}
+}
+
+static const struct birth_warm *check_order(void)
+{
+	const struct packet *p = &order.packet;
+	const struct birth_warm *w = packet_body(p, sizeof *w, false);
+
+	if (packet_header(p)->type != WIRE_SPAWN_WARM || !w || p->n_fds != GATE_FDS)
+		box_fail(WIRE_STAGE_WARM, EBADMSG);
+	return w;
+}
+
+static void connect_stdio(const int fds[3])
+{
+	for (int i = 0; i < 3; i++)
+		box_must_call(dup2(fds[i], i), WIRE_STAGE_OUTPUT);
+}
+
+static void set_hostname(struct box *b, struct box_root *root)
+{
+	const struct spec *s = &order.spec;
+
+	root->hostname = s->hostname ? s->hostname : s->box_name;
+	box_must_call(sethostname(root->hostname, strnlen(root->hostname, HOSTNAME_MAX)),
+		WIRE_STAGE_NAMESPACES);
+	box_must(etc_rename(b, root), WIRE_STAGE_MOUNTS);
+}
+
+void warm_park(struct box *b, struct box_root *root, struct gate *gate)
+{
+	int *fds = order.packet.fds;
+
+	/* Now there is time for it. */
+	box_must(cgroup_join_late(&b->cgroup), WIRE_STAGE_CGROUP);
+	cgroup_close(&b->cgroup);
+	box_step(b);
+	wait_for_order(b);
+	box_step(b);
+	const struct birth_warm *w = check_order();
+	read_spec(fds[0]);
+	if (!fits(b->spec, &order.spec))
+		box_fail(WIRE_STAGE_WARM, EINVAL);
+	b->owns_output = w->owns_output;
+	set_mark(w->mark, sizeof w->mark);
+	connect_stdio(fds + 1);
+	box_give_output(b);
+	set_hostname(b, root);
+	box_step(b);
+	gate_pass(gate, fds, GATE_FDS);
+	for (unsigned i = 0; i < GATE_FDS; i++)
+		(void)close(fds[i]);
+	b->warm = fd_close(b->warm);
+	(void)munmap(order.text, order.text_size);
+	(void)madvise(&order, sizeof order, MADV_DONTNEED);
+}
+
+void warm_become(struct box *b, struct gate *gate)
+{
+	int fds[GATE_FDS];
+
+	b->warm = fd_close(b->warm);
+	if (gate_take(gate, fds) != GATE_FDS)
+		box_fail(WIRE_STAGE_WARM, EBADMSG);
+	if (unshare(CLONE_NEWCGROUP) < 0)
+		box_fail(WIRE_STAGE_NAMESPACES, errno);
+	read_spec(fds[0]);
+	connect_stdio(fds + 1);
+	b->spec = &order.spec;
+	last_become(b);
+}
