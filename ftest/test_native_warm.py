@@ -42,6 +42,12 @@ def wait_parked(app, n):
     return wait_until(look, f"{n} to be parked")[0]
 
 
+def end(app, name, signo=signal.SIGKILL):
+    """The dyno's own process, from outside; its init is what hsup shows."""
+    dyno, = children_of(app.ps()[name]["pid"])
+    os.kill(dyno, signo)
+
+
 def test_a_start_takes_one(app):
     app.start("--warm", "2", "--verbose")
     app.submit(app.release(("web", ["echo from $DYNO on $(hostname); exec sleep 1000"], 1)))
@@ -49,7 +55,7 @@ def test_a_start_takes_one(app):
     before = wait_parked(app, 2)
     first = app.ps()["web.1"]["pid"]
     assert first not in before
-    app.kill("web.1")
+    end(app, "web.1")
     app.wait_line(r"app\[web\.1\]: from web\.1 on web-1$", count=2)
     app.wait_line(r"web\.1 is pid \d+, which was parked")
     assert app.ps()["web.1"]["pid"] in before

@@ -112,7 +112,12 @@ static int begin(struct root_work *w)
 		return r;
 	w->skeleton = mnt_open(
 		w->scratch, "skeleton", O_PATH | O_DIRECTORY, RESOLVE_BENEATH | MNT_STRICT);
-	return w->skeleton < 0 ? w->skeleton : 0;
+	if (w->skeleton < 0)
+		return w->skeleton;
+	/* Before it becomes read-only, with all of the scratch file system. */
+	if (w->b->warm >= 0)
+		w->r->skeleton = mnt_copy(w->skeleton, "", false);
+	return w->b->warm >= 0 && w->r->skeleton < 0 ? w->r->skeleton : 0;
 }
 
 static int build(struct root_work *w, enum wire_stage *ret_stage)
@@ -160,8 +165,6 @@ int root_enter(struct box *b, struct box_root *r, enum wire_stage *ret_stage)
 
 	(void)umask(mask);
 	(void)fd_close(w.scratch);
-	if (b->warm >= 0)
-		r->skeleton = TAKE_FD(w.skeleton);
 	(void)fd_close(w.skeleton);
 	(void)fd_close(w.dev);
 	(void)fd_close(w.root);
