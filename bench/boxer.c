@@ -2,22 +2,30 @@
  * standard input what to do, answers each by a line on standard output:
  *
  *   one		one box of /bin/true: "NS NS" from the order until its exit was told, and
- *until its init could be reaped many N	N of them at once: "NS" until the last exit was told hold N
- *N boxes that live: "NS" until each has written a byte pids	of those that live stop	KILL to all
- *that live: "NS" until the last exit was told
+ *   		until its init could be reaped
+ *   many N	N of them at once: "NS" until the last exit was told
+ *   hold N	N boxes that live: "NS" until each has written a byte
+ *   pids	of those that live
+ *   stop	KILL to all that live: "NS" until the last exit was told
+ *   began	one box: "NS" from the order until its program ran; then it is killed
+ *   park	one box is parked, and has had the time to be ready: "NS"
+ *   warm	as began, in the box that is parked
  *
  * What ended is swept before the next line is read, outside of what is timed. */
 #include "base/clock.h"
 #include "base/fd.h"
 #include "wire/packet.h"
+#include "record.h"
 #include "wire/spec.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MOST	  2000
@@ -31,7 +39,7 @@ static struct box {
 static unsigned n_boxes, living;
 static uint64_t last_id;
 static uint32_t sequence;
-static int wire;
+static int wire, null;
 static const char *stack;
 
 __attribute__((noreturn)) static void die(const char *what)
@@ -40,12 +48,13 @@ __attribute__((noreturn)) static void die(const char *what)
 	exit(1);
 }
 
-static void send_packet(unsigned type, const struct packet_part *parts, unsigned n, int fd)
+static void send_packet(unsigned type, const struct packet_part *parts, unsigned n,
+	const int *fds, unsigned n_fds)
 {
 	struct pollfd p = {.fd = wire, .events = POLLOUT};
 	int r;
 
-	while ((r = packet_send(wire, type, ++sequence, parts, n, &fd, fd >= 0)) == -EAGAIN)
+	while ((r = packet_send(wire, type, ++sequence, parts, n, fds, n_fds)) == -EAGAIN)
 		(void)poll(&p, 1, -1);
 	if (r < 0)
 		die("sending");
@@ -53,18 +62,29 @@ static void send_packet(unsigned type, const struct packet_part *parts, unsigned
 
 static void send_body(unsigned type, const void *body, size_t len)
 {
-	send_packet(type, &(struct packet_part){body, len}, len > 0, -1);
+	send_packet(type, &(struct packet_part){body, len}, len > 0, NULL, 0);
 }
+
+static uint64_t parked; /* 0 = none */
 
 static void order(unsigned type, uint64_t id, struct spec_builder *b)
 {
-	struct wire_spawn spawn = {.child = {id, 1, 0}, .name_length = 4};
-	int fd = spec_seal(b);
+	struct wire_spawn_warm spawn = {
+		.spawn = {.child = {id, 1, 0}, .name_length = 4},
+		.parked = {parked, 1, 0},
+	};
+	bool warm = type == WIRE_SPAWN_WARM, park = type == WIRE_PARK;
+	int fds[4] = {spec_seal(b), null, null, null};
 
-	if (fd < 0)
+	if (fds[0] < 0)
 		die("spec");
-	send_packet(type, (struct packet_part[]){{&spawn, sizeof spawn}, {"bench", 4}}, 2, fd);
-	(void)close(fd);
+	if (park)
+		spawn.spawn.output = WIRE_OUTPUT_GIVEN;
+	send_packet(type,
+		(struct packet_part[]){
+			{&spawn, warm ? sizeof spawn : sizeof spawn.spawn}, {"bench", 4}},
+		2, fds, park ? 4 : 1);
+	(void)close(fds[0]);
 }
 
 static void name_of(uint64_t id, char ret_name[32])
@@ -72,11 +92,11 @@ static void name_of(uint64_t id, char ret_name[32])
 	(void)snprintf(ret_name, 32, "bench.%d.%llu", (int)getpid(), (unsigned long long)id);
 }
 
-static void order_box(const char *const *args)
+static struct box *order_box(unsigned type, const char *const *args)
 {
 	static struct spec_builder b;
 	struct spec_box box = {
-		.mode = SPEC_BOX_RUN, .memory = 512u << 20, .cpu_percent = 100, .processes = 256};
+		.mode = type == WIRE_PARK ? SPEC_BOX_PARK : SPEC_BOX_RUN, .memory = 512u << 20, .cpu_percent = 100, .processes = 256};
 	struct box *new = &boxes[n_boxes++];
 	char name[32];
 
@@ -92,7 +112,8 @@ static void order_box(const char *const *args)
 	(void)spec_box(&b, &box);
 	(void)spec_box_name(&b, name);
 	(void)spec_box_stack(&b, stack);
-	order(WIRE_SPAWN_BOX, new->id, &b);
+	order(type, new->id, &b);
+	return new;
 }
 
 static struct box *find(uint64_t id)
@@ -206,7 +227,7 @@ static void hold(unsigned n)
 	unsigned spoke = 0;
 
 	for (unsigned i = 0; i < n; i++)
-		order_box(args);
+		(void)order_box(WIRE_SPAWN_BOX, args);
 	while (spoke < n) {
 		struct pollfd watch[MOST + 1] = {{.fd = wire, .events = POLLIN}};
 
@@ -241,6 +262,37 @@ static void wait_for_the_reap(void)
 		(void)poll(&watch, 1, -1);
 }
 
+/* All it needs after it was spawned, the joining of cgroups included, takes 3 to 30 ms. */
+static void park(void)
+{
+	static const char *const args[] = {"park", NULL};
+	const struct timespec ready = {.tv_nsec = 60000000};
+	struct box *b = order_box(WIRE_PARK, args);
+
+	while (b->pid == 0)
+		receive();
+	parked = b->id;
+	(void)nanosleep(&ready, NULL);
+}
+
+/* When its program began to run. */
+static uint64_t begin(unsigned type)
+{
+	static const char *const args[] = {"/bin/child", "/dev/stdout", NULL};
+	struct record record;
+	const struct box *b = order_box(type, args);
+
+	if (type == WIRE_SPAWN_WARM)
+		living--; /* the one that was parked is this one */
+	parked = 0;
+	while (b->out < 0)
+		receive();
+	struct pollfd said = {.fd = b->out, .events = POLLIN};
+	if (poll(&said, 1, 5000) != 1 || read(b->out, &record, sizeof record) != sizeof record)
+		die("a box that says when it began");
+	return record.ns;
+}
+
 static void obey(const char *line)
 {
 	static const char *const args[] = {"/bin/true", NULL};
@@ -253,23 +305,32 @@ static void obey(const char *line)
 		(void)puts("");
 		return;
 	}
+	uint64_t now = 0;
 	if (strncmp(line, "hold", 4) == 0 && n <= MOST)
 		hold(n);
+	else if (strncmp(line, "park", 4) == 0)
+		park();
+	else if (strncmp(line, "began", 5) == 0)
+		now = begin(WIRE_SPAWN_BOX);
+	else if (strncmp(line, "warm", 4) == 0)
+		now = begin(WIRE_SPAWN_WARM);
 	else if (strncmp(line, "stop", 4) == 0)
 		stop();
 	else {
 		for (unsigned i = 0; i < n && i < MOST; i++)
-			order_box(args);
+			(void)order_box(WIRE_SPAWN_BOX, args);
 		while (living > 0)
 			receive();
 	}
-	(void)printf("%llu", (unsigned long long)(clock_now() - begun));
+	(void)printf("%llu", (unsigned long long)((now ? now : clock_now()) - begun));
 	if (strncmp(line, "one", 3) == 0) {
 		wait_for_the_reap();
 		(void)printf(" %llu", (unsigned long long)(clock_now() - begun));
 	}
 	(void)puts("");
 	(void)fflush(stdout);
+	if (now)
+		stop();
 	if (living == 0)
 		sweep();
 }
@@ -284,6 +345,7 @@ int main(int argc, char **argv)
 		return 2;
 	stack = argv[1];
 	wire = atoi(fd);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	send_body(WIRE_HELLO, &hello, sizeof hello);
 	receive();
 	while (fgets(line, sizeof line, stdin)) {
