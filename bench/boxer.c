@@ -14,8 +14,8 @@
  * What ended is swept before the next line is read, outside of what is timed. */
 #include "base/clock.h"
 #include "base/fd.h"
-#include "wire/packet.h"
 #include "record.h"
+#include "wire/packet.h"
 #include "wire/spec.h"
 
 #include <errno.h>
@@ -48,8 +48,8 @@ __attribute__((noreturn)) static void die(const char *what)
 	exit(1);
 }
 
-static void send_packet(unsigned type, const struct packet_part *parts, unsigned n,
-	const int *fds, unsigned n_fds)
+static void send_packet(
+	unsigned type, const struct packet_part *parts, unsigned n, const int *fds, unsigned n_fds)
 {
 	struct pollfd p = {.fd = wire, .events = POLLOUT};
 	int r;
@@ -95,8 +95,10 @@ static void name_of(uint64_t id, char ret_name[32])
 static struct box *order_box(unsigned type, const char *const *args)
 {
 	static struct spec_builder b;
-	struct spec_box box = {
-		.mode = type == WIRE_PARK ? SPEC_BOX_PARK : SPEC_BOX_RUN, .memory = 512u << 20, .cpu_percent = 100, .processes = 256};
+	struct spec_box box = {.mode = type == WIRE_PARK ? SPEC_BOX_PARK : SPEC_BOX_RUN,
+		.memory = 512u << 20,
+		.cpu_percent = 100,
+		.processes = 256};
 	struct box *new = &boxes[n_boxes++];
 	char name[32];
 
@@ -262,11 +264,12 @@ static void wait_for_the_reap(void)
 		(void)poll(&watch, 1, -1);
 }
 
-/* All it needs after it was spawned, the joining of cgroups included, takes 3 to 30 ms. */
+/* All it needs after it was spawned, the joining of cgroups included, takes 3 to 30 ms on an idle
+ * machine. */
 static void park(void)
 {
 	static const char *const args[] = {"park", NULL};
-	const struct timespec ready = {.tv_nsec = 60000000};
+	const struct timespec ready = {.tv_nsec = 150000000};
 	struct box *b = order_box(WIRE_PARK, args);
 
 	while (b->pid == 0)
@@ -285,11 +288,11 @@ static uint64_t begin(unsigned type)
 	if (type == WIRE_SPAWN_WARM)
 		living--; /* the one that was parked is this one */
 	parked = 0;
-	while (b->out < 0)
+	while (b->out < 0 && b->alive)
 		receive();
 	struct pollfd said = {.fd = b->out, .events = POLLIN};
 	if (poll(&said, 1, 5000) != 1 || read(b->out, &record, sizeof record) != sizeof record)
-		die("a box that says when it began");
+		die("no box has said when it began");
 	return record.ns;
 }
 
