@@ -18,8 +18,8 @@ import time
 import pytest
 
 from hsup import wait_until
-from wire import (ACK, BOX_JOIN, ENTRY_KEPT, FAILED, HELLO, KEEP, LEAVE, LIST, PONG, RESTART, RUNNING, SEALS, SIGNAL,
-                  SPAWN, SPAWN_BOX, SPAWNED, STAGE_DIRECTORY, STAGE_POLICY, STAGE_REFUSED, STAGE_SPEC, TAG, UPGRADE,
+from wire import (ACK, BOX_JOIN, ENTRY_KEPT, FAILED, HELLO, KEEP, LEAVE, LIST, PARK, PONG, RESTART, RUNNING, SEALS, SIGNAL,
+                  SPAWN, SPAWN_BOX, SPAWN_WARM, SPAWNED, STAGE_DIRECTORY, STAGE_POLICY, STAGE_REFUSED, STAGE_SPEC, TAG, UPGRADE,
                   F_ADD_SEALS, alive, box, header, read_some, record, spec, user, readable)
 
 SUPERVISOR = 65534
@@ -269,6 +269,11 @@ def spawn_body(ident, output=0, name=b"web.7", tag=b""):
     return (struct.pack("=QII", ident, 1, 0) + struct.pack("=HHI", output, len(name), len(tag)) + name + tag)
 
 
+def warm_body(ident, parked=INNOCENT, output=0, name=b"web.7"):
+    body = spawn_body(ident, output, name)
+    return body[:24] + struct.pack("=QII", parked, 1, 0) + body[24:]
+
+
 def refused_fd(house, fd, *verdicts):
     house.w.send(SPAWN, spawn_body(7), [fd])
     os.close(fd)
@@ -393,6 +398,8 @@ REQUESTS = {
     UPGRADE: (b"", (0,)),
     TAG: (TAG_BODY, (27,)),
     KEEP: (spawn_body(7, tag=b"tag"), ()),
+    PARK: (spawn_body(7, output=1, tag=b"tag"), ()),
+    SPAWN_WARM: (warm_body(7), ()),
 }
 
 
@@ -402,9 +409,10 @@ def test_every_wrong_length_of_every_request(house, kind):
     for length in range(len(good) + 9):
         if length not in sound:
             body = (good + good + bytes(8))[:length]
-            fds = [spec("true", ["true"], extra=AS_DYNO)] if kind == SPAWN and length % 2 else []
+            fds = [spec("true", ["true"], extra=AS_DYNO)] if kind in (SPAWN, SPAWN_WARM) and length % 2 else []
             fds = os.pipe() if kind == KEEP and length % 2 else fds
-            if length == len(good) and kind in (SPAWN, KEEP):
+            fds = [*os.pipe(), *os.pipe()] if kind == PARK and length % 2 else fds
+            if length == len(good) and kind in (SPAWN, KEEP, PARK, SPAWN_WARM):
                 continue
             costs_connection(house, kind, body, fds)
             for fd in fds:
@@ -446,6 +454,10 @@ def test_values_out_of_range(house):
         costs_connection(house, ACK, CHILD + bad)
         costs_connection(house, SIGNAL, bad + struct.pack("=iI", 15, 0))
         costs_connection(house, TAG, bad + struct.pack("=II", 0, 0))
+        fd = spec("true", ["true"], extra=AS_DYNO)
+        for body in (bad + warm_body(7)[16:], warm_body(7)[:24] + bad + warm_body(7)[40:]):
+            costs_connection(house, SPAWN_WARM, body, [fd])
+        os.close(fd)
     for signo, reserved in ((0, 0), (65, 0), (-1, 0), (-(1 << 31), 0), (15, 1)):
         costs_connection(house, SIGNAL, CHILD + struct.pack("=iI", signo, reserved))
     for code, reserved in ((256, 0), (0xffffffff, 0), (0, 1)):
@@ -474,6 +486,11 @@ def test_descriptors_where_none_belong(house):
     for n, output in ((0, 0), (3, 0), (4, 0), (5, 0), (250, 0), (1, 1), (2, 1), (3, 1), (5, 1), (0, 2), (3, 2),
                       (4, 2), (5, 2), (1, 3), (2, 3), (4, 3), (1, 0xffff)):
         costs_connection(house, SPAWN, spawn_body(7, output=output), [null] * n)
+    for n, output in ((0, 0), (3, 0), (4, 0), (250, 0), (1, 1), (3, 1), (5, 1), (0, 2), (3, 2), (1, 3), (1, 0xffff)):
+        costs_connection(house, SPAWN_WARM, warm_body(7, output=output), [null] * n)
+    # One that is parked has no output yet.
+    for n, output in ((0, 1), (1, 1), (3, 1), (5, 1), (250, 1), (1, 0), (2, 0), (4, 0), (4, 2), (4, 3)):
+        costs_connection(house, PARK, spawn_body(7, output=output), [null] * n)
     # For a keep as many as it says, however good they are.
     for n, output in ((0, 0), (1, 0), (3, 0), (4, 0), (5, 0), (250, 0), (0, 2), (2, 2), (3, 2), (4, 2), (1, 1), (2, 1),
                       (3, 1), (4, 1), (2, 3), (2, 0xffff)):
