@@ -152,7 +152,7 @@ def test_without_a_user_it_would_be_root(house):
     ("half an id", record(6, struct.pack("=IH", FIRST, 0))),
     ("a record that names a helper, or a root: there is none", AS_DYNO + record(16, b"/bin/sh\0")),
     ("a box that is none", record(10, b"/bin/sh\0")),
-    ("a box of no known mode", box(mode=4)),
+    ("a box of no known mode", box(mode=5)),
     ("a folder of its own without a box", AS_DYNO + record(11, b"web.1\0")),
     ("no process at all", AS_DYNO + record(9, struct.pack("=Q", 0))),
     ("a limit of processes in 32 bits", AS_DYNO + record(9, struct.pack("=I", 50))),

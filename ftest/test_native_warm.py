@@ -30,8 +30,11 @@ def app(make_driver_app):
 def waits(init):
     """It has all it needs, and waits for an order, or a signal."""
     folder = pathlib.Path(f"/proc/{init}/fd")
-    return pathlib.Path(f"/proc/{init}/comm").read_text() == "hsup-box\n" and \
-        any(os.readlink(folder / fd) == "anon_inode:[signalfd]" for fd in os.listdir(folder))
+    try:
+        return pathlib.Path(f"/proc/{init}/comm").read_text() == "hsup-box\n" and \
+            any(os.readlink(folder / fd) == "anon_inode:[signalfd]" for fd in os.listdir(folder))
+    except OSError:  # one that was open is not any more, or it has ended
+        return False
 
 
 def parked(app):
