@@ -132,8 +132,8 @@ struct driver_context {
 	const char *state_dir; /* absolute, of this app, kept over restarts; NULL = none */
 	const char *app_dir;   /* absolute, of this app, until the machine stops; NULL = none */
 	unsigned warm; /* boxes to be kept parked for each kind of dyno, by a driver that can */
-	bool lasts; /* false: `run` or `build`, beside a supervisor that may have dynos of
-		     * this owner: they are not ours */
+	bool lasts;    /* false: `run` or `build`, beside a supervisor that may have dynos of
+			* this owner: they are not ours */
 	const struct driver_events *events;
 	void *userdata;
 };

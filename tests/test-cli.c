@@ -183,7 +183,7 @@ static void start_permutes(void **state)
 {
 	(void)state;
 	struct outcome _done_ c = call("start", "web=2", "-d", "dry", "worker", "--oneshot",
-		"--start-number=7", "--watchdog", "0");
+		"--start-number=7", "--watchdog", "0", "--warm=64");
 
 	assert_int_equal(c.r, EXIT_OK);
 	assert_int_equal(c.o.mode, MODE_START);
@@ -191,6 +191,7 @@ static void start_permutes(void **state)
 	assert_true(c.o.oneshot);
 	assert_int_equal(c.o.start_number, 7);
 	assert_int_equal(c.o.watchdog, 0);
+	assert_int_equal(c.o.warm, 64);
 	assert_int_equal(c.o.n_overrides, 2);
 	assert_string_equal(c.o.overrides[0].type, "web");
 	assert_int_equal(c.o.overrides[0].quantity, 2);
@@ -243,6 +244,7 @@ static void defaults_come_from_the_environment(void **state)
 	assert_string_equal(c.o.state_dir, "/srv/state");
 	assert_int_equal(c.o.start_number, 1);
 	assert_int_equal(c.o.watchdog, 30);
+	assert_int_equal(c.o.warm, 0);
 	assert_int_equal(c.o.color, COLOR_AUTO);
 	assert_null(c.o.app);
 
@@ -313,7 +315,7 @@ static void words_and_back(void **state)
 	(void)state;
 	struct outcome _done_ c = call("up", "--dir", "/srv/a b", "--config=/c.json", "-d", "dry",
 		"--bind", "/a:/b:ro", "--watchdog", "7", "--log", "syslog:/dev/x", "-v",
-		"--runtime-dir", "/run/x");
+		"--runtime-dir", "/run/x", "--warm", "3");
 	assert_int_equal(c.r, EXIT_OK);
 	assert_int_equal(c.o.mode, MODE_UP);
 	char **words = cli_words(&c.o, MODE_UP, "hsup"), **start;
@@ -329,6 +331,7 @@ static void words_and_back(void **state)
 	assert_string_equal(up.o.binds[0].container, "/b");
 	assert_true(up.o.binds[0].read_only);
 	assert_int_equal(up.o.watchdog, 7);
+	assert_int_equal(up.o.warm, 3);
 	assert_string_equal(up.o.log, "syslog:/dev/x");
 	assert_string_equal(up.o.state_dir, c.o.state_dir);
 	assert_string_equal(up.o.runtime_dir, "/run/x");
@@ -494,6 +497,9 @@ static void bad_values(void **state)
 	expect_usage(call("start", "--start-number", "0"),
 		"hsup start: option '--start-number' must be a whole number from 1 to 1000000, "
 		"not '0'; see 'hsup help start'\n");
+	expect_usage(call("start", "--warm=65"),
+		"hsup start: option '--warm' must be a whole number from 0 to 64, not '65'; see "
+		"'hsup help start'\n");
 	expect_usage(call("start", "--watchdog=86401"),
 		"hsup start: option '--watchdog' must be a whole number from 0 to 86400, not "
 		"'86401'; see 'hsup help start'\n");

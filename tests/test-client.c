@@ -142,7 +142,7 @@ static int setup(void **state)
 	static struct fixture f;
 	struct wire_hello hello = {.wire_version = WIRE_VERSION,
 		.pid = 1,
-		.can = WIRE_CAN_STDIO | WIRE_CAN_KEEP | WIRE_CAN_BOX};
+		.can = WIRE_CAN_STDIO | WIRE_CAN_KEEP | WIRE_CAN_BOX | WIRE_CAN_WARM};
 	struct packet p = {.n_fds = 0};
 	struct err err;
 	int fds[2];
@@ -212,7 +212,28 @@ static void test_requests(void **state)
 	assert_memory_equal(r->tag, "tag", 3);
 	assert_int_equal(p.n_fds, 2);
 	packet_done(&p);
-	assert_int_equal(launch_can(f->launch), WIRE_CAN_STDIO | WIRE_CAN_KEEP | WIRE_CAN_BOX);
+	assert_int_equal(launch_park(f->launch, one, "~warm.1", "tag", 3, null,
+				 &(struct launch_stdio){.given = (int[]){null, null, null}}),
+		0);
+	r = request(f, &p);
+	assert_int_equal(r->type, WIRE_PARK);
+	assert_int_equal(p.n_fds, 4);
+	packet_done(&p);
+	assert_int_equal(launch_spawn_warm(f->launch, one, (struct launch_child){2, 5}, "web.1",
+				 "tag", 3, null, &(struct launch_stdio){.in = null}),
+		0);
+	r = request(f, &p);
+	assert_int_equal(r->type, WIRE_SPAWN_WARM);
+	assert_int_equal(r->child->id, 2);
+	assert_int_equal(r->child->generation, 5);
+	assert_int_equal(r->warm->parked.id, one.id);
+	assert_int_equal(r->warm->parked.generation, one.generation);
+	assert_memory_equal(r->name, "web.1", 5);
+	assert_memory_equal(r->tag, "tag", 3);
+	assert_int_equal(p.n_fds, 2);
+	packet_done(&p);
+	assert_int_equal(launch_can(f->launch),
+		WIRE_CAN_STDIO | WIRE_CAN_KEEP | WIRE_CAN_BOX | WIRE_CAN_WARM);
 	assert_int_equal(launch_tag(f->launch, one, "other", 5), 0);
 	r = request(f, &p);
 	assert_int_equal(r->type, WIRE_TAG);
@@ -285,6 +306,9 @@ static void test_an_older_launcher_is_not_asked_for_what_it_cannot(void **state)
 	assert_int_equal(packet_receive(fds[1], &p), 1);
 	assert_int_equal(launch_keep(launch, one, "web.1", "", 0, fds[1], -1), -EOPNOTSUPP);
 	assert_int_equal(launch_spawn_box(launch, one, "web.1", "", 0, fds[1], NULL), -EOPNOTSUPP);
+	assert_int_equal(launch_park(launch, one, "web.1", "", 0, fds[1], NULL), -EOPNOTSUPP);
+	assert_int_equal(
+		launch_spawn_warm(launch, one, one, "web.1", "", 0, fds[1], NULL), -EOPNOTSUPP);
 	assert_int_equal(packet_receive(fds[1], &p), -EAGAIN);
 	assert_null(launch_close(launch));
 	(void)fd_close(fds[1]);

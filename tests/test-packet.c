@@ -268,6 +268,56 @@ static void test_spawn_requests(void **state)
 	}
 }
 
+static void test_parked_requests(void **state)
+{
+	struct wire_spawn_warm s = {
+		.spawn = {.child = {.id = 1, .generation = 2}, .name_length = 5, .tag_length = 3},
+		.parked = {.id = 7, .generation = 1},
+	};
+	struct wire_request r = {0};
+
+	(void)state;
+	/* One that is parked has no output yet. */
+	for (unsigned output = 0; output <= WIRE_OUTPUT_MAX; output++)
+		for (unsigned n = 0; n <= LIMIT_PACKET_FDS; n++) {
+			bool given = output == WIRE_OUTPUT_GIVEN && n == 4,
+			     piped = (output == WIRE_OUTPUT_PIPES ||
+					     output == WIRE_OUTPUT_MERGED) &&
+				     n >= 1 && n <= 2;
+
+			s.spawn.output = (uint16_t)output;
+			assert_int_equal(
+				wire_check_request(
+					request(WIRE_PARK, &s, sizeof s.spawn, "web.1tag", n), &r),
+				given ? 0 : -EBADMSG);
+			assert_int_equal(
+				wire_check_request(
+					request(WIRE_SPAWN_WARM, &s, sizeof s, "web.1tag", n), &r),
+				given || piped ? 0 : -EBADMSG);
+		}
+	assert_int_equal(r.type, WIRE_SPAWN_WARM);
+	assert_int_equal(r.child->id, 1);
+	assert_int_equal(r.warm->parked.id, 7);
+	assert_memory_equal(r.name, "web.1", 5);
+	assert_memory_equal(r.tag, "tag", 3);
+	s.spawn.output = WIRE_OUTPUT_PIPES;
+	for (size_t size = 0; size < sizeof s; size++)
+		assert_int_equal(wire_check_request(request(WIRE_SPAWN_WARM, &s, size, "", 1), &r),
+			-EBADMSG);
+	static const char *const texts[] = {"", "web.1ta", "web.1tags", "web/1tag"};
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		assert_int_equal(
+			wire_check_request(request(WIRE_SPAWN_WARM, &s, sizeof s, texts[i], 1), &r),
+			-EBADMSG);
+	static const struct wire_child bad[] = {{0, 1, 0}, {7, 0, 0}, {7, 1, 1}};
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		s.parked = bad[i];
+		assert_int_equal(wire_check_request(
+					 request(WIRE_SPAWN_WARM, &s, sizeof s, "web.1tag", 1), &r),
+			-EBADMSG);
+	}
+}
+
 static void test_keep_requests(void **state)
 {
 	struct wire_spawn s = {
@@ -435,6 +485,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_wrong_headers, setup, teardown),
 		cmocka_unit_test(test_spawn_requests),
 		cmocka_unit_test(test_keep_requests),
+		cmocka_unit_test(test_parked_requests),
 		cmocka_unit_test(test_name_and_tag_limits),
 		cmocka_unit_test(test_fixed_requests),
 		cmocka_unit_test(test_records),

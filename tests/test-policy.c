@@ -235,6 +235,8 @@ static void test_boxes(void **state)
 	p.box = true;
 	assert_int_equal(order(&p, SPEC_BOX_RUN, true), 0);
 	assert_int_equal(order(&p, SPEC_BOX_RUN, false), EPERM);
+	assert_int_equal(order(&p, SPEC_BOX_PARK, true), 0);
+	assert_int_equal(order(&p, SPEC_BOX_PARK, false), EPERM);
 	assert_int_equal(order(&p, SPEC_BOX_JOIN, true), EPERM);
 	assert_int_equal(order(&p, SPEC_BOX_JOIN, false), 0);
 	assert_int_equal(order(&p, SPEC_BOX_SWEEP, true), EPERM);

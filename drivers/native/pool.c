@@ -23,8 +23,7 @@ static bool wanted(const struct native *n)
 /* What was composed last is of this kind. */
 static bool is_composed(const struct native *n, const struct native_kind *k)
 {
-	return n->spec.text.len == k->len &&
-	       memcmp(n->spec.text.data, k->text, k->len) == 0;
+	return n->spec.text.len == k->len && memcmp(n->spec.text.data, k->text, k->len) == 0;
 }
 
 const struct native_kind *native_kind_of(struct native *n, const struct driver_start *start)
@@ -123,7 +122,8 @@ static int seal(struct native *n, const struct native_kind *k, const char *box)
 	return spec_seal(&n->spec);
 }
 
-static int order(struct native *n, const struct native_kind *k, struct native_parked *p, struct err *err)
+static int order(
+	struct native *n, const struct native_kind *k, struct native_parked *p, struct err *err)
 {
 	struct native_life named = {0};
 	unsigned char tag[LIMIT_TAG];
@@ -141,8 +141,7 @@ static int order(struct native *n, const struct native_kind *k, struct native_pa
 		return err_errno(err, spec, "launch spec");
 	const struct launch_stdio nowhere = {.given = (const int[3]){null, null, null}};
 	(void)snprintf(name, sizeof name, "~warm.%llu", (unsigned long long)n->warm.n_ordered);
-	int r = launch_park(
-		n->context->launch, p->child, name, tag, (size_t)len, spec, &nowhere);
+	int r = launch_park(n->context->launch, p->child, name, tag, (size_t)len, spec, &nowhere);
 	return r < 0 ? err_errno(err, r, "order to the launcher") : 0;
 }
 
@@ -223,9 +222,8 @@ void native_warm_refill(struct native *n)
 
 	if (!wanted(n) || !n->warm.kinds)
 		return;
-	if (!n->warm.timer &&
-		sd_event_add_time_relative(n->context->loop, &n->warm.timer, CLOCK_MONOTONIC, 0,
-			1000, on_time, n) < 0)
+	if (!n->warm.timer && sd_event_add_time_relative(n->context->loop, &n->warm.timer,
+				      CLOCK_MONOTONIC, 0, 1000, on_time, n) < 0)
 		return;
 	arm(n, pause < MOST_PAUSE ? pause : MOST_PAUSE);
 }
@@ -241,8 +239,7 @@ void native_warm_want(struct native *n, const struct driver_start *start)
 
 void native_warm_yield(struct native *n)
 {
-	if (n->root && n->warm.parked &&
-		n->n_lives + n->warm.n_parked > box_uids(&n->settings))
+	if (n->root && n->warm.parked && n->n_lives + n->warm.n_parked > box_uids(&n->settings))
 		end_all(n, NULL);
 }
 

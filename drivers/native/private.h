@@ -60,12 +60,12 @@ struct native_life {
 	struct native_life *next; /* in its bucket */
 	uint64_t id;
 	uint32_t generation;
-	int pid;	/* of its init; 0 = none yet, or ended */
-	unsigned port;	/* 0 = none, or the operator's own */
-	uint32_t uid;	/* 0 = not known yet */
-	unsigned looks; /* for its uid, that were in vain */
-	bool told;	/* `known` was told */
-	bool swept;	/* what it left is removed, or waits for that */
+	int pid;		  /* of its init; 0 = none yet, or ended */
+	unsigned port;		  /* 0 = none, or the operator's own */
+	uint32_t uid;		  /* 0 = not known yet */
+	unsigned looks;		  /* for its uid, that were in vain */
+	bool told;		  /* `known` was told */
+	bool swept;		  /* what it left is removed, or waits for that */
 	struct native_wish *wish; /* NULL = none that is open */
 	char box[SPEC_BOX_NAME_MAX + 1];
 };

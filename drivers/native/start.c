@@ -57,7 +57,8 @@ static int order(struct native *n, const struct driver_start *start, struct nati
 	int tag_len = native_tag(life, start->tag, start->tag_len, tag);
 	int r = tag_len;
 	if (r >= 0)
-		r = launch_spawn_box(n->context->launch, child, start->name, tag, (size_t)tag_len, spec, &stdio);
+		r = launch_spawn_box(
+			n->context->launch, child, start->name, tag, (size_t)tag_len, spec, &stdio);
 	if (r < 0) {
 		stdin_dir_remove(&n->stdin_dir, child.id, child.generation);
 		return err_errno(err, r, "order to the launcher");

@@ -90,8 +90,7 @@ static struct native_parked *find(const struct native *n, const struct native_ki
 int native_warm_start(struct native *n, const struct driver_start *start, struct native_life *life,
 	int spec, const struct launch_stdio *stdio)
 {
-	struct native_parked *p =
-		n->warm.parked ? find(n, native_kind_of(n, start)) : NULL;
+	struct native_parked *p = n->warm.parked ? find(n, native_kind_of(n, start)) : NULL;
 	const struct launch_child child = {life->id, life->generation};
 	unsigned char tag[LIMIT_TAG];
 
@@ -139,8 +138,8 @@ static int start_cold(struct native *n, struct native_life *life)
 	memcpy(life->box, w->box, sizeof life->box);
 	int r = native_tag(life, w->tag, w->tag_len, tag);
 	if (r >= 0)
-		r = launch_spawn_box(n->context->launch, child, w->name, tag, (size_t)r, w->spec,
-			&stdio);
+		r = launch_spawn_box(
+			n->context->launch, child, w->name, tag, (size_t)r, w->spec, &stdio);
 	for (int signo = 1; r >= 0 && signo <= 64; signo++)
 		if (w->signals & UINT64_C(1) << (signo - 1))
 			r = launch_signal(n->context->launch, child, signo);

@@ -202,8 +202,8 @@ int etc_rename(struct box *b, struct box_root *r)
 	int error = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(names) && error == 0; i++) {
-		_cleanup_close_ int file = openat(r->skeleton, names[i],
-			O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
+		_cleanup_close_ int file =
+			openat(r->skeleton, names[i], O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
 		struct text t = {.fd = file, .error = file < 0 ? -errno : 0};
 
 		if (i == 0)

@@ -53,7 +53,8 @@ static int send_child(struct client *c, enum wire_type type, struct launch_child
 		.parked = wire_name(label->parked),
 	};
 	const struct packet_part parts[] = {
-		{&body, type == WIRE_SPAWN_WARM ? sizeof body : sizeof body.spawn}, {label->name, name_len}, {label->tag, label->tag_len}};
+		{&body, type == WIRE_SPAWN_WARM ? sizeof body : sizeof body.spawn},
+		{label->name, name_len}, {label->tag, label->tag_len}};
 
 	if (name_len < 1 || name_len > LIMIT_NAME || label->tag_len > LIMIT_TAG)
 		return -EINVAL;
@@ -81,8 +82,8 @@ static int order(struct client *c, enum wire_type type, struct launch_child chil
 static int client_spawn(void *state, struct launch_child child, const char *name, const void *tag,
 	size_t tag_len, int spec_fd, const struct launch_stdio *stdio)
 {
-	return order(state, WIRE_SPAWN, child, &(struct label){{0}, name, tag, tag_len}, spec_fd,
-		stdio);
+	return order(
+		state, WIRE_SPAWN, child, &(struct label){{0}, name, tag, tag_len}, spec_fd, stdio);
 }
 
 static int client_spawn_box(void *state, struct launch_child child, const char *name,
@@ -93,8 +94,8 @@ static int client_spawn_box(void *state, struct launch_child child, const char *
 	/* An older one would close the connection, others refuse what they can only refuse. */
 	if (!(c->can & WIRE_CAN_BOX))
 		return -EOPNOTSUPP;
-	return order(c, WIRE_SPAWN_BOX, child, &(struct label){{0}, name, tag, tag_len}, spec_fd,
-		stdio);
+	return order(
+		c, WIRE_SPAWN_BOX, child, &(struct label){{0}, name, tag, tag_len}, spec_fd, stdio);
 }
 
 static int client_park(void *state, struct launch_child child, const char *name, const void *tag,
@@ -104,8 +105,7 @@ static int client_park(void *state, struct launch_child child, const char *name,
 
 	if (!(c->can & WIRE_CAN_WARM))
 		return -EOPNOTSUPP;
-	return order(
-		c, WIRE_PARK, child, &(struct label){{0}, name, tag, tag_len}, spec_fd, stdio);
+	return order(c, WIRE_PARK, child, &(struct label){{0}, name, tag, tag_len}, spec_fd, stdio);
 }
 
 static int client_spawn_warm(void *state, struct launch_child parked, struct launch_child child,

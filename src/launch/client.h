@@ -108,8 +108,8 @@ int launch_spawn(struct launch *l, struct launch_child c, const char *name, cons
 int launch_spawn_box(struct launch *l, struct launch_child c, const char *name, const void *tag,
 	size_t tag_len, int spec_fd, const struct launch_stdio *stdio) HSUP_MUST_CHECK;
 
-/* The same, of a box that waits (SPEC_BOX_PARK; stdio is given): `spawned`, and `exited` when it has
- * ended without ever being a dyno's. -EOPNOTSUPP (no WIRE_CAN_WARM), or as launch_spawn(). */
+/* The same, of a box that waits (SPEC_BOX_PARK; stdio is given): `spawned`, and `exited` when it
+ * has ended without ever being a dyno's. -EOPNOTSUPP (no WIRE_CAN_WARM), or as launch_spawn(). */
 int launch_park(struct launch *l, struct launch_child c, const char *name, const void *tag,
 	size_t tag_len, int spec_fd, const struct launch_stdio *stdio) HSUP_MUST_CHECK;
 

@@ -94,8 +94,7 @@ int children_room(struct children *t, size_t text)
 void children_rename(struct children *t, struct child *c, const struct wire_child *name,
 	const char *text, const unsigned char *tag, uint16_t name_length, uint16_t tag_length)
 {
-	struct child_text old = c->text,
-			  new = text_write(t, text, name_length, tag, tag_length);
+	struct child_text old = c->text, new = text_write(t, text, name_length, tag, tag_length);
 
 	index_remove(t, c);
 	__atomic_store(&c->text, &new, __ATOMIC_RELEASE);

@@ -74,8 +74,8 @@ static void rename_child(
 	c->out = pair->ends[0];
 	c->err = pair->ends[1];
 	c->spawn_time = clock_now();
-	children_rename(l->children, c, r->child, r->name, r->tag, s->name_length,
-		(uint16_t)s->tag_length);
+	children_rename(
+		l->children, c, r->child, r->name, r->tag, s->name_length, (uint16_t)s->tag_length);
 	c->known = true;
 	children_tell(l->children, c, NEWS_SPAWNED);
 	log_debug("%.*s is pid %d, which was parked", s->name_length, r->name, c->pid);
@@ -86,8 +86,8 @@ static int give(const struct parked *to, const struct birth_warm *order, const s
 {
 	const int fds[] = {p->fds[0], stdio[0], stdio[1], stdio[2]};
 
-	return packet_send(to->fd, WIRE_SPAWN_WARM, 1,
-		&(struct packet_part){order, sizeof *order}, 1, fds, ARRAY_SIZE(fds));
+	return packet_send(to->fd, WIRE_SPAWN_WARM, 1, &(struct packet_part){order, sizeof *order},
+		1, fds, ARRAY_SIZE(fds));
 }
 
 static void close_pair(int fds[2])
@@ -112,8 +112,8 @@ void spawn_warm(struct launcher *l, struct packet *p, const struct wire_request 
 		tell_refused(l, r->child, WIRE_STAGE_WARM, parked ? EAGAIN : ESRCH);
 		return;
 	}
-	int error = children_room(
-		l->children, (size_t)r->spawn->name_length + r->spawn->tag_length);
+	int error =
+		children_room(l->children, (size_t)r->spawn->name_length + r->spawn->tag_length);
 	if (error < 0) {
 		tell_refused(l, r->child, WIRE_STAGE_REFUSED, -error);
 		return;

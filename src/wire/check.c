@@ -33,10 +33,9 @@ static int check_spawn(const struct packet *p, struct wire_request *r)
 	size_t fixed = warm ? sizeof *r->warm : sizeof *r->spawn;
 
 	r->spawn = packet_body(p, fixed, true);
-	if (!r->spawn || !child_sound(&r->spawn->child) ||
-		(warm && !child_sound(&r->warm->parked)))
+	if (!r->spawn || !child_sound(&r->spawn->child) || (warm && !child_sound(&r->warm->parked)))
 		return -EBADMSG;
-	if (!(r->type == WIRE_KEEP   ? keep_fds_sound
+	if (!(r->type == WIRE_KEEP	   ? keep_fds_sound
 		    : r->type == WIRE_PARK ? park_fds_sound
 					   : spawn_fds_sound)(r->spawn, p->n_fds))
 		return -EBADMSG;
@@ -127,9 +126,9 @@ int wire_check_request(const struct packet *p, struct wire_request *ret_request)
 {
 	struct wire_request r = {.type = packet_header(p)->type};
 
-	int error = is_spawn(r.type)			     ? check_spawn(p, &r)
+	int error = is_spawn(r.type)			  ? check_spawn(p, &r)
 		    : p->n_fds == 0 && fixed_sound(p, &r) ? 0
-								     : -EBADMSG;
+							  : -EBADMSG;
 	if (error == 0)
 		*ret_request = r;
 	return error;

@@ -11,7 +11,7 @@ struct wire_request {
 	union {
 		const void *body;
 		const struct wire_hello *hello;
-		const struct wire_spawn *spawn;	  /* also of a keep */
+		const struct wire_spawn *spawn; /* also of a keep */
 		const struct wire_spawn_warm *warm;
 		const struct wire_child *child;	  /* of acknowledgements: the first of n */
 		const struct wire_signal *signal; /* the first of n */

@@ -57,9 +57,9 @@ enum wire_type {
 			 * stdout [, stderr] read ends. A child that somebody else runs: kept
 			 * and listed until it is acknowledged; no answer: what cannot be kept
 			 * (its id is there already, no pipe, no room) is logged */
-	WIRE_SPAWN_BOX = 20, /* S->L as WIRE_SPAWN: the child is the first of a pid namespace, and
-			      * becomes hsup-box: it is init of a dyno. Its exit tells how the
-			      * dyno's own process ended */
+	WIRE_SPAWN_BOX = 20,  /* S->L as WIRE_SPAWN: the child is the first of a pid namespace, and
+			       * becomes hsup-box: it is init of a dyno. Its exit tells how the
+			       * dyno's own process ended */
 	WIRE_PARK = 21,	      /* S->L as WIRE_SPAWN_BOX (output GIVEN), for a spec of SPEC_BOX_PARK:
 			       * the box is made, and waits to be somebody's */
 	WIRE_SPAWN_WARM = 22, /* S->L struct wire_spawn_warm; fds as WIRE_SPAWN: the child that was
@@ -79,10 +79,10 @@ struct wire_header {
 
 /* What a launcher can that older ones of the same version could not: a supervisor asks it for
  * nothing else, so that either may be the older one. */
-#define WIRE_CAN_STDIO 1u /* WIRE_OUTPUT_MERGED; a standard input for a child with pipes */
-#define WIRE_CAN_NPROC 2u /* the spec's limit of processes */
-#define WIRE_CAN_KEEP  4u /* WIRE_KEEP, WIRE_ENTRY_KEPT */
-#define WIRE_CAN_BOX   8u /* WIRE_SPAWN_BOX and specs with a box: it was told of an hsup-box */
+#define WIRE_CAN_STDIO 1u  /* WIRE_OUTPUT_MERGED; a standard input for a child with pipes */
+#define WIRE_CAN_NPROC 2u  /* the spec's limit of processes */
+#define WIRE_CAN_KEEP  4u  /* WIRE_KEEP, WIRE_ENTRY_KEPT */
+#define WIRE_CAN_BOX   8u  /* WIRE_SPAWN_BOX and specs with a box: it was told of an hsup-box */
 #define WIRE_CAN_WARM  16u /* WIRE_PARK, WIRE_SPAWN_WARM */
 
 struct wire_hello {
