@@ -493,6 +493,38 @@ def test_pipes_are_passed_as_they_are(app):
     assert (app.folder / "out").stat().st_size == 1_000_000
 
 
+# ---- the slug ----
+
+def test_a_second_dyno_makes_no_work_of_the_slug(app, folder):
+    """Once it is unpacked it is only mounted: nothing is read of the archive, nor written to the tree."""
+    programs = folder / "bin"
+    programs.mkdir()
+    for name in ("hsup", "hsup-launcher", "hsup-box", "hsup-slug"):
+        shutil.copy(app.build / name, programs)
+    app.build = programs
+    app.start()
+    app.submit(app.release(("web", ["cat tool | wc -c; touch mine; exec sleep 1000"], 1)))
+    app.wait_line(r"app\[web\.1\]: [1-9]\d*$")
+    app.wait_up("web.1")
+
+    def tree():
+        """All of the slug but when it was read."""
+        return {path: [getattr(os.lstat(path), f"st_{what}") for what in
+                       ("ino", "mode", "uid", "gid", "nlink", "size", "mtime_ns", "ctime_ns")]
+                for path in app.folder.glob("state/apps/*/slugs/**/*")}
+    before = tree()
+    assert any(path.name == "tool" for path in before), os.listdir(app.folder / "state/apps")
+    # Who would have to do it is not there any more, nor what it would be done with.
+    (programs / "hsup-slug").unlink()
+    (app.control / "slug.tgz").unlink()
+    seen = len(app.lines)
+    assert app.hsup("scale", "-C", app.control, "web=3").returncode == 0
+    app.wait_line(r"app\[web\.[23]\]: [1-9]\d*$", count=2, since=seen)
+    app.wait_up("web.2", "web.3")
+    app.no_line("slug", since=seen)
+    assert tree() == before
+
+
 # ---- what is left ----
 
 def test_what_has_ended_is_not_kept(app):
