@@ -27,9 +27,11 @@ from processes import Failed
 
 UNIFIED = "/sys/fs/cgroup/unified"
 CLONE_NEWNS, MS_REC, MS_PRIVATE, MNT_DETACH = 0x20000, 0x4000, 0x40000, 2
+MS_NOSUID, MS_NODEV = 2, 4
 
 GAP = 0.03
 SINGLES = 12  # in a round
+OVERLAYS = 20  # likewise
 MANY = 50
 IDLE = 1000
 UIDS = (20000, 24000)
@@ -41,6 +43,7 @@ TO_CRUN, TO_RUNC, TO_DOCKER = 1 / 5, 1 / 8, 1 / 40
 MANY_PER_SECOND = 250
 PSS_KIB = 120
 IDLE_START_S, IDLE_STOP_S = 8, 3
+OVERLAY_P25_MS = 1
 
 
 class Boxer:
@@ -215,6 +218,27 @@ def many_of(who):
     return time.monotonic_ns() - begun
 
 
+def overlays(bench, slug, folder):
+    """What is left of the slug's work for a second dyno of a release: an overlay, as src/box/root_layer.c has it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    folder.mkdir()
+    (folder / "app").mkdir()
+    bench.wait_for_quiet()
+    for number in range(OVERLAYS):
+        for name in ("upper", "work"):
+            (folder / f"{name}{number}").mkdir()
+        options = (f"lowerdir={slug},upperdir={folder}/upper{number},workdir={folder}/work{number},"
+                   "redirect_dir=nofollow,metacopy=off,index=off,volatile")
+        time.sleep(GAP)
+        begun = time.monotonic_ns()
+        r = libc.mount(b"overlay", bytes(folder / "app"), b"overlay", MS_NOSUID | MS_NODEV, options.encode())
+        took = time.monotonic_ns() - begun
+        if r != 0 or libc.umount2(bytes(folder / "app"), MNT_DETACH) != 0:
+            raise Failed(f"overlay: {os.strerror(ctypes.get_errno())}")
+        bench.add("native overlay", "hsup", took)
+    shutil.rmtree(folder)
+
+
 def usable():
     if os.geteuid() != 0:
         return "native: needs root, not measured"
@@ -235,6 +259,7 @@ def run(bench, build, rounds, progress):
         show = hide_unified()
         others, bench.native_missing = peers(engine, root, folder)
         for number in range(rounds):
+            overlays(bench, root, folder / "overlays")
             run_round(bench, boxer, others, number,
                       lambda text, number=number: progress(f"native, round {number + 1} of {rounds}: {text}"))
     finally:
@@ -266,6 +291,9 @@ def table(bench):
             ratio = f" = {of(values) / of(least):.1f}" if values and least and name != "hsup" else ""
             cells.append(f"{of(values) / 1e6:.2f} ms{ratio}" if values else "-")
         rows.append([title, *cells])
+    mounts = bench.get("native overlay", "hsup")
+    rows.append(["slug of a second dyno: p25", f"{p25(mounts) / 1e6:.2f} ms" if mounts else "-",
+                 *["-"] * (len(NAMES) - 1)])
     pss = bench.get("native init PSS", "hsup")
     rows.append(["PSS of an init", f"{statistics.median(pss):.0f} KiB" if pss else "-", *["-"] * (len(NAMES) - 1)])
     return ["", *NAMES], rows
@@ -283,6 +311,8 @@ def limits(bench):
     found += [
         (f"native, {MANY} at once: ms of each", statistics.median(many) / 1e6 / MANY, 1000 / MANY_PER_SECOND,
          min(many) / 1e6 / MANY),
+        ("native, slug of a second dyno: overlay, p25, ms", p25(bench.get("native overlay", "hsup")) / 1e6,
+         OVERLAY_P25_MS, min(bench.get("native overlay", "hsup")) / 1e6),
         ("native, PSS of an init, KiB", statistics.median(bench.get("native init PSS", "hsup")), PSS_KIB, None),
         (f"native, {IDLE}: start, s", statistics.median(bench.get("native idle, start", "hsup")) / 1e9, IDLE_START_S,
          None),
