@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import signal
+import sys
 import time
 
 import pytest
@@ -271,6 +272,20 @@ def test_setup_again_changes_nothing(machine):
     assert machine.setup().stderr == ""
     assert table(machine) == first
     assert "10.201.3.0/24" in first
+
+
+def test_others_of_the_subnet_s_addresses_keep_theirs(machine):
+    """The subnet may be large (172.16.0.0/12, by default): the machine's own, or those of
+    an engine's containers, may be in it."""
+    machine.setup()
+    own = "10.201.3.250"
+    machine.ip("addr", "add", f"{own}/32", "dev", "up0")
+    machine.ip("route", "add", own, "via", HERE, net=machine.outside)
+    machine.serve(7000, net=machine.outside)
+    connect = (f"import socket; s = socket.create_connection(('{OUTSIDE}', 7000), timeout=5, "
+               f"source_address=('{own}', 0)); print(s.recv(100).decode())")
+    assert machine.run(sys.executable, "-c", connect, check=True).stdout.strip() == own
+    assert machine.try_to_connect(0, OUTSIDE, 7000) == HERE
 
 
 def test_several_subnets(machine):

@@ -44,7 +44,10 @@ static const char rules[] =
 	/* Where a cloud tells a machine its secrets. */
 	"add rule inet " TABLE " forward iifname \"hv*\" ip daddr 169.254.0.0/16 "
 	"reject with icmpx type admin-prohibited\n"
-	"add rule inet " TABLE " leave ip saddr @subnets oifname != \"hv*\" masquerade\n";
+	/* What came from a dyno, and nothing else: the machine's own addresses may be of the
+	 * subnet, and those of an engine's containers. */
+	"add rule inet " TABLE " leave iifname \"hv*\" ip saddr @subnets oifname != \"hv*\" "
+	"masquerade\n";
 
 /* Where ports of the machine lead to dynos: an element each, by their boxes. What comes from a dyno
  * is not led anywhere: to it these are ports of the machine, which it cannot reach. Nor is what is
