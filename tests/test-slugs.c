@@ -119,6 +119,11 @@ static int stub(void)
 		say_done();
 		for (;;)
 			say_progress();
+	} else if (strncmp(how, "held-", 5) == 0) {
+		while (faccessat(p.fds[0], "go", F_OK, 0) < 0)
+			(void)usleep(5000);
+		(void)mkdirat(p.fds[0], digest_of, 0700);
+		say_done();
 	} else if (strcmp(how, "slow") == 0 || strncmp(how, "slow-", 5) == 0) {
 		(void)usleep(200000);
 		(void)mkdirat(p.fds[0], digest_of, 0700);
@@ -154,8 +159,9 @@ static int set_up(void **state)
 	house.slugs =
 		slugs_open(house.loop, house.folder, house.folder, helper, false, false, &err);
 	assert_non_null(house.slugs);
+	/* (Nobody is silent, however busy the machine is, but who is meant to be.) */
 	slugs_set_patience(house.slugs,
-		&(struct slug_patience){.silence = MS(300), .total = MS(20000), .pause = MS(20)});
+		&(struct slug_patience){.silence = MS(30000), .total = MS(50000), .pause = MS(20)});
 	return 0;
 }
 
@@ -276,6 +282,10 @@ static void but_not_for_ever(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
 		uint64_t begun = clock_now();
 
+		if (strcmp(faults[i].how, "silent") == 0)
+			slugs_set_patience(house.slugs,
+				&(struct slug_patience){
+					.silence = MS(1000), .total = MS(20000), .pause = MS(20)});
 		(void)order(faults[i].how);
 		run();
 		if (strcmp(house.text, faults[i].text) != 0)
@@ -284,6 +294,8 @@ static void but_not_for_ever(void **state)
 		assert_int_equal(starts(faults[i].how), LIMIT_HELPER_TRIES);
 		assert_true(clock_now() - begun >= MS(20 + 40)); /* it does not spin */
 	}
+	slugs_set_patience(house.slugs,
+		&(struct slug_patience){.silence = MS(30000), .total = MS(50000), .pause = MS(20)});
 	(void)order("well");
 	run();
 	assert_int_equal(house.errors[ARRAY_SIZE(faults)], 0);
@@ -334,20 +346,24 @@ static void one_that_talks_on_stops_nothing(void **state)
 static void several_at_once_in_their_order(void **state)
 {
 	static const char *const names[] = {
-		"slow-1", "slow-2", "slow-3", "slow-4", "slow-5", "slow-6", "slow-7", "slow-8"};
-	uint64_t begun = clock_now();
+		"held-1", "held-2", "held-3", "held-4", "held-5", "held-6", "held-7", "held-8"};
+	char command[200];
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		(void)order(names[i]);
 	while (starts(NULL) < LIMIT_HELPERS)
 		assert_true(sd_event_run(house.loop, 1000) >= 0);
-	assert_int_equal(starts("slow-4"), 1);
-	assert_int_equal(starts("slow-5"), 0);
+	for (int i = 0; i < 20; i++)
+		assert_true(sd_event_run(house.loop, 1000) >= 0);
+	assert_int_equal(starts("held-4"), 1);
+	assert_int_equal(starts("held-5"), 0);
+	(void)snprintf(command, sizeof command, "for d in %s/apps/*/slugs; do : > $d/go; done",
+		house.folder);
+	assert_int_equal(system(command), 0);
 	run();
 	assert_int_equal(house.answers, 8);
 	assert_int_equal(starts(NULL), 8);
-	assert_true(clock_now() - begun >= MS(2 * 200));
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		assert_int_equal(house.errors[i], 0);
 }
