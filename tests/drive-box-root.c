@@ -106,8 +106,11 @@ static uint64_t enter(struct box *b, struct box_root *r)
 		stage = WIRE_STAGE_APP;
 		e = root_layer_make(b);
 	}
+	r->root_id = r->userns >= 0 ? BOX_ROOT_ID : 0;
 	if (e == 0)
-		e = root_enter(b, r, &stage);
+		e = root_begin(b, r, &stage);
+	if (e == 0)
+		e = root_enter(r, &stage);
 	uint64_t took = now() - start;
 	if (e < 0)
 		errx(1, "%s: %s", wire_stage_text(stage), strerror(-e));

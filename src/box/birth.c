@@ -40,6 +40,11 @@ static enum spec_box_network choose_network(const struct box *b)
 	return asked;
 }
 
+static bool has_userns(const struct box *b)
+{
+	return b->root && !box_skips(b, "userns");
+}
+
 /* Nothing is made yet. */
 static void plan(struct box *b, struct birth_room *room)
 {
@@ -65,6 +70,7 @@ static void plan(struct box *b, struct birth_room *room)
 		.layer_wait = maker_wait_layer,
 		.layer_of = &room->maker,
 		.skeleton = -1,
+		.root_id = has_userns(b) ? BOX_ROOT_ID : 0,
 		.sys = room->maker.network != SPEC_BOX_NET_HOST,
 		.hostname = b->spec->hostname ? b->spec->hostname : b->spec->box_name,
 	};
@@ -117,7 +123,7 @@ static void start_dyno(struct box *b, struct birth_room *room)
 		.set_tid_size = 1,
 	};
 
-	if (b->root && !box_skips(b, "userns"))
+	if (has_userns(b))
 		args.flags |= CLONE_NEWUSER;
 	if (b->cgroup.into >= 0) {
 		args.flags |= CLONE_INTO_CGROUP;
@@ -150,10 +156,19 @@ static void map_ids(const struct box *b, struct box_root *root)
 			WIRE_STAGE_APP);
 }
 
-static void enter_root(struct box *b, struct birth_room *room)
+static void begin_root(struct box *b, struct box_root *root)
 {
 	enum wire_stage stage = WIRE_STAGE_MOUNTS;
-	int r = root_enter(b, &room->root, &stage);
+	int r = root_begin(b, root, &stage);
+
+	if (r < 0)
+		box_fail(stage, -r);
+}
+
+static void enter_root(struct box_root *root)
+{
+	enum wire_stage stage = WIRE_STAGE_MOUNTS;
+	int r = root_enter(root, &stage);
 
 	if (r < 0)
 		box_fail(stage, -r);
@@ -181,16 +196,19 @@ void birth_run(struct box *b)
 	box_step(b);
 	box_must(cgroup_make(b, &b->cgroup), WIRE_STAGE_CGROUP);
 	box_step(b);
-	maker_enter(b, &room.maker);
+	maker_alone(b, &room.maker);
+	begin_root(b, &room.root);
+	box_step(b);
+	maker_enter(&room.maker);
 	box_must(room.root.proc = mnt_new(
 			 "proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
 		WIRE_STAGE_MOUNTS);
 	start_dyno(b, &room);
 	box_step(b);
-	if (b->root && !box_skips(b, "userns"))
+	if (has_userns(b))
 		map_ids(b, &room.root);
 	box_step(b);
-	enter_root(b, &room);
+	enter_root(&room.root);
 	box_step(b);
 	maker_end(b, &room.maker);
 	box_must(cgroup_open_late(b, &b->cgroup), WIRE_STAGE_CGROUP);

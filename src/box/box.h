@@ -11,11 +11,13 @@
  *   ids.c       a uid of its own; user namespaces
  *   cgroup.c    cgroups: made, limited, joined, removed
  *   root.c      the mounts of the plan, pivot_root; root_open.c what they are of, image.c a stack
- *               that is a file, layer.c a folder on the disk, root_layer.c overlays, dev.c /dev,
- * etc.c files of /etc; mnt.c the system calls link.c      interfaces, addresses, routes, by
- * netlink.c; publish.c a port of the machine last.c      in the dyno's own process: limits,
- * capabilities, seccomp, exec init.c      pid 1: what it gives up; watch.c signals, orphans, the
- * end; pty.c between two terminals join.c      SPEC_BOX_JOIN; target.c whether its target is one
+ *               that is a file, layer.c its folder on the disk, root_layer.c overlays, dev.c
+ *               /dev, etc.c files of /etc; mnt.c the system calls
+ *   link.c      interfaces, addresses, routes, by netlink.c; publish.c a port of the machine
+ *   last.c      in the dyno's own process: limits, capabilities, seccomp, exec
+ *   init.c      pid 1: what it gives up; watch.c signals, orphans, the end; pty.c between two
+ *               terminals
+ *   join.c      SPEC_BOX_JOIN; target.c whether its target is one
  *   claim.c     who is alive: locks
  *   sweep.c     SPEC_BOX_SWEEP: sweep_cgroup.c cgroups, remove.c trees
  *   setup.c     `hsup-box --setup`: what a machine needs once; nft.c its packet filter,
@@ -109,6 +111,7 @@ struct box_root {
 	int proc;	 /* a mounted procfs of the new pid namespace, detached */
 	int userns;	 /* that of the dyno, to show the stack through; -1 = as it is */
 	int slug_userns; /* to show the slug through; -1 = as it is */
+	uid_t root_id;	 /* outside; who root is in the dyno's user namespace */
 	bool sys;	 /* the network is its own: a sysfs of it can be mounted */
 	const char *hostname;
 	/* Returns when the layer is made, by somebody else; NULL: it is. */
@@ -131,10 +134,13 @@ int root_open(struct box *b, struct box_root *ret, enum wire_stage *ret_stage) H
 /* A new folder for the layer, with upper, tmp and, for a slug, work; none where the settings have
  * no place for it. In any process of the box that sees the machine's folders. */
 int root_layer_make(const struct box *b) HSUP_MUST_CHECK;
-/* In a mount namespace of our own: mounts all, enters it, detaches the old. The working folder is
- * the new root's. Closes what root_open() opened, in any case. 0, or negative errno and the stage.
- */
-int root_enter(struct box *b, struct box_root *r, enum wire_stage *ret_stage) HSUP_MUST_CHECK;
+/* In a mount namespace of our own, which sees the machine's /proc no more from here on: plans, and
+ * makes all that needs neither r->proc nor a user namespace. 0, or negative errno and the stage:
+ * then the box is to end. Once in a process. */
+int root_begin(struct box *b, struct box_root *r, enum wire_stage *ret_stage) HSUP_MUST_CHECK;
+/* Then: mounts all, enters it, detaches the old. The working folder is the new root's. Closes what
+ * root_open() opened, in any case. 0, or negative errno and the stage. */
+int root_enter(struct box_root *r, enum wire_stage *ret_stage) HSUP_MUST_CHECK;
 
 /* ---- etc.c ---- */
 

@@ -56,8 +56,11 @@ struct maker {
 };
 /* Where the machine's network, folders and /proc are. Nothing is there yet. */
 void maker_begin(const struct box *b, struct maker *m);
+/* Where the machine's folders and /proc are, and there is a cgroup: what it would have made, if
+ * there is no maker. */
+void maker_alone(const struct box *b, const struct maker *m);
 /* Into the network, before it is complete. */
-void maker_enter(const struct box *b, struct maker *m);
+void maker_enter(struct maker *m);
 /* The box's layer is made: box_root's layer_wait, of the struct maker. */
 void maker_wait_layer(void *maker);
 /* All is complete, and nobody is there any more who made it. */

@@ -67,9 +67,9 @@ int dev_attach(struct root_work *w, const struct plan_step *s)
 	if (r == 0)
 		r = root_attach(w, w->dev, s->target);
 	w->dev = fd_close(w->dev);
-	for (unsigned i = 0; i < w->plan->n && w->binds_devices && r == 0; i++)
-		if (w->plan->steps[i].type == PLAN_DEVICE)
-			r = bind_device(w, &w->plan->steps[i]);
+	for (unsigned i = 0; i < w->plan.n && w->binds_devices && r == 0; i++)
+		if (w->plan.steps[i].type == PLAN_DEVICE)
+			r = bind_device(w, &w->plan.steps[i]);
 	return r;
 }
 
@@ -80,7 +80,7 @@ int dev_pts(struct root_work *w, const struct plan_step *s)
 		{"mode", "0620"}, {"gid", group}, {NULL, NULL}};
 
 	/* Debian's group tty; rootless, there is one group only. */
-	(void)snprintf(group, sizeof group, "%u", w->root_id + 5);
+	(void)snprintf(group, sizeof group, "%u", w->r->root_id + 5);
 	if (!w->b->root)
 		options[3].name = NULL;
 	_cleanup_close_ int pts = mnt_new("devpts", options, s->attributes);

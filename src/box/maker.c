@@ -52,16 +52,21 @@ void maker_begin(const struct box *b, struct maker *m)
 		box_fail(WIRE_STAGE_FORK, errno);
 }
 
-void maker_enter(const struct box *b, struct maker *m)
+void maker_alone(const struct box *b, const struct maker *m)
 {
-	if (m->network != SPEC_BOX_NET_OWN) {
-		box_must(root_layer_make(b), WIRE_STAGE_APP);
-		if (b->cgroup.n_late > 0)
-			box_must(cgroup_make_late(b), WIRE_STAGE_CGROUP);
-		if (m->network == SPEC_BOX_NET_NONE && unshare(CLONE_NEWNET) < 0)
-			box_fail(WIRE_STAGE_NAMESPACES, errno);
+	if (m->network == SPEC_BOX_NET_OWN)
 		return;
-	}
+	box_must(root_layer_make(b), WIRE_STAGE_APP);
+	if (b->cgroup.n_late > 0)
+		box_must(cgroup_make_late(b), WIRE_STAGE_CGROUP);
+}
+
+void maker_enter(struct maker *m)
+{
+	if (m->network == SPEC_BOX_NET_NONE && unshare(CLONE_NEWNET) < 0)
+		box_fail(WIRE_STAGE_NAMESPACES, errno);
+	if (m->network != SPEC_BOX_NET_OWN)
+		return;
 	_cleanup_close_ int netns = gate_wait(&m->gate);
 	if (setns(netns, CLONE_NEWNET) < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, errno);

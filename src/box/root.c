@@ -10,8 +10,8 @@
 
 int root_own(const struct root_work *w, int dir, const char *name, bool dyno)
 {
-	uid_t uid = dyno ? w->b->uid : w->root_id;
-	gid_t gid = dyno ? w->b->gid : w->root_id;
+	uid_t uid = dyno ? w->b->uid : w->r->root_id;
+	gid_t gid = dyno ? w->b->gid : w->r->root_id;
 
 	/* Rootless, all is ours, and there is nobody else. */
 	if (!w->b->root || (uid == 0 && gid == 0))
@@ -106,8 +106,6 @@ static int begin(struct root_work *w)
 		r = mnt_attach(w->scratch, AT_FDCWD, "/proc");
 	if (r == 0 && w->r->held >= 0)
 		r = mnt_attach(w->r->held, w->scratch, "held");
-	if (r == 0 && fchdir(w->scratch) < 0)
-		r = -errno;
 	if (r < 0)
 		return r;
 	w->skeleton = mnt_open(
@@ -120,28 +118,54 @@ static int begin(struct root_work *w)
 	return w->b->warm >= 0 && w->r->skeleton < 0 ? w->r->skeleton : 0;
 }
 
-static int build(struct root_work *w, enum wire_stage *ret_stage)
+/* Steps up to `end`. */
+static int act_until(struct root_work *w, unsigned end, enum wire_stage *ret_stage)
 {
-	static struct plan plan;
+	int r = 0;
+
+	for (; w->next < end && r == 0; w->next++) {
+		const struct plan_step *s = &w->plan.steps[w->next];
+
+		if (w->next > 0 && s->stage != s[-1].stage)
+			box_step(w->b);
+		*ret_stage = s->stage;
+		r = act(w, s);
+	}
+	return r;
+}
+
+static unsigned skeleton_end(const struct plan *plan)
+{
+	unsigned i = 0;
+
+	while (i < plan->n && plan->steps[i].type < PLAN_ROOT)
+		i++;
+	return i;
+}
+
+static int build_skeleton(struct root_work *w, enum wire_stage *ret_stage)
+{
 	struct plan_facts facts;
 
 	*ret_stage = WIRE_STAGE_BINDS;
 	int r = find_facts(w->b, w->r, &facts);
 	if (r == 0)
-		r = plan_make(w->b->spec, &facts, &plan, ret_stage);
+		r = plan_make(w->b->spec, &facts, &w->plan, ret_stage);
 	if (r < 0)
 		return r;
-	w->plan = &plan;
 	*ret_stage = WIRE_STAGE_MOUNTS;
 	r = mnt_private();
 	if (r == 0)
 		r = begin(w);
-	for (unsigned i = 0; i < plan.n && r == 0; i++) {
-		if (i > 0 && plan.steps[i].stage != plan.steps[i - 1].stage)
-			box_step(w->b);
-		*ret_stage = plan.steps[i].stage;
-		r = act(w, &plan.steps[i]);
-	}
+	return r < 0 ? r : act_until(w, skeleton_end(&w->plan), ret_stage);
+}
+
+static int build(struct root_work *w, enum wire_stage *ret_stage)
+{
+	*ret_stage = WIRE_STAGE_MOUNTS;
+	if (fchdir(w->scratch) < 0)
+		return -errno;
+	int r = act_until(w, w->plan.n, ret_stage);
 	if (r < 0)
 		return r;
 	box_step(w->b);
@@ -149,25 +173,30 @@ static int build(struct root_work *w, enum wire_stage *ret_stage)
 	return fchdir(w->root) < 0 ? -errno : mnt_pivot();
 }
 
-int root_enter(struct box *b, struct box_root *r, enum wire_stage *ret_stage)
+static struct root_work work;
+
+int root_begin(struct box *b, struct box_root *r, enum wire_stage *ret_stage)
 {
-	struct root_work w = {
-		.b = b,
-		.r = r,
-		.scratch = -1,
-		.skeleton = -1,
-		.dev = -1,
-		.root = -1,
-		.root_id = r->userns >= 0 ? BOX_ROOT_ID : 0,
-	};
 	mode_t mask = umask(0);
-	int e = build(&w, ret_stage);
+
+	work.b = b;
+	work.r = r;
+	work.scratch = work.skeleton = work.dev = work.root = -1;
+	int e = build_skeleton(&work, ret_stage);
+	(void)umask(mask);
+	return e;
+}
+
+int root_enter(struct box_root *r, enum wire_stage *ret_stage)
+{
+	mode_t mask = umask(0);
+	int e = build(&work, ret_stage);
 
 	(void)umask(mask);
-	(void)fd_close(w.scratch);
-	(void)fd_close(w.skeleton);
-	(void)fd_close(w.dev);
-	(void)fd_close(w.root);
+	(void)fd_close(work.scratch);
+	(void)fd_close(work.skeleton);
+	(void)fd_close(work.dev);
+	(void)fd_close(work.root);
 	root_close(r);
 	return e;
 }

@@ -87,8 +87,8 @@ int mount_tmpfs(struct root_work *w, const struct plan_step *s)
 		{"size", s->text}, {"mode", mode}, {"uid", uid}, {"gid", gid}, {NULL, NULL}};
 
 	(void)snprintf(mode, sizeof mode, "%o", s->mode);
-	(void)snprintf(uid, sizeof uid, "%u", s->of_dyno ? w->b->uid : w->root_id);
-	(void)snprintf(gid, sizeof gid, "%u", s->of_dyno ? w->b->gid : w->root_id);
+	(void)snprintf(uid, sizeof uid, "%u", s->of_dyno ? w->b->uid : w->r->root_id);
+	(void)snprintf(gid, sizeof gid, "%u", s->of_dyno ? w->b->gid : w->r->root_id);
 	if (!w->b->root)
 		options[2].name = NULL;
 	_cleanup_close_ int fs = mnt_new("tmpfs", options, s->attributes);

@@ -14,11 +14,11 @@
 struct root_work {
 	struct box *b;
 	struct box_root *r;
-	const struct plan *plan;
+	struct plan plan;
+	unsigned next; /* step of the plan */
 	int scratch, skeleton;
-	int dev;  /* from PLAN_DEV to PLAN_DEV_ATTACH */
-	int root; /* from PLAN_ROOT on */
-	uid_t root_id;
+	int dev;    /* from PLAN_DEV to PLAN_DEV_ATTACH */
+	int root;   /* from PLAN_ROOT on */
 	bool layer; /* it is attached */
 	bool binds_devices;
 };
