@@ -100,6 +100,7 @@ static int run_cgroup(int argc, char **argv)
 		return 124;
 	spec.box_name = argv[0];
 	limit(argv + 1);
+	check(cgroup_find(&box), "cgroup_find");
 	check(cgroup_make(&box, &box.cgroup), "cgroup_make");
 	check(cgroup_make_late(&box), "cgroup_make_late");
 	check(cgroup_open_late(&box, &box.cgroup), "cgroup_open_late");
@@ -120,6 +121,7 @@ static int run_box(int argc, char **argv)
 	if (!box_addresses(&settings, box.uid, &box.machine_address, &box.dyno_address))
 		check(-ERANGE, "uid");
 	check(box_claim(&settings, spec.box_name), "box_claim");
+	check(cgroup_find(&box), "cgroup_find");
 	check(cgroup_make(&box, &box.cgroup), "cgroup_make");
 	check(cgroup_make_late(&box), "cgroup_make_late");
 	check(cgroup_open_late(&box, &box.cgroup), "cgroup_open_late");

@@ -189,6 +189,7 @@ void birth_run(struct box *b)
 	static struct birth_room room;
 
 	plan(b, &room);
+	box_must(cgroup_find(b), WIRE_STAGE_CGROUP);
 	maker_begin(b, &room.maker);
 	leave_namespaces(&room);
 	box_step(b);

@@ -91,6 +91,9 @@ int ids_owner_map(const struct box *b, int proc, uid_t owner, gid_t group) HSUP_
 
 /* ---- cgroup.c ---- */
 
+/* Once, where the machine's /proc is, before all that follows here: where its hierarchies are. What
+ * reads that of the kernel stops every mount of ours meanwhile. */
+int cgroup_find(const struct box *b) HSUP_MUST_CHECK;
 /* A fresh one of this name in each hierarchy that has what the box limits, with the limits set, and
  * in the unified one. Never one that is there: a cgroup that was killed cannot be used again
  * (6.18). Without any hierarchy, or rootless without delegation: `into` is -1, and 0 is returned.

@@ -157,37 +157,37 @@ static int make_v1(const struct cgroup_layout *l, const struct box *b, enum cgro
 	return dir < 0 ? dir : limit_v1(dir, c, &b->spec->box);
 }
 
-static int load(const struct box *b, struct cgroup_layout *ret)
+static struct cgroup_layout found;
+
+int cgroup_find(const struct box *b)
 {
-	int r = cgroup_layout_load(ret);
+	int r = cgroup_layout_load(&found);
 
 	if (r == 0 && !b->root)
-		cgroup_layout_delegated(ret);
+		cgroup_layout_delegated(&found);
 	return r;
 }
 
 /* What a failure leaves is removed with the rest of the box, by its sweep. */
 int cgroup_make(const struct box *b, struct box_cgroup *ret)
 {
-	struct cgroup_layout l;
+	const struct cgroup_layout *l = &found;
+	int r = 0;
 
 	*ret = (struct box_cgroup){.into = -1};
-	int r = load(b, &l);
-	if (r < 0)
-		return r;
-	if (l.unified[0]) {
-		r = ret->into = make(l.unified, l.controllers != 0, b->spec->box_name);
-		if (r >= 0 && l.controllers)
-			r = limit_unified(ret->into, l.controllers, &b->spec->box);
-		ret->counts = r >= 0 && l.controllers & 1U << CGROUP_PIDS;
+	if (l->unified[0]) {
+		r = ret->into = make(l->unified, l->controllers != 0, b->spec->box_name);
+		if (r >= 0 && l->controllers)
+			r = limit_unified(ret->into, l->controllers, &b->spec->box);
+		ret->counts = r >= 0 && l->controllers & 1U << CGROUP_PIDS;
 		/* What was delegated to a user may be for processes only, not to be parted. */
 		if (r == -ENOENT && !b->root)
 			r = 0;
 	}
 	for (enum cgroup_controller c = 0; r >= 0 && c < CGROUP_CPUACCT; c++) {
-		if (!l.v1[c][0] || !wants(c, &b->spec->box) || is_other(&l, &b->spec->box, c))
+		if (!l->v1[c][0] || !wants(c, &b->spec->box) || is_other(l, &b->spec->box, c))
 			continue;
-		r = open(l.v1[c], O_PATH | O_DIRECTORY | O_CLOEXEC);
+		r = open(l->v1[c], O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (r < 0)
 			r = -errno;
 		else
@@ -200,12 +200,12 @@ int cgroup_make(const struct box *b, struct box_cgroup *ret)
 
 int cgroup_make_late(const struct box *b)
 {
-	struct cgroup_layout l;
-	int r = load(b, &l);
+	const struct cgroup_layout *l = &found;
+	int r = 0;
 
 	for (enum cgroup_controller c = 0; r >= 0 && c < CGROUP_CPUACCT; c++)
-		if (l.v1[c][0] && wants(c, &b->spec->box))
-			r = make_v1(&l, b, c);
+		if (l->v1[c][0] && wants(c, &b->spec->box))
+			r = make_v1(l, b, c);
 	return r < 0 ? r : 0;
 }
 
