@@ -21,7 +21,11 @@
 
 void box_settings_init(struct box_settings *ret)
 {
-	memset(ret, 0, sizeof *ret);
+	/* Not all of it: paths are most of its pages, and every start would have them. */
+	memset(ret, 0, offsetof(struct box_settings, state));
+	memset(&ret->n_slugs, 0, sizeof *ret - offsetof(struct box_settings, n_slugs));
+	ret->state[0] = '\0';
+	ret->stacks[0] = '\0';
 	ret->uids = (struct id_range){3000, 11000};
 	ret->subnet = (struct box_address){0xac100000, 12};
 	(void)snprintf(ret->run, sizeof ret->run, "/run/hsup");
