@@ -2,6 +2,7 @@
 #include "base/fd.h"
 #include "box/mnt.h"
 #include "box/root_private.h"
+#include "box/spare.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,59 +13,47 @@
 #define FOLDER	 (O_PATH | O_DIRECTORY)
 #define IN_PLACE (RESOLVE_BENEATH | MNT_STRICT)
 
-/* What is in it while the dyno lives is nobody else's: a file there may be set-uid, or may be open
- * to all because nobody else is in its container. */
-static int open_boxes(const char *state_path)
+static int give(const struct box *b, int layer, const char *part)
 {
-	/* Links on the way to it are the operator's. */
-	_cleanup_close_ int state = open(state_path, FOLDER | O_CLOEXEC);
-
-	if (state < 0)
-		return -errno;
-	if (mkdirat(state, "boxes", 0700) < 0 && errno != EEXIST)
-		return -errno;
-	_cleanup_close_ int boxes = mnt_open(state, "boxes", FOLDER, IN_PLACE);
-	struct stat st;
-	if (boxes < 0 || fstat(boxes, &st) < 0)
-		return boxes < 0 ? boxes : -errno;
-	return st.st_uid == geteuid() && !(st.st_mode & 022) ? TAKE_FD(boxes) : -EPERM;
+	if (!b->root)
+		return 0;
+	return fchownat(layer, part, b->uid, b->gid, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
-static int make_part(const struct box *b, int layer, const char *name, mode_t mode)
-{
-	if (mkdirat(layer, name, mode) < 0)
-		return -errno;
-	if (b->root && fchownat(layer, name, b->uid, b->gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	return 0;
-}
-
-static int make_in(const struct box *b, int boxes)
+static int make_in(const struct box *b, int state, int boxes)
 {
 	const char *name = b->spec->box_name;
+	int taken = spare_take(state, boxes, name, b->uid);
 
 	/* Never one that is there: its owner may be another, alive. */
-	if (mkdirat(boxes, name, 0711) < 0)
-		return -errno;
+	if (taken == -EEXIST || (taken < 0 && mkdirat(boxes, name, LAYER_MODE) < 0))
+		return taken == -EEXIST ? taken : -errno;
 	_cleanup_close_ int layer = mnt_open(boxes, name, FOLDER, IN_PLACE);
 	if (layer < 0)
 		return layer;
-	/* (The kernel works in it, as who has mounted it; where there is an overlay.) */
-	if (b->spec->box_slug && mkdirat(layer, "work", 0700) < 0)
-		return -errno;
-	int r = make_part(b, layer, "upper", 0755);
-	return r < 0 ? r : make_part(b, layer, "tmp", 01777);
+	int r = taken == 0 ? 0 : spare_make_parts(layer, b->spec->box_slug);
+	if (r == 0)
+		r = give(b, layer, LAYER_UPPER);
+	return r == 0 ? give(b, layer, LAYER_TMP) : r;
 }
 
 int root_layer_make(const struct box *b)
 {
 	if (!b->settings->state[0])
 		return 0;
-	_cleanup_close_ int boxes = open_boxes(b->settings->state);
+	/* Links on the way to it are the operator's. */
+	_cleanup_close_ int state = open(b->settings->state, FOLDER | O_CLOEXEC);
+	if (state < 0)
+		return -errno;
+	if (mkdirat(state, "boxes", 0700) < 0 && errno != EEXIST)
+		return -errno;
+	/* What is in it while the dyno lives is nobody else's: a file there may be set-uid, or may
+	 * be open to all because nobody else is in its container. */
+	_cleanup_close_ int boxes = spare_open_ours(state, "boxes");
 	if (boxes < 0)
 		return boxes;
 	mode_t mask = umask(0);
-	int r = make_in(b, boxes);
+	int r = make_in(b, state, boxes);
 	(void)umask(mask);
 	return r;
 }

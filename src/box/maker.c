@@ -27,10 +27,11 @@ HSUP_NORETURN static void make(const struct box *b, struct gate *gate)
 	if (own < 0)
 		box_fail(WIRE_STAGE_NETWORK, errno);
 	gate_open(gate, own);
-	box_must(link_make(b, machine, own), WIRE_STAGE_NETWORK);
-	box_must(link_configure(b), WIRE_STAGE_NETWORK);
+	/* What is waited for comes first. */
 	box_must(root_layer_make(b), WIRE_STAGE_APP);
 	gate_open(gate, -1);
+	box_must(link_make(b, machine, own), WIRE_STAGE_NETWORK);
+	box_must(link_configure(b), WIRE_STAGE_NETWORK);
 	box_must(publish_make(b, filter), WIRE_STAGE_NETWORK);
 	box_must(cgroup_make_late(b), WIRE_STAGE_CGROUP);
 	_exit(0);

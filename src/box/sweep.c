@@ -5,6 +5,7 @@
 #include "box/list.h"
 #include "box/nft.h"
 #include "box/remove.h"
+#include "box/spare.h"
 #include "wire/box_presence.h"
 
 #include <errno.h>
@@ -142,8 +143,10 @@ int sweep_setup(const struct box_settings *s)
 	int r = sweep_cgroup_parents();
 	if (r == 0)
 		r = nft_remove();
-	if (state >= 0)
+	if (state >= 0) {
 		(void)unlinkat(state, BOX_CLAIMS, AT_REMOVEDIR);
+		spare_remove(state);
+	}
 	(void)unlinkat(run, BOX_UIDS, 0);
 	(void)unlinkat(run, BOX_PRESENT, 0);
 	(void)rmdir(s->run);
@@ -193,6 +196,8 @@ void sweep_run(struct box *b)
 		note(&s, sweep_one(&s, b->spec->argv[i]));
 	if (b->spec->n_args <= 1)
 		sweep_all(&s, b->root);
+	else if (b->root)
+		spare_fill(b->settings->state);
 	if (s.first < 0)
 		box_fail(WIRE_STAGE_SWEEP, -s.first);
 	_exit(0);
