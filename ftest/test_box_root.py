@@ -482,6 +482,56 @@ def test_a_folder_of_layers_that_others_write_to(machine):
     assert not list(boxes.iterdir())
 
 
+def spare(machine, name):
+    """One that was made ahead."""
+    parts = {"": 0o711, "work": 0o700, "upper": 0o755, "tmp": 0o1777}
+    (machine.state / "spares").mkdir(mode=0o700, exist_ok=True)
+    for part, mode in parts.items():
+        path = machine.state / "spares" / name / part
+        path.mkdir()
+        path.chmod(mode)
+    return path.parent
+
+
+def test_a_layer_that_was_made_ahead(machine):
+    machine.stack()
+    inode = spare(machine, "3").stat().st_ino
+    slug = machine.slug()
+    look = "echo x > /app/new; echo y > /tmp/new; stat -c '%u %a' /app /tmp; cat /app/file"
+    expected = f"{UID} 755\n{UID} 1777\nof the slug\n"
+    assert machine.run(look, name="one", slug=slug) == expected
+    layer = machine.state / "boxes" / "one"
+    assert layer.stat().st_ino == inode and not list((machine.state / "spares").iterdir())
+    assert sorted(p.name for p in layer.iterdir()) == ["tmp", "upper", "work"]
+    assert (layer / "upper" / "new").read_text() == "x\n"
+    # There is none any more: the next is as good.
+    assert machine.run(look, name="two", slug=slug) == expected
+
+
+def test_a_layer_that_was_made_ahead_takes_nobodys_place(machine):
+    machine.stack()
+    machine.run("true", name="one")
+    spare(machine, "0")
+    machine.refused("mounting /app: File exists", name="one")
+    assert [p.name for p in (machine.state / "spares").iterdir()] == ["0"]
+
+
+@pytest.mark.parametrize("how", ["link", "theirs", "open"])
+def test_layers_that_others_could_have_made(machine, how):
+    machine.stack()
+    inode = spare(machine, "0").stat().st_ino
+    spares = machine.state / "spares"
+    if how == "link":
+        spares.rename(machine.state / "elsewhere")
+        spares.symlink_to("elsewhere")
+    else:
+        spares.chmod(0o777 if how == "open" else 0o700)
+        os.chown(spares, 0 if how == "open" else USER, 0)
+    machine.run("true", name="one")
+    assert (machine.state / "boxes" / "one").stat().st_ino != inode
+    assert [p.name for p in spares.iterdir()] == ["0"]
+
+
 # ---- binds ----
 
 def test_binds(machine):

@@ -1,5 +1,7 @@
 """What boxes leave, also those that were killed in the middle."""
+import fcntl
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -280,3 +282,68 @@ def test_births_and_sweeps_at_once(machine):
             assert b.returncode == 0, b.stderr.read()
     assert machine.sweep().returncode == 0
     assert not list(CGROUPS.glob(f"*/hsup/{machine.mark}*"))
+
+
+# ---- layers that are made ahead ----
+
+
+def spares(machine):
+    """Their names; each is complete, of root, and nobody has had it."""
+    found = sorted((machine.state / "spares").iterdir())
+    for spare in found:
+        assert sorted(p.name for p in spare.iterdir()) == ["tmp", "upper", "work"]
+        modes = [p.stat().st_mode & 0o7777 for p in (spare, spare / "tmp", spare / "upper", spare / "work")]
+        assert modes == [0o711, 0o1777, 0o755, 0o700]
+        assert all(p.stat().st_uid == 0 and not list(p.iterdir()) for p in spare.iterdir())
+    return [p.name for p in found]
+
+
+def test_a_sweep_makes_layers_ahead(machine):
+    machine.setup()
+    alive = machine.living(0)
+    assert machine.sweep(machine.name(1)).returncode == 0
+    all_of_them = [str(i) for i in range(8)]
+    assert spares(machine) == all_of_them
+    # One was taken, and who made another has died.
+    shutil.rmtree(machine.state / "spares" / "3")
+    (machine.state / "spares" / "new" / "work").mkdir(parents=True)
+    (machine.state / "spares" / "new").chmod(0o711)
+    (machine.state / "spares" / "new" / "work").chmod(0o700)
+    assert machine.sweep(machine.name(1)).returncode == 0
+    assert spares(machine) == all_of_them
+    # As long as somebody lives he may be followed by others.
+    assert machine.sweep().returncode == 0
+    assert spares(machine) == all_of_them
+    machine.kill(alive)
+    assert machine.sweep().returncode == 0
+    assert not (machine.state / "spares").exists()
+
+
+def test_layers_are_made_ahead_by_one_at_a_time(machine):
+    machine.setup()
+    (machine.state / "spares").mkdir(mode=0o700)
+    fd = os.open(machine.state / "spares", os.O_DIRECTORY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    assert machine.sweep(machine.name(0)).returncode == 0
+    assert spares(machine) == []
+    os.close(fd)
+    assert machine.sweep(machine.name(0)).returncode == 0
+    assert len(spares(machine)) == 8
+
+
+@pytest.mark.parametrize("how", ["link", "theirs", "open"])
+def test_no_layer_is_made_in_a_folder_of_others(machine, folder, how):
+    machine.setup()
+    place, elsewhere = machine.state / "spares", folder / "elsewhere"
+    elsewhere.mkdir()
+    if how == "link":
+        place.symlink_to(elsewhere)
+    else:
+        place.mkdir()
+        place.chmod(0o777 if how == "open" else 0o700)
+        os.chown(place, 0 if how == "open" else 4250, 0)
+    assert machine.sweep(machine.name(0)).returncode == 0
+    assert not list(place.iterdir()) and not list(elsewhere.iterdir())
+    # Nor is what others hold in it looked at.
+    machine.sweep()
+    assert elsewhere.exists()
