@@ -106,9 +106,10 @@ HSUP_NORETURN static void be_dyno(struct box *b, struct gate *gate)
 	last_prepare(b);
 	if (b->warm >= 0)
 		warm_become(b, gate);
-	b->terminal = gate_wait(gate);
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, errno);
+	last_confine(b);
+	b->terminal = gate_wait(gate);
 	last_become(b);
 }
 

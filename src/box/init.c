@@ -38,13 +38,17 @@ static bool join_late(struct box *b, pid_t dyno)
 		(void)sigemptyset(&child);
 		(void)sigaddset(&child, SIGCHLD);
 		(void)sigtimedwait(&child, NULL, &wait);
-		int r = has_ended(dyno) ? 0 : cgroup_join_late(&b->cgroup);
-		/* Without its limits it is not to run. */
-		if (r < 0 && !has_ended(dyno))
-			box_fail(WIRE_STAGE_CGROUP, -r);
 	}
+	if (has_ended(dyno))
+		return true;
+	int r = cgroup_join_late(&b->cgroup);
 	cgroup_close(&b->cgroup);
-	return has_ended(dyno);
+	if (has_ended(dyno))
+		return true;
+	/* Without its limits it is not to run. */
+	if (r < 0)
+		box_fail(WIRE_STAGE_CGROUP, -r);
+	return false;
 }
 
 static void close_all_but(int *kept, size_t n)
@@ -139,11 +143,11 @@ void init_run(struct box *b, pid_t pid, struct gate *gate, struct pty *pty)
 		.pty = pty,
 	};
 
-	bool over = join_late(b, pid);
-	gate_done(gate);
-	/* What it left running is killed before anything else is done; then there is nobody to drop
+	/* When it has ended, what it left running is killed next: there is nobody any more to drop
 	 * privileges for, which takes half a millisecond. */
-	if (!over || pty->master >= 0)
+	if (!join_late(b, pid) || pty->master >= 0) {
+		gate_done(gate);
 		init_drop(b, pty);
+	}
 	watch_run(&watch);
 }

@@ -114,6 +114,19 @@ static void sandbox(void)
 		box_fail(WIRE_STAGE_SANDBOX, -r);
 }
 
+void last_confine(const struct box *b)
+{
+	static bool done;
+
+	if (done)
+		return;
+	done = true;
+	if (!box_skips(b, "nnp"))
+		box_must_call(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), WIRE_STAGE_SANDBOX);
+	if (!box_skips(b, "seccomp"))
+		sandbox();
+}
+
 void last_prepare(const struct box *b)
 {
 	if (!box_skips(b, "caps"))
@@ -122,16 +135,13 @@ void last_prepare(const struct box *b)
 
 void last_become(struct box *b)
 {
-	bool nnp = !box_skips(b, "nnp"), filter = !box_skips(b, "seccomp");
 	sigset_t none;
 
 	make_session(b);
 	set_limits(b);
 	(void)umask(b->spec->has_umask ? b->spec->umask : UMASK);
-	if (nnp)
-		box_must_call(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), WIRE_STAGE_SANDBOX);
-	else if (filter)
-		sandbox(); /* it needs the one or the other: a capability */
+	/* While it has a capability: the filter needs one where no_new_privs is left out. */
+	last_confine(b);
 	become_user(b);
 	enter_directory(b);
 	if (!box_skips(b, "closefds"))
@@ -139,7 +149,5 @@ void last_become(struct box *b)
 	/* What came for the dyno since its fork has waited for this. */
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	if (nnp && filter)
-		sandbox();
 	box_fail(WIRE_STAGE_EXEC, program_execute(b->spec));
 }
