@@ -27,11 +27,6 @@ unsigned children_slot(const struct children *t, const struct child *c)
 	return (unsigned)(c - t->slots);
 }
 
-static struct child *at(struct children *t, uint16_t slot)
-{
-	return slot == NO_SLOT ? NULL : &t->slots[slot];
-}
-
 static uint16_t *pid_head(struct children *t, int32_t pid)
 {
 	return &t->by_pid[(uint32_t)pid % HEADS];
@@ -43,44 +38,6 @@ static uint16_t *id_head(struct children *t, uint64_t id)
 }
 
 _Static_assert(HEADS == 1 << (64 - 52), "id_head() takes the top bits");
-
-/* ---- lists ---- */
-
-static struct child_link *link_of(struct children *t, const struct child_list *list, uint16_t slot)
-{
-	return list == &t->news ? &t->slots[slot].in_news : &t->slots[slot].in_left;
-}
-
-static void list_append(struct children *t, struct child_list *list, uint16_t slot)
-{
-	*link_of(t, list, slot) = (struct child_link){.prev = list->last, .next = NO_SLOT};
-	if (list->last == NO_SLOT)
-		list->first = slot;
-	else
-		link_of(t, list, list->last)->next = slot;
-	list->last = slot;
-}
-
-static void list_remove(struct children *t, struct child_list *list, uint16_t slot)
-{
-	struct child_link link = *link_of(t, list, slot);
-
-	if (link.prev == NO_SLOT)
-		list->first = link.next;
-	else
-		link_of(t, list, link.prev)->next = link.next;
-	if (link.next == NO_SLOT)
-		list->last = link.prev;
-	else
-		link_of(t, list, link.next)->prev = link.prev;
-}
-
-void left_add(struct children *t, struct child *c)
-{
-	list_append(t, &t->left, (uint16_t)children_slot(t, c));
-}
-
-/* ---- children ---- */
 
 /* A crash between two of these leaves nothing that is half of anything: what a state says is there
  * before it. */
@@ -183,14 +140,12 @@ void index_remove(struct children *t, struct child *c)
 
 void children_set_state(struct children *t, struct child *c, enum child_state state)
 {
-	uint16_t slot = (uint16_t)children_slot(t, c);
-
 	if (c->state == state)
 		return;
 	if (in_pid_index(c) && !c->unreaped)
 		forget_pid(t, c);
 	if (c->state == CHILD_LEFT)
-		list_remove(t, &t->left, slot);
+		left_remove(t, c);
 	if (state == CHILD_LEFT)
 		left_add(t, c);
 	t->alive -= is_alive(c);
@@ -248,28 +203,28 @@ void children_set_found(struct children *t, struct child *c)
 
 struct child *children_find(struct children *t, const struct wire_child *name)
 {
-	struct child *c = at(t, *id_head(t, name->id));
+	struct child *c = child_at(t, *id_head(t, name->id));
 
 	while (c && (c->id != name->id || c->generation != name->generation || c->acknowledged))
-		c = at(t, c->next_by_id);
+		c = child_at(t, c->next_by_id);
 	return c;
 }
 
 struct child *children_find_id(struct children *t, uint64_t id)
 {
-	struct child *c = at(t, *id_head(t, id));
+	struct child *c = child_at(t, *id_head(t, id));
 
 	while (c && (c->id != id || c->state == CHILD_ENDED))
-		c = at(t, c->next_by_id);
+		c = child_at(t, c->next_by_id);
 	return c;
 }
 
 struct child *children_find_pid(struct children *t, int32_t pid)
 {
-	struct child *c = at(t, *pid_head(t, pid));
+	struct child *c = child_at(t, *pid_head(t, pid));
 
 	while (c && c->pid != pid)
-		c = at(t, c->next_by_pid);
+		c = child_at(t, c->next_by_pid);
 	return c;
 }
 
@@ -284,40 +239,4 @@ struct child *children_next(struct children *t, const struct child *c)
 		if (t->slots[i].state != CHILD_FREE)
 			return &t->slots[i];
 	return NULL;
-}
-
-void children_tell(struct children *t, struct child *c, enum child_news news)
-{
-	if (!c->news)
-		list_append(t, &t->news, (uint16_t)children_slot(t, c));
-	c->news |= (uint8_t)news;
-}
-
-void children_told(struct children *t, struct child *c, enum child_news news)
-{
-	if (!c->news)
-		return;
-	c->news &= (uint8_t)~news;
-	if (!c->news)
-		list_remove(t, &t->news, (uint16_t)children_slot(t, c));
-}
-
-struct child *children_first_news(struct children *t)
-{
-	return at(t, t->news.first);
-}
-
-struct child *children_next_news(struct children *t, const struct child *c)
-{
-	return at(t, c->in_news.next);
-}
-
-struct child *children_first_left(struct children *t)
-{
-	return at(t, t->left.first);
-}
-
-struct child *children_next_left(struct children *t, const struct child *c)
-{
-	return at(t, c->in_left.next);
 }

@@ -24,6 +24,11 @@ struct child_text text_write(struct children *t, const char *name, uint16_t name
 	const unsigned char *tag, uint16_t tag_length);
 void text_free(struct children *t, struct child_text text);
 
+static inline struct child *child_at(struct children *t, uint16_t slot)
+{
+	return slot == NO_SLOT ? NULL : &t->slots[slot];
+}
+
 /* ---- children.c ---- */
 
 static inline bool is_alive(const struct child *c)
@@ -33,4 +38,8 @@ static inline bool is_alive(const struct child *c)
 
 void index_add(struct children *t, struct child *c);
 void index_remove(struct children *t, struct child *c);
+
+/* ---- children_lists.c ---- */
+
 void left_add(struct children *t, struct child *c);
+void left_remove(struct children *t, struct child *c);

@@ -5,12 +5,15 @@
  *   warm.c      boxes that are parked, and become a child later
  *   kept.c      children that somebody else runs
  *   tell.c      what the supervisor is to be told                (children -> socket)
- *   reap.c      what the kernel says of children, signals to them
+ *   reap.c      what the kernel says of children
+ *   signals.c   signals to them
  *   watch.c     what tells an end before that, or where the kernel does not
  *   found.c     children whose launcher was killed before us
  *   upgrade.c   becoming a newer launcher
  *   start.c     start-up
- *   main.c      the loop, deadlines, the end */
+ *   deadlines.c what is due at a time
+ *   stop.c      the end of all
+ *   main.c      the loop */
 #pragma once
 
 #include "launcher/carry.h"
@@ -142,6 +145,8 @@ bool reap(struct launcher *l, pid_t first);
 /* The init of this child says that it has ended, and is still to be reaped. False: that is no end.
  */
 bool reap_told(struct launcher *l, struct child *c, const struct box_end *end);
+/* Of one whose leader is gone: does anything live? Else it has ended, from now on. */
+bool reap_left(struct launcher *l, struct child *c);
 /* What is left of found children's groups: nobody tells us when it ends. */
 void reap_look(struct launcher *l);
 /* One more was refused. True when that may be said: a hostile supervisor may be refused as often as
@@ -162,5 +167,17 @@ void watch_drop(struct launcher *l, struct child *c);
 void watch_serve(struct launcher *l);
 
 /* To every process of the child's group. */
-void reap_signal(struct launcher *l, struct child *c, int signo);
-void reap_signal_all(struct launcher *l, int signo);
+void signals_send(struct launcher *l, struct child *c, int signo);
+void signals_send_all(struct launcher *l, int signo);
+
+/* All children are told to end. */
+void stop_begin(struct launcher *l);
+/* By a signal. */
+void stop_asked(struct launcher *l, int signo);
+/* There is nothing left to do, or it has taken too long. */
+bool stop_finished(const struct launcher *l);
+
+/* What is due now. */
+void deadlines_serve(struct launcher *l);
+/* When there is something due again: CLOCK_MONOTONIC, ns; UINT64_MAX: never. */
+uint64_t deadlines_next(const struct launcher *l);

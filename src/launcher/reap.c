@@ -5,7 +5,6 @@
 #include "wire/spec.h"
 
 #include <errno.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -49,6 +48,14 @@ static void set_ended(struct launcher *l, struct child *c)
 {
 	children_set_state(l->children, c, CHILD_ENDED);
 	tell(l, c, NEWS_ENDED);
+}
+
+bool reap_left(struct launcher *l, struct child *c)
+{
+	if (group_lives(l, c))
+		return true;
+	set_ended(l, c);
+	return false;
 }
 
 /* A dyno in the foreground had the terminal; its next user, perhaps a shell script, is in our
@@ -158,9 +165,7 @@ static void check_left(struct launcher *l, bool all_reaped)
 		next = children_next_left(l->children, c);
 		if (c->found)
 			continue;
-		if (!group_lives(l, c)) {
-			set_ended(l, c);
-		} else if (all_reaped && !c->left_told) {
+		if (reap_left(l, c) && all_reaped && !c->left_told) {
 			c->left_told = true;
 			tell(l, c, NEWS_LEFT);
 		}
@@ -176,10 +181,8 @@ void reap_look(struct launcher *l)
 		next = children_next_left(l->children, c);
 		if (!c->found)
 			continue;
-		if (!group_lives(l, c)) {
-			set_ended(l, c);
+		if (!reap_left(l, c))
 			continue;
-		}
 		if (!c->left_told) {
 			c->left_told = true;
 			tell(l, c, NEWS_LEFT);
@@ -243,49 +246,4 @@ bool reap(struct launcher *l, pid_t first)
 	}
 	check_left(l, true);
 	return false;
-}
-
-/* Ours is, until we reap it. One that was found may have ended just now, but as long as its pidfd
- * says that it runs, its number and its group's are its own. */
-static bool leader_is_there(const struct child *c)
-{
-	return !c->found || syscall(SYS_pidfd_send_signal, c->watched, 0, NULL, 0) == 0;
-}
-
-/* Init passes on what it gets, to all of its pid namespace. A stop it could not: neither can it
- * catch one, nor go on then. */
-static void signal_init(const struct child *c, int signo)
-{
-	if (signo == SIGSTOP)
-		(void)sigqueue(c->pid, SIGRTMAX, (union sigval){.sival_int = SIGSTOP});
-	else
-		(void)kill(c->pid, signo);
-}
-
-void reap_signal(struct launcher *l, struct child *c, int signo)
-{
-	if (c->state == CHILD_RUNNING) {
-		/* The leader was not reaped, so its number, and with it the group's, is its own. A
-		 * child that was forked just now may not have made its group yet: then it is alone
-		 * and gets the signal itself, when it unblocks signals. */
-		if (!leader_is_there(c))
-			return;
-		if (c->boxed)
-			signal_init(c, signo);
-		else if (kill(-c->pid, signo) < 0 && errno == ESRCH)
-			(void)kill(c->pid, signo);
-	} else if (c->state == CHILD_LEFT) {
-		/* As long as a member hangs on us nobody else can get the group's number. One that
-		 * moved to another group without dying has told us nothing. */
-		if (group_lives(l, c))
-			(void)kill(-c->pid, signo);
-		else
-			set_ended(l, c);
-	}
-}
-
-void reap_signal_all(struct launcher *l, int signo)
-{
-	for (struct child *c = NULL; (c = children_next(l->children, c));)
-		reap_signal(l, c, signo);
 }

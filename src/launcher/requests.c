@@ -55,7 +55,7 @@ static void deliver_signals(struct launcher *l, const struct wire_request *r)
 	for (unsigned i = 0; i < r->n; i++) {
 		reached[n] = children_find(l->children, &r->signal[i].child);
 		if (reached[n])
-			reap_signal(l, reached[n++], r->signal[i].signo);
+			signals_send(l, reached[n++], r->signal[i].signo);
 	}
 	if (!l->keeper.signo)
 		return;
