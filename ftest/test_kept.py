@@ -16,6 +16,7 @@ from wire import (ACK, ENTRY_KEPT, LIST, LIST_END, MERGED, PIPES, RESTART, RUNNI
                   TAG, alive)
 
 LAYOUT_AT = 4  # in the file of the table
+LAYOUT = 4
 
 
 @pytest.fixture
@@ -359,22 +360,24 @@ def set_layout(folder, number):
     return struct.unpack("=I", old)[0]
 
 
-def test_a_table_from_before_anything_could_be_kept(keep, pipe, folder):
-    """Its layout is ours but for that: taken over, in place and after a kill, and ours from then on."""
+@pytest.mark.parametrize("old", [1, 3])
+def test_a_table_from_before(keep, pipe, folder, old):
+    """Before anything could be kept, or an end told before the reap, its layout is ours but for that: taken over, in
+    place and after a kill, and ours from then on."""
     launcher = keep("first")
     w = launcher.connect()
     _, pid, _, _ = spawn(keep, w, 1, "sleep", "1000")
-    assert set_layout(folder, 1) == 3
+    assert set_layout(folder, old) == LAYOUT
     upgrade(launcher)
     assert w.expect(RESTART)
     w.order_exit(85)
     w = launcher.connect()
     assert w.list()[1]["pid"] == pid
-    assert set_layout(folder, 1) == 3
+    assert set_layout(folder, old) == LAYOUT
     kill(launcher, w)
     w = keep("second").connect()
     assert w.list()[1]["pid"] == pid
-    assert set_layout(folder, 3) == 3
+    assert set_layout(folder, LAYOUT) == LAYOUT
     w.keep(7, pipe()[0])
     assert set(w.list()) == {1, 7}
 
@@ -384,7 +387,7 @@ def test_a_table_of_a_later_layout_is_refused(keep, pipe, folder):
     w = launcher.connect()
     w.keep(7, pipe()[0])
     w.list()
-    set_layout(folder, 4)
+    set_layout(folder, LAYOUT + 1)
     launcher.process.send_signal(signal.SIGUSR2)
     wait_until(lambda: "cannot take over (exit code 1): this one runs on" in launcher.text(), "the refusal")
     assert set(w.list()) == {7}
