@@ -51,7 +51,7 @@ static unsigned port_of(const struct spec *spec)
 int publish_take(struct box *b)
 {
 	static const struct timespec nap = {.tv_nsec = NAP_NS};
-	unsigned published = box_published(b->settings, b->uid), port = port_of(b->spec);
+	unsigned published = box_published(b->settings, b->uid);
 	char text[16];
 
 	if (!published || !b->root || b->dyno_address == 0)
@@ -67,7 +67,7 @@ int publish_take(struct box *b)
 	if (pwrite(b->claim, text, (size_t)len, 0) != len)
 		return -EIO;
 	b->published = published;
-	b->port = port;
+	b->port = port_of(b->spec);
 	return 0;
 }
 
