@@ -414,11 +414,13 @@ def test_setup_again_changes_nothing(boxes):
 
 
 def test_it_is_quick(boxes):
-    """A generous bound, for the whole birth: the program nft alone takes 3 ms."""
-    taken = {"with": [], "without": []}
-    for _ in range(15):
-        for kind, publish in (("with", PORTS), ("without", None)):
-            begun = time.monotonic()
-            killed(living(boxes, publish=publish))
-            taken[kind].append(time.monotonic() - begun)
-    assert min(taken["with"]) - min(taken["without"]) < 0.003, taken
+    """The program nft alone takes 3 ms. Of some rounds, one is not disturbed by others of the machine."""
+    def extra():
+        taken = {"with": [], "without": []}
+        for _ in range(8):
+            for kind, publish in (("with", PORTS), ("without", None)):
+                begun = time.monotonic()
+                killed(living(boxes, publish=publish))
+                taken[kind].append(time.monotonic() - begun)
+        return min(taken["with"]) - min(taken["without"])
+    assert any(extra() < 0.002 for _ in range(8))
