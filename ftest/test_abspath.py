@@ -17,7 +17,7 @@ WATCH = ("first=$(cat /app/hello); echo is $first; "
 
 @pytest.fixture
 def app(make_driver_app):
-    app = make_driver_app("abspath", with_slug=False)
+    app = make_driver_app("abspath", with_slug=False, user=None)
     slugs(app)
     return app
 
@@ -228,7 +228,7 @@ def test_a_supervisor_with_a_user_of_its_own(app):
 @pytest.fixture
 def other(app, make_app):
     """Another app, in the same root."""
-    other = make_app("other")
+    other = make_app("other", user=None)
     slugs(other)
     return other
 

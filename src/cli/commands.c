@@ -64,7 +64,7 @@ static const struct option_record options[] = {
 		"users and groups that dynos may have; may be repeated"},
 	{OPT_ALLOW_ROOT_DYNOS, 0, "allow-root-dynos", NULL, "dynos may run as root"},
 	{OPT_BIND, 0, "bind", "HOST:CONTAINER[:ro]",
-		"a path of the host for dynos with files of their own (not simple)"},
+		"a path of the host for dynos with files of their own (not simple or abspath)"},
 	{OPT_COLOR, 0, "color", "WHEN", "auto, always or never (default: auto)", COMPLETE_COLOR},
 	{OPT_VERBOSE, 'v', "verbose", NULL, "say more of what is done"},
 	{OPT_FOLLOW, 'f', "follow", NULL, "go on with what comes"},
