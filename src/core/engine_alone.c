@@ -18,9 +18,13 @@ static bool in_the_way(const struct slot *s, const struct formation *f)
 
 bool alone_barred(const struct engine *e, const struct formation *f)
 {
-	for (size_t i = 0; i < e->n; i++)
-		if (dyno_live(&e->slots[i]->dyno) && in_the_way(e->slots[i], f))
+	for (size_t i = 0; i < e->n; i++) {
+		const struct dyno *d = &e->slots[i]->dyno;
+
+		/* One that waits in back-off would come back meanwhile. */
+		if ((dyno_live(d) || d->desired == DESIRED_RUN) && in_the_way(e->slots[i], f))
 			return true;
+	}
 	return false;
 }
 

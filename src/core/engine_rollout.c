@@ -87,7 +87,7 @@ int rollout_begin(struct engine *e, struct era *era, uint64_t now)
 		g = e->groups[i];
 		unsigned quantity = g->wanted ? wanted_quantity(e, g->wanted) : 0;
 
-		g->last = rollout_protected(e) && !quantity && g->n && !e->clearing;
+		g->last = rollout_protected(e) && !quantity && g->n;
 		g->best = 0;
 		g->progress = now;
 		g->proof = UINT64_MAX;
@@ -111,7 +111,7 @@ void rollout_adopt(struct engine *e, struct slot *s)
 	if (before && before->fingerprint == s->dyno.fingerprint)
 		s->born = e->settled_rollout;
 	if (!e->caught_up)
-		g->last = rollout_protected(e) && !g->quantity && !e->clearing;
+		g->last = rollout_protected(e) && !g->quantity;
 }
 
 void rollout_watch(struct engine *e, const struct slot *s)

@@ -20,6 +20,11 @@ WRAP(bool, order_run, struct engine *e, uint64_t now)
 	return world_bug != BUG_NO_LET_IN && __real_order_run(e, now);
 }
 
+WRAP(bool, alone_clear, struct engine *e, uint64_t now)
+{
+	return world_bug != BUG_NOT_ALONE && __real_alone_clear(e, now);
+}
+
 WRAP(int, handle_shutdown, struct engine *e, int urgency, uint64_t now)
 {
 	if (world_bug == BUG_STOP_AT_ONCE) {

@@ -35,8 +35,21 @@ static void check_rest(struct world *w, const struct engine_action *a)
 	}
 }
 
+/* Whoever lives is of the same number. (What the operator starts beside a release phase of another
+ * the driver refuses.) */
+static void check_alone(struct world *w, const struct engine_action *a)
+{
+	uint64_t own = release_alone(w, a->dyno->fingerprint);
+
+	for (size_t i = 0; i < w->n_processes; i++)
+		if (release_alone(w, w->processes[i].fingerprint) != own && !w->processes[i].phase)
+			world_broken(w, "beside", "#%" PRIu64 " beside #%" PRIu64, a->id,
+				w->processes[i].id);
+}
+
 static void check_start(struct world *w, const struct engine_action *a)
 {
+	check_alone(w, a);
 	if (a->dyno->phase)
 		return;
 	check_rest(w, a);
@@ -92,6 +105,12 @@ static void check_changed(struct world *w, const struct engine_action *a)
 	/* A new engine only goes on with stops that were under way. */
 	if (a->from != DYNO_UP || a->event != DYNO_EV_UNWANTED || a->id == w->step.event.id ||
 		w->adopting || a->dyno->phase)
+		return;
+	/* Nothing is promised of those that nobody can run beside, or of which that is not known.
+	 */
+	const struct task *p = world_process(w, a->id, a->generation);
+	if (release_alone(w, a->dyno->fingerprint) != engine_formation(w->engine)->alone ||
+		(w->alone && p && p->adopted))
 		return;
 	w->step.stopped[type]++;
 	w->step.stopped_old[type] += !t || t->fingerprint != a->dyno->fingerprint;

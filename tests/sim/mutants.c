@@ -42,6 +42,7 @@ static const struct mutant mutants[] = {
 		.what = "a scale outlives the release it was for"},
 	{"no-rest", .bug = BUG_NO_REST, .what = "a release starts who was stopped"},
 	{"no-abort", .bug = BUG_NO_ABORT, .what = "a rollout given up goes on"},
+	{"not-alone", .bug = BUG_NOT_ALONE, .what = "some start beside those that they may not"},
 };
 
 const struct mutant *mutant_at(size_t index)

@@ -34,7 +34,12 @@ static void set_policy(struct formation_type *t, uint64_t fingerprint)
 	t->checked = policy_checked(fingerprint);
 }
 
-static void new_type(struct world *w, struct formation_type *t, unsigned type)
+uint64_t release_alone(const struct world *w, uint64_t fingerprint)
+{
+	return w->numbers[fingerprint / CHARACTER_MAX];
+}
+
+static void new_type(struct world *w, struct formation_type *t, unsigned type, uint64_t alone)
 {
 	memset(t, 0, sizeof *t);
 	(void)snprintf(t->name, sizeof t->name, "%s", world_types[type]);
@@ -53,6 +58,7 @@ static void new_type(struct world *w, struct formation_type *t, unsigned type)
 	/* Good ones are likelier: nothing much can be learnt from bad ones alone. */
 	uint64_t what = world_chance(w, 50) ? GOOD : world_random(w, CHARACTER_MAX);
 
+	w->numbers[w->fingerprints + 1] = alone;
 	set_policy(t, ++w->fingerprints * CHARACTER_MAX + what);
 	if (t->phase)
 		t->checked = false;
@@ -83,6 +89,9 @@ void release_fill(struct world *w, struct sim_release *r, const struct formation
 	r->formation->n_types = 0;
 	r->skip_phase = world_chance(w, 15);
 	r->ran = r->succeeded = false;
+	r->formation->alone = !w->alone			      ? 0
+			      : before && world_chance(w, 50) ? before->alone
+							      : w->n_releases;
 	for (unsigned i = 0; i < WORLD_TYPES; i++) {
 		const struct formation_type *old =
 			before ? formation_find(before, world_types[i]) : NULL;
@@ -90,8 +99,8 @@ void release_fill(struct world *w, struct sim_release *r, const struct formation
 
 		if (world_chance(w, i == WORLD_PHASE ? 80 : old ? 10 : 60))
 			continue;
-		new_type(w, t, i);
-		if (old && world_chance(w, 50)) {
+		new_type(w, t, i, r->formation->alone);
+		if (old && before->alone == r->formation->alone && world_chance(w, 50)) {
 			unsigned quantity = t->quantity;
 
 			*t = *old;

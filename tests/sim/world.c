@@ -125,6 +125,7 @@ void world_begin(struct world *w, uint64_t seed, const dyno_grid *grid)
 	w->oneshot = world_chance(w, 6);
 	w->exit_when_done = !w->oneshot && world_chance(w, 6);
 	w->scarce = world_chance(w, 15);
+	w->alone = seed % 5 == 0;
 	w->start_number = world_chance(w, 80) ? 1 : 10;
 	if (world_chance(w, 10)) {
 		for (unsigned i = 0; i < 2; i++) {

@@ -103,6 +103,7 @@ enum bug {
 	BUG_SCALED_STAYS,
 	BUG_NO_REST,
 	BUG_NO_ABORT,
+	BUG_NOT_ALONE,
 };
 extern enum bug world_bug;
 
@@ -171,6 +172,8 @@ struct world {
 	bool essential_gone;
 	uint64_t settled_below; /* dynos with ids below it were there when one settled */
 	uint64_t fingerprints, next_id;
+	bool alone; /* its driver has room for dynos of one number */
+	uint64_t numbers[WORLD_RELEASES * WORLD_TYPES]; /* of fingerprints */
 	struct pending pending[WORLD_PENDING];
 	size_t n_pending;
 	struct task processes[WORLD_PROCESSES];
@@ -239,6 +242,7 @@ void operator_restarts_supervisor(struct world *w);
 /* release.c: what a release says. */
 void release_fill(struct world *w, struct sim_release *r, const struct formation *before);
 bool policy_checked(uint64_t fingerprint);
+uint64_t release_alone(const struct world *w, uint64_t fingerprint); /* of which number it is */
 
 /* promises.c: order, release phase, what the operator wants, when to leave. */
 void promises_action(struct world *w, const struct engine_action *a);
