@@ -11,6 +11,13 @@ MAKE = r"""
 set -e
 root=$1
 mount -t tmpfs -o mode=755 root "$root"
+if [ -n "$2" ]; then
+	# As an engine makes it: what an image has, it has not got for itself.
+	mkdir "$root/lower" "$root/upper" "$root/work" "$root/all"
+	mkdir -m 750 "$root/lower/app"
+	mount -t overlay -o "lowerdir=$root/lower,upperdir=$root/upper,workdir=$root/work" root "$root/all"
+	root=$root/all
+fi
 for entry in /*; do
 	name=${entry#/}
 	[ "$name" != app ] || continue
@@ -27,10 +34,13 @@ exec chroot "$root" cat
 
 
 class OwnRoot:
-    def __init__(self, folder):
-        place = pathlib.Path(folder) / "root"
+    """layered: an image's, with an empty /app in a layer below."""
+
+    def __init__(self, folder, layered=False):
+        place = pathlib.Path(folder) / ("layered" if layered else "root")
         place.mkdir()
-        self.process = subprocess.Popen(["unshare", "--mount", "sh", "-c", MAKE, "sh", place],
+        self.process = subprocess.Popen(["unshare", "--mount", "sh", "-c", MAKE, "sh", place,
+                                         "layered" if layered else ""],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         assert self.process.stdout.readline() == b"made\n"
         self.process.stdin.write(b"there\n")  # by cat: the root is its root

@@ -7,12 +7,13 @@ import pytest
 
 from driver_app import SLEEP, pack
 from hsup import PATIENCE, wait_until
+from own_root import OwnRoot
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a root of the test's own is root's to make")
 
-# Says what /app is for it, and cries when it becomes another.
-WATCH = ("first=$(cat /app/hello); echo is $first; "
-         "while sleep 0.01; do [ \"$(cat /app/hello)\" = \"$first\" ] || echo MIXED; done")
+# Says what /app is for it, and cries when it becomes another. (A cat that is told to end says nothing.)
+WATCH = ("first=$(cat /app/hello); echo is $first; while sleep 0.01; do "
+         "case $(cat /app/hello) in $first | '') ;; *) echo MIXED ;; esac; done")
 
 
 @pytest.fixture
@@ -83,6 +84,19 @@ def test_an_empty_folder_comes_back(app):
     app.before = app.root.entries()
     start(app)
     assert app.root.app.is_symlink()
+    assert app.stop() == 0
+    assert app.root.entries() == app.before
+
+
+def test_an_empty_folder_of_an_image_comes_back(app):
+    """A directory of a lower layer cannot be renamed."""
+    app.root.end()
+    app.root = OwnRoot(app.folder, layered=True)
+    app.before = app.root.entries()
+    assert ("app", 0o40750, 0, 0, "") in app.before
+    start(app)
+    app.submit(release(app, ("web", [WATCH], 1), slug="two", version=2))
+    app.wait_line(r"app\[web\.1\]: is two$")
     assert app.stop() == 0
     assert app.root.entries() == app.before
 
@@ -233,6 +247,29 @@ def other(app, make_app):
     return other
 
 
+def kill_all(app):
+    """As when the machine fails."""
+    os.kill(app.launcher, signal.SIGKILL)
+
+    def look():
+        for pid in app.marked():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:  # one of those short sleeps
+                pass
+        return not app.marked()
+    wait_until(look, "an end of all")
+    app.wait()
+
+
+def lose_supervisor(app):
+    """And its launcher, which is stopped, starts no other."""
+    supervisor = app.supervisor()
+    os.kill(app.launcher, signal.SIGSTOP)
+    os.kill(supervisor, signal.SIGKILL)
+    wait_until(lambda: supervisor not in app.marked(), "its end")
+
+
 def test_a_second_hsup_is_refused(app, other):
     start(app)
     other.start("-d", "abspath", wrap=app.root.wrap)
@@ -248,11 +285,7 @@ def test_a_second_hsup_is_refused(app, other):
 
 def test_what_a_dead_one_left_is_taken_over(app, other):
     start(app)
-    pids = app.marked()
-    os.kill(app.launcher, signal.SIGSTOP)  # it would start another supervisor
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    app.wait()
+    kill_all(app)
     assert app.root.app.is_symlink()
     other.start("-d", "abspath", wrap=app.root.wrap)
     other.submit(other.release(("web", [WATCH], 1), Slug="two.tgz"))
@@ -263,10 +296,7 @@ def test_what_a_dead_one_left_is_taken_over(app, other):
 
 def test_a_death_of_all_then_the_same_app_again(app):
     start(app)
-    os.kill(app.launcher, signal.SIGSTOP)
-    for pid in app.marked():
-        os.kill(pid, signal.SIGKILL)
-    app.wait()
+    kill_all(app)
     app.start()
     wait_until(lambda: said(app, "is one") == 8, "all of v1 again")
     assert app.stop() == 0
@@ -293,8 +323,7 @@ def test_another_hsup_while_the_supervisor_is_away(app, other):
     start(app)
     lives = app.lives()
     other.start("-d", "abspath", wrap=app.root.wrap)
-    os.kill(app.launcher, signal.SIGSTOP)
-    os.kill(app.supervisor(), signal.SIGKILL)
+    lose_supervisor(app)
     other.submit(other.release(("web", [WATCH], 1), Slug="two.tgz"))
     other.wait_rejected(r"/app is in use by another hsup")
     os.kill(app.launcher, signal.SIGCONT)
@@ -345,12 +374,12 @@ def test_no_rollout_under_a_run(app):
 def test_run_of_another_slug_beside_dynos(app):
     """A second hsup of this control directory is refused anyway; a run of what lies there as `new`, too."""
     start(app)
-    os.kill(app.launcher, signal.SIGSTOP)
-    os.kill(app.supervisor(), signal.SIGKILL)
+    lose_supervisor(app)
     app.submit(release(app, ("web", SLEEP, 1), slug="two", version=2))
     done = app.hsup("run", "-C", app.control, "cat", "/app/hello")
     assert done.returncode != 0 and "another hsup of this app (start or run) is using" in done.stderr, done
     os.kill(app.launcher, signal.SIGCONT)
+    app.wait_line(r"found 4 dynos running")
     app.no_line("MIXED")
 
 

@@ -11,6 +11,7 @@ import urllib.parse
 import pytest
 
 import debian_root
+from driver_app import pack
 from hsup import PATIENCE, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -215,6 +216,33 @@ def test_native_dynos_in_a_privileged_container(container, control):
     assert said[:5] == ["packed", "packed", "more", "4660", "hsup-box"], c.output()
     assert said[5] != os.readlink("/proc/self/ns/pid") and {"eth0", "lo"} <= set(said[6:-1])
     assert said[-1].startswith("none /app overlay rw,"), c.output()
+
+
+def test_dynos_in_the_root_of_the_image(container, control):
+    """-d abspath, with a supervisor who is not root: the link at /app is made for him, and outlives a restart."""
+    for word in ("one", "two"):
+        pack(control / f"{word}.tgz", {"word": word, ".profile.d/a.sh": f"export SAID={word}\n"})
+
+    def submit(version, word):
+        beside = control / "beside"
+        beside.write_text(json.dumps({"Version": version, "Slug": f"{word}.tgz", "Processes": [
+            {"Type": "web", "Args": ["echo $(cat /app/word) $SAID $HOME $(pwd) $(id -u); exec sleep 1000"],
+             "Quantity": 2, "StartSeconds": 0}]}))
+        os.chown(beside, 890, 890)
+        beside.rename(control / "new")
+
+    submit(1, "one")
+    c = container("start", "-d", "abspath", Binds=[f"{control}:/etc/hsup"])
+    c.wait_for(r"app\[web\.2\]: one one /app /app 891")
+    submit(2, "two")
+    c.wait_for(r"app\[web\.2\]: two two /app /app 891")
+    assert not re.search(r"one two|two one", c.output())
+    assert c.run("sh", "-c", "kill -9 $(pidof hsup)")[0] == 0
+    c.wait_for(r"found 2 dynos running")
+    c.rest.ask("POST", f"/containers/{c.id}/restart?t=0", timeout=3 * PATIENCE)
+    submit(3, "one")
+    c.wait_for(r"(?s)release v3 is up.*")
+    assert c.run("cat", "/app/word") == (0, "one")
 
 
 def test_nothing_of_the_build_is_in_the_image(engine, image):
