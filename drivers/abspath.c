@@ -21,7 +21,6 @@ static struct abspath *abspath_of(const struct simple *s)
 static int abspath_open(struct driver_context *context, void **ret_state, struct err *err)
 {
 	_cleanup_free_ struct abspath *a = calloc(1, sizeof *a);
-	void *state;
 
 	if (!a)
 		return err_errno(err, -ENOMEM, "abspath driver");
@@ -31,13 +30,13 @@ static int abspath_open(struct driver_context *context, void **ret_state, struct
 	int r = abspath_root_open(
 		&a->root, "/", context->state_dir, context->control_dir, context->lasts, err);
 	if (r == 0)
-		r = simple_open(context, &state, err);
+		r = simple_open(context, ret_state, err);
 	if (r < 0) {
 		abspath_root_close(&a->root, true);
 		return r;
 	}
-	((struct simple *)state)->root = &TAKE_PTR(a)->root;
-	*ret_state = state;
+	struct simple *s = *ret_state;
+	s->root = &TAKE_PTR(a)->root;
 	return 0;
 }
 
