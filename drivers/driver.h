@@ -18,16 +18,17 @@
 #include <systemd/sd-event.h>
 
 enum driver_caps {
-	DRIVER_NEEDS_SLUG = 1 << 0, /* a slug that cannot be had fails the release; without it a
-				     * local slug that does not exist is only warned of */
-	DRIVER_DRY = 1 << 2,	    /* runs nothing: nothing is written either */
-	DRIVER_ONE_SLUG = 1 << 1,   /* dynos of another slug (or of none) start when no dyno of the
-				     * one   before is left */
-	DRIVER_LIMITS_CPU = 1 << 3, /* honours Limits.CPU */
-	DRIVER_ENGINE = 1 << 4,	    /* somebody else runs the dynos, who may be gone, or slow */
-	DRIVER_LEAVES = 1 << 5,	    /* what has ended leaves something, which is its owner's: every
-				     * life is released, at the end of all, too */
-	DRIVER_OWN_ROOT = 1 << 6,   /* dynos have a root of their own: Binds are honoured */
+	DRIVER_NEEDS_SLUG = 1 << 0,  /* a slug that cannot be had fails the release; without it a
+				      * local slug that does not exist is only warned of */
+	DRIVER_DRY = 1 << 2,	     /* runs nothing: nothing is written either */
+	DRIVER_ONE_SLUG = 1 << 1,    /* dynos of another slug (or of none) start when no dyno of the
+				      * one before is left */
+	DRIVER_LIMITS_CPU = 1 << 3,  /* honours Limits.CPU */
+	DRIVER_ENGINE = 1 << 4,	     /* somebody else runs the dynos, who may be gone, or slow */
+	DRIVER_LEAVES = 1 << 5,	     /* what has ended leaves something, which is its owner's: every
+				      * life is released, at the end of all, too */
+	DRIVER_LIMITS_DISK = 1 << 7, /* honours Limits.Disk, where the file system can */
+	DRIVER_OWN_ROOT = 1 << 6,    /* dynos have a root of their own: Binds are honoured */
 };
 
 struct driver_start {

@@ -48,6 +48,12 @@ bool driver_lacks(
 				p->type, driver->name);
 			return true;
 		}
+		if (p->disk && !(driver->caps & (DRIVER_LIMITS_DISK | DRIVER_DRY))) {
+			(void)snprintf(ret_text, size,
+				"Limits.Disk of %s has no effect: the driver %s cannot limit that",
+				p->type, driver->name);
+			return true;
+		}
 	}
 	return false;
 }

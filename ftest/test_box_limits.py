@@ -3,6 +3,7 @@ import os
 import pathlib
 import shutil
 import signal
+import struct
 import tempfile
 
 import pytest
@@ -13,7 +14,7 @@ from wire import record
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
-BIND = 15
+BIND, DISK = 15, 16
 USER = 65533
 
 
@@ -68,3 +69,13 @@ def test_processes_without_root(boxes, what, said):
 
 def test_no_limit_is_none(boxes):
     assert boxes.first("forks", "400").read() == b"forked 400\n"
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_what_is_written(boxes, memory):
+    """In memory it is limited anywhere; on a disk without quotas it is not, and the box runs."""
+    settings = boxes.settings(**({"HSUP_BOX_STATE": None} if memory else {}))
+    made = boxes.shell("dd if=/dev/zero of=/tmp/x bs=64k count=50 2>/dev/null; stat -c %s /tmp/x",
+                       extra=record(DISK, struct.pack("=Q", 1 << 20)), settings=settings)
+    assert made.wait()[0] == 0
+    assert 900 << 10 < int(made.text) <= 1 << 20 if memory else int(made.text) == 50 << 16

@@ -48,6 +48,16 @@ def says(app, script, **more):
     return ran.stdout.splitlines()
 
 
+def give_to(app, user):
+    """What a supervisor with a user of its own needs; what boxes have stays root's."""
+    state = app.folder / "state"
+    state.mkdir(exist_ok=True)
+    for path in [app.control, *app.control.rglob("*"), state]:
+        os.chown(path, user, user)
+    app.env.update(HSUP_BOX_STATE=str(app.folder / "layers"), HSUP_BOX_STACKS=str(app.folder / "stacks"),
+                   HSUP_BOX_BINDS=str(app.shared))
+
+
 # ---- settings ----
 
 def test_classic_settings(app, parent):
@@ -307,6 +317,23 @@ def test_a_fork_bomb_stops(app):
     forked = int(app.wait_line(r"app\[bomb\.1\]: forked (\d+)$").group(1))
     assert 40 <= forked <= 50
     assert len(app.lives()) >= 1
+
+
+@pytest.mark.parametrize("confined", [False, True])
+def test_a_disk_that_cannot_be_limited_is_said_once(make_driver_app, confined):
+    """(test_native_vm.py has one that can.)"""
+    app = make_driver_app("native")
+    if confined:
+        give_to(app, 4002)
+    app.start(*(("--user", "4002", "--dyno-user", "4003") if confined else ()))
+    app.submit(app.release({"Type": "web", "Args": ["exec sleep 1000"], "Limits": {"Disk": "1M"}},
+                           {"Type": "other", "Args": ["exec sleep 1000"], "Limits": {"Disk": "1M"}}, Binds=[]))
+    app.wait_up("web.1", "other.1")
+    app.submit(app.release({"Type": "web", "Args": ["exec sleep 1001"], "Limits": {"Disk": "1M"}}, Version=2, Binds=[]))
+    app.wait_line(r"release v2 is up")
+    said = [line for line in app.lines if "Limits.Disk" in line]
+    assert len(said) == 1 and re.search(r"warning: Limits\.Disk of web has no effect: the file system of \S+ has no "
+                                        r"project quotas \(mounted with prjquota\)$", said[0]), said
 
 
 def test_cpu_is_shared_out(app):
@@ -595,12 +622,7 @@ def test_injected_deaths(make_driver_app):
 
 def test_a_confined_supervisor_has_them_too(app):
     """It is nobody's but its own user's, and a dyno can say to it that it is ready."""
-    state = app.folder / "state"
-    state.mkdir(exist_ok=True)
-    for path in [app.control, *app.control.rglob("*"), state]:
-        os.chown(path, 4002, 4002)
-    app.env.update(HSUP_BOX_STATE=str(app.folder / "layers"), HSUP_BOX_STACKS=str(app.folder / "stacks"),
-                   HSUP_BOX_BINDS=str(app.shared))
+    give_to(app, 4002)
     app.start("--user", "4002", "--dyno-user", "4003")
     says = ("import os, socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
             "s.connect(os.environ['NOTIFY_SOCKET']); s.send(b'READY=1')")

@@ -17,7 +17,7 @@ SUBNET = "10.201.6"
 APPLETS = ("sh", "cat", "grep", "id", "ls", "nc")
 # What the kernel would ask modprobe for.
 MODULES = ("overlay", "loop", "squashfs", "erofs", "veth", "dummy", "ipvlan", "nf_tables", "nft_masq", "nft_chain_nat",
-           "nft_fib_inet", "nft_reject_inet", "nft_ct", "nft_nat")
+           "nft_fib_inet", "nft_reject_inet", "nft_ct", "nft_nat", "quota_v2")
 
 # A file system that the kernel has unpacked cannot be left by pivot_root().
 INIT = """#!/bin/busybox sh
@@ -44,7 +44,7 @@ for name in $(cat /modules/order); do insmod /modules/$name.ko || echo "no modul
 ip2 link set lo up
 ip2 link add parent0 type dummy && ip2 link set parent0 up
 mkdir -p /var/lib/hsup
-losetup /dev/loop0 /disk && mount -t ext4 /dev/loop0 /var/lib/hsup
+losetup /dev/loop0 /disk && mount -t ext4 -o prjquota /dev/loop0 /var/lib/hsup
 cp -a /stacks /var/lib/hsup/stacks
 sh /look &
 exec hsup start -d native -C /srv/app
@@ -62,6 +62,15 @@ while :; do sleep 0.1; done
 """
 HOG = "sleep 0.5; dd if=/dev/zero of=/dev/null bs=100M count=1; echo not killed"
 FORKS = "sh -c 'while :; do sleep 1000 & done'; echo forks end; exec sleep 1000"
+# A quarter of what it may have, in one place; then as much as goes, in the other; and files with nothing in them.
+FULL = """
+dd if=/dev/zero of=/tmp/a bs=64k count=4 2>/dev/null; echo a $(du -k /tmp/a | cut -f1)
+dd if=/dev/zero of=b bs=64k count=40 2>said; sed "s/^/b: /;q" said
+echo b $(du -k b | cut -f1); rm b
+(n=0; while :; do : >/tmp/n$n; n=$((n + 1)); done) 2>said; sed "s/^/n: /" said; echo n $(ls /tmp | wc -l)
+sleep 1000
+"""
+BESIDE = "dd if=/dev/zero of=b bs=64k count=40 2>/dev/null && echo b $(du -k b | cut -f1); sleep 1000"
 BUSY = "while :; do :; done"
 
 LOOK = r"""
@@ -93,6 +102,8 @@ until_true 'hsup ps 2>/dev/null | grep -q "web.2 .* up"'
 web=$(ls -d $top/*.web.1.*)
 for name in memory.max memory.oom.group pids.max cpu.max; do say limits $name $(cat $web/$name); done
 say member $(cat /proc/$(head -1 $web/cgroup.procs)/cgroup) of ${web#/sys/fs/cgroup}
+until_true 'drive-box quotas /var/lib/hsup | grep -q "1024 1024 [1-9]"'
+all quotas drive-box quotas /var/lib/hsup
 until_true 'grep -q "max [1-9]" $top/*.forks.1.*/pids.events'
 say forks $(cat $top/*.forks.1.*/pids.current) of $(cat $top/*.forks.1.*/pids.max)
 until_true 'grep -q "nr_throttled [1-9]" $top/*.busy.1.*/cpu.stat'
@@ -106,7 +117,8 @@ all ps hsup ps
 all stop hsup stop forks.1 busy.1
 two=$(ls -d $top/*.web.2.*)
 all restart hsup restart web.1
-all scale hsup scale web=1
+all scale hsup scale web=1 full=0 beside=0
+until_true '! drive-box quotas /var/lib/hsup | grep -q .'
 until_true '[ ! -e $web ] && [ ! -e $two ]'
 say left $(cd $top && ls -d *.web.*) $(cd /var/lib/hsup/native/boxes && ls -d *.web.*) $(ls /sys/class/net)
 
@@ -168,6 +180,7 @@ def initrd_of(build, folder):
     initrd.link("/bin/sh", "busybox")
     for program in ("hsup", "hsup-launcher", "hsup-slug", "hsup-box"):
         initrd.program(f"/usr/bin/{program}", build / program)
+    initrd.program("/usr/bin/drive-box", build / "tests" / "drive-box")
     initrd.program("/usr/sbin/nft", "/usr/sbin/nft")
     initrd.program("/usr/sbin/ip2", "/usr/sbin/ip")  # busybox prefers its own ip
     for library in ("libcurl.so.4", "libmicrohttpd.so.12"):  # hsup loads them when it needs them
@@ -188,7 +201,8 @@ def initrd_of(build, folder):
     disk = folder / "disk"
     with disk.open("wb") as f:
         f.truncate(16 << 20)
-    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", disk], check=True)
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-I", "256", "-O", "^has_journal,quota,project",
+                    "-E", "quotatype=prjquota", disk], check=True)
     initrd.file("/disk", disk.read_bytes())
     return initrd
 
@@ -211,7 +225,7 @@ def machine(build, tmp_path_factory):
         {"Type": "web", "Args": ["sh", "-c", WEB], "Quantity": 2,
          "Limits": {"Memory": "32M", "CPU": 0.5, "Processes": 40}},
         once("hog", HOG, Memory="16M"), once("forks", FORKS, Processes=10), once("busy", BUSY, CPU=0.1),
-        once("seven", "exit 7"))
+        once("seven", "exit 7"), once("full", FULL, Disk="1M"), once("beside", BESIDE))
     for stack in ("tree", "squashfs", "erofs"):
         app(stack, stack)
     machine = Machine(folder, initrd)
@@ -265,6 +279,20 @@ def test_no_more_processes_than_its_limit(machine):
 
 def test_no_more_processor_than_its_limit(machine):
     assert said(machine, "busy") == ["throttled"]
+
+
+def test_no_more_of_the_disk_than_its_limit(machine):
+    """Of both of its folders together, and files; who is beside it is not limited. With it goes its quota: that was
+    waited for."""
+    def says(what):
+        return machine.matches(rf"app\[full\.1\]: {what}")
+    assert says("a 256$") and says("b: dd: .*Disk quota exceeded$") and says("n: .*Disk quota exceeded$")
+    written, files = int(says(r"b (\d+)$")[0][1]), int(says(r"n (\d+)$")[0][1])
+    assert 600 <= written <= 768 and 900 <= files <= 1024
+    assert machine.matches(r"app\[beside\.1\]: b 2560$")
+    (quota, code) = said(machine, "quotas")
+    assert re.fullmatch(r"(\d+) 1024 1024 \d+", quota) and int(quota.split()[0]) >= 1 << 30 and code == "code 0"
+    assert not machine.matches("Limits.Disk")
 
 
 def test_what_it_uses_is_told(machine):

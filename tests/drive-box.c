@@ -3,17 +3,21 @@
  *
  *   drive-box setup
  *   drive-box sweep [NAME...]
+ *   drive-box quotas FOLDER
+ *	of each project that may not have all of its file system: number, KiB, files; KiB it has
  *   drive-box cgroup NAME MEMORY CPU PROCESSES
  *	says where it is, and how many hierarchies are joined late
  *   drive-box box NAME UID MEMORY CPU PROCESSES COMMAND [ARG...]
  *	exits as the command does */
 #include "base/fd.h"
+#include "base/quota.h"
 #include "box/box.h"
 #include "box/box_private.h"
 #include "box/sweep.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/quota.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -146,6 +150,22 @@ static int run_box(int argc, char **argv)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+static int run_quotas(const char *folder)
+{
+	int fd = check(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), folder);
+	struct if_nextdqblk q = {0};
+
+	for (uint32_t id = 0;
+		syscall(SYS_quotactl_fd, fd, QCMD(Q_GETNEXTQUOTA, PRJQUOTA), id, &q) == 0;
+		id = q.dqb_id + 1)
+		if (q.dqb_bhardlimit || q.dqb_ihardlimit || q.dqb_id > 0)
+			(void)printf("%u %llu %llu %llu\n", q.dqb_id,
+				(unsigned long long)q.dqb_bhardlimit,
+				(unsigned long long)q.dqb_ihardlimit,
+				(unsigned long long)q.dqb_curspace / 1024);
+	return errno == ENOENT || errno == ESRCH ? 0 : check(-errno, "quotactl_fd");
+}
+
 static int run_sweep(int argc, char **argv)
 {
 	const size_t size = sizeof(struct birth_failure);
@@ -183,6 +203,8 @@ int main(int argc, char **argv)
 		return setup_run(&settings);
 	if (strcmp(argv[1], "sweep") == 0)
 		return run_sweep(argc - 2, argv + 2);
+	if (argc == 3 && strcmp(argv[1], "quotas") == 0)
+		return run_quotas(argv[2]);
 	if (strcmp(argv[1], "cgroup") == 0)
 		return run_cgroup(argc - 2, argv + 2);
 	if (strcmp(argv[1], "box") == 0)

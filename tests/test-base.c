@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "base/quota.h"
 #include "base/str.h"
 
 #include <errno.h>
@@ -22,6 +23,7 @@
 #include <setjmp.h>
 
 #include <cmocka.h>
+#include <sys/mman.h>
 
 static void numbers_are_whole_or_refused(void **state)
 {
@@ -272,6 +274,18 @@ static void logs_go_where_they_are_told(void **state)
 	log_set_sink(NULL, NULL);
 }
 
+static void what_has_no_quotas_is_not_held_to_them(void **state)
+{
+	(void)state;
+	_cleanup_close_ int fd = memfd_create("file", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(quota_enforced(fd), 0);
+	assert_int_equal(quota_begin(fd, 1 << 20), -EOPNOTSUPP);
+	assert_int_equal(quota_of(fd), 0);
+	assert_int_equal(quota_enforced(-1), -EBADF);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -294,6 +308,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			descriptors_are_owned_once, make_folder, remove_folder),
 		cmocka_unit_test(logs_go_where_they_are_told),
+		cmocka_unit_test(what_has_no_quotas_is_not_held_to_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

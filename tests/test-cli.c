@@ -639,7 +639,8 @@ static void write_file(const char *path, const char *text)
 	"\"db\", "                                                                                 \
 	"\"Condition\": \"started\"}, {\"Type\": \"job\", \"Condition\": \"succeeded\"}], "        \
 	"\"Ready\": {\"HTTP\": \"/up\", \"Port\": 80}, \"Healthy\": {\"Listen\": true}, "          \
-	"\"Limits\": {\"Memory\": \"1536K\", \"CPU\": 0.5, \"Processes\": 7, \"OpenFiles\": 64}, " \
+	"\"Limits\": {\"Memory\": \"1536K\", \"Disk\": \"3M\", \"CPU\": 0.5, \"Processes\": 7, "   \
+	"\"OpenFiles\": 64}, "                                                                     \
 	"\"Log\": {\"File\": \"x.log\", \"MaxAge\": 60}, \"Essential\": true}, "                   \
 	"{\"Type\": \"db\", \"Args\": [\"db\"], \"Ready\": {\"Notify\": true}, "                   \
 	"\"Healthy\": {\"Command\": [\"db-ping\", \"a b\"]}}, "                                    \
@@ -697,7 +698,8 @@ static void checks(void **state)
 		"              ready: GET /up at port 80, within 60 s\n"
 		"              healthy: listens at its PORT, every 10 s; restarted after 3 "
 		"failures\n"
-		"              limits: memory 1536K, 0.5 cores, 7 processes, 64 open files\n"
+		"              limits: memory 1536K, disk 3M, 0.5 cores, 7 processes, 64 open "
+		"files\n"
 		"              log: x.log, rotated at 50M and every 60 s, 10 kept\n"
 		"              essential: hsup ends when one of it has ended for good\n"
 		"db         1  db\n"

@@ -300,6 +300,12 @@ static void what_a_driver_lacks_is_said(void **state)
 	assert_string_equal(
 		text, "Limits.CPU of job has no effect: the driver simple cannot limit that");
 	assert_false(driver_lacks(&driver_null, &release, text, sizeof text));
+	processes[1].cpu = 0;
+	processes[0].disk = 1 << 20;
+	assert_true(driver_lacks(&driver_docker, &release, text, sizeof text));
+	assert_string_equal(
+		text, "Limits.Disk of web has no effect: the driver docker cannot limit that");
+	assert_false(driver_lacks(&driver_native, &release, text, sizeof text));
 }
 
 static void what_a_driver_must_not_go_without_is_refused(void **state)

@@ -120,6 +120,7 @@ static void other_fingerprint(void **state)
 		", \"StopSignal\": \"INT\"",
 		", \"StopTimeout\": 2",
 		", \"Limits\": {\"OpenFiles\": 2}",
+		", \"Limits\": {\"Disk\": \"1M\"}",
 		", \"Limits\": {\"Memory\": \"1M\"}",
 		", \"Limits\": {\"CPU\": 2}",
 		", \"Limits\": {\"CPU\": 2.001}",

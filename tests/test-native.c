@@ -610,6 +610,7 @@ static void a_dyno_is_ordered_as_its_release_says(void **state)
 	process.cpu = 0.5;
 	process.processes = 33;
 	process.open_files = 99;
+	process.disk = 5 << 20;
 	process.umask = 027;
 	process.directory = (char[]){"web"};
 	release.stack = (char[]){"heroku-24"};
@@ -628,6 +629,7 @@ static void a_dyno_is_ordered_as_its_release_says(void **state)
 	assert_int_equal(s->box.memory, 2 << 20); /* R15 */
 	assert_int_equal(s->box.cpu_percent, 50);
 	assert_int_equal(s->box.processes, 33);
+	assert_int_equal(s->box_disk, 5 << 20);
 	assert_int_equal(s->nofile, 99);
 	assert_int_equal(s->umask, 027);
 	assert_string_equal(s->box_name, BOX);
@@ -1165,16 +1167,19 @@ static void what_is_missing_is_told(void **state)
 
 	(void)state;
 	memset(&n->cgroups, 0, sizeof n->cgroups);
-	assert_int_equal(missing(NULL), 3);
-	assert_int_equal(missing("Limits."), 3);
+	assert_int_equal(missing(NULL), 2);
+	assert_int_equal(missing("Limits."), 2);
 	house.to->list_end(house.to_userdata);
 	assert_non_null(strstr(house.note, "of this machine: Limits.Memory"));
-	assert_non_null(strstr(house.note, "; Limits.Processes has no effect"));
+	assert_non_null(strstr(house.note, "; Limits.CPU has no effect"));
 
 	unsigned notes = house.n_notes;
 	n->cgroups.controllers = 1U << CGROUP_PIDS | 1U << CGROUP_CPU | 1U << CGROUP_MEMORY;
 	(void)snprintf(n->cgroups.unified, CGROUP_PATH, "/v2");
 	assert_int_equal(missing(NULL), 0);
+	n->lacks_quota = true;
+	assert_int_equal(missing("Limits.Disk has no effect"), 1);
+	n->lacks_quota = false;
 	house.to->list_end(house.to_userdata);
 	assert_int_equal(house.n_notes, notes);
 

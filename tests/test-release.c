@@ -136,6 +136,7 @@ static void full_example_process(void **state)
 	assert_int_equal(p->stop_timeout, 45 * NSEC_PER_SEC);
 	assert_int_equal(p->priority, 100);
 	assert_int_equal(p->open_files, 8192);
+	assert_int_equal(p->disk, UINT64_C(2) << 30);
 	assert_int_equal(p->rollout.surge, 2);
 
 	assert_int_equal(p->n_after, 2);

@@ -207,6 +207,8 @@ static void test_bad_records(void **state)
 	REFUSED(SPEC_NOFILE, &(uint32_t){9}, 4);
 	REFUSED(SPEC_NPROC, &(uint64_t){0}, 8);
 	REFUSED(SPEC_NPROC, &(uint32_t){9}, 4);
+	REFUSED(SPEC_BOX_DISK, &(uint64_t){0}, 8);
+	REFUSED(SPEC_BOX_DISK, &(uint64_t){9}, 8); /* of what is no box */
 }
 
 static void test_bad_users(void **state)
@@ -296,6 +298,7 @@ static void test_a_box_comes_back(void **state)
 		(void)spec_box_stack(&b, "host");
 		(void)spec_box_slug(&b, "/slugs/0a");
 		(void)spec_hostname(&b, "web.1");
+		(void)spec_box_disk(&b, 1 << 20);
 		(void)spec_bind(&b, "/srv:/data:ro");
 		(void)spec_bind(&b, "/a:/b");
 		assert_int_equal(seal_and_parse(&b, &len), 0);
@@ -305,6 +308,7 @@ static void test_a_box_comes_back(void **state)
 		assert_string_equal(spec.box_stack, "host");
 		assert_string_equal(spec.box_slug, "/slugs/0a");
 		assert_string_equal(spec.hostname, "web.1");
+		assert_int_equal(spec.box_disk, 1 << 20);
 		assert_int_equal(spec.n_binds, 2);
 		assert_string_equal(spec.binds[0], "/srv:/data:ro");
 		assert_string_equal(spec.binds[1], "/a:/b");

@@ -99,29 +99,6 @@ static uint32_t cpu_percent(const struct process *p)
 				    : (uint32_t)percent;
 }
 
-static void warn(struct native *n, enum cgroup_controller c, const struct process *p,
-	const char *limit, const char *effect)
-{
-	if (n->lacks & 1U << c || cgroup_folder(&n->cgroups, c))
-		return;
-	n->lacks |= 1U << c;
-	native_note(n, "warning: %s of %s %s: this machine has no cgroups for it", limit, p->type,
-		effect);
-}
-
-void native_warn_of_limits(struct native *n, const struct release *release)
-{
-	for (size_t i = 0; i < release->n_processes; i++) {
-		const struct process *p = &release->processes[i];
-
-		if (p->memory)
-			warn(n, CGROUP_MEMORY, p, "Limits.Memory",
-				"is looked at from time to time only");
-		if (p->cpu > 0)
-			warn(n, CGROUP_CPU, p, "Limits.CPU", "has no effect");
-	}
-}
-
 static void add_binds(struct native *n, const struct driver_start *start)
 {
 	const struct release *r = start->release;
@@ -180,6 +157,8 @@ static int add_box(struct native *n, const struct driver_start *start, enum spec
 	if (start->release->slug_path)
 		(void)spec_box_slug(&n->spec, start->release->slug_path);
 	add_binds(n, start);
+	if (p->disk)
+		(void)spec_box_disk(&n->spec, p->disk);
 	return 0;
 }
 

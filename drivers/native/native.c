@@ -190,7 +190,8 @@ const struct driver driver_native = {
 	.name = "native",
 	.alias = "libcontainer",
 	.summary = "a container of its own for each dyno; no daemon",
-	.caps = DRIVER_NEEDS_SLUG | DRIVER_LIMITS_CPU | DRIVER_LEAVES | DRIVER_OWN_ROOT,
+	.caps = DRIVER_NEEDS_SLUG | DRIVER_LIMITS_CPU | DRIVER_LIMITS_DISK | DRIVER_LEAVES |
+		DRIVER_OWN_ROOT,
 	.open = native_open,
 	.prepare = native_prepare,
 	.prepare_stop = native_prepare_stop,

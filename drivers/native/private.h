@@ -109,7 +109,8 @@ struct native {
 	sd_event_source *looking; /* while there are lives whose address is not known */
 	uint64_t look_after;	  /* ns: of the next look, from the one before */
 	struct cgroup_layout cgroups;
-	unsigned lacks; /* 1 << enum cgroup_controller: that it is not there was said */
+	unsigned lacks;	  /* 1 << enum cgroup_controller: that it is not there was said */
+	bool lacks_quota; /* that Limits.Disk has no effect was said */
 
 	struct native_left *left;   /* wait for a sweep */
 	sd_event_source *gathering; /* others that end with the first of them */
@@ -194,11 +195,10 @@ int native_compose_exec(struct native *n, const struct driver_exec *exec,
 int native_compose_sweep(struct native *n, const struct native_left *names, unsigned *ret_n,
 	struct err *err) HSUP_MUST_CHECK;
 
-/* Says, once of each, which limits of a release this machine has no controller for. */
-void native_warn_of_limits(struct native *n, const struct release *release);
-
 /* ---- missing.c ---- */
 
+/* Says, once of each, which limits of a release this machine cannot give. */
+void native_warn_of_limits(struct native *n, const struct release *release);
 const char *native_missing(void *state, size_t index);
 /* All of it, on one line of the log; none, when nothing is. */
 void native_tell_missing(struct native *n);

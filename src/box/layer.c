@@ -1,5 +1,6 @@
 /* The box's own folder on the disk: what its dyno writes. */
 #include "base/fd.h"
+#include "base/quota.h"
 #include "box/mnt.h"
 #include "box/root_private.h"
 #include "box/spare.h"
@@ -20,10 +21,22 @@ static int give(const struct box *b, int layer, const char *part)
 	return fchownat(layer, part, b->uid, b->gid, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
+/* It is empty yet: whatever will be in it is counted. What this file system cannot do is not done;
+ * who has asked for it was told. */
+static int limit(const struct box *b, int layer)
+{
+	if (!b->spec->box_disk)
+		return 0;
+	_cleanup_close_ int fd = openat(layer, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = fd < 0 ? -errno : quota_begin(fd, b->spec->box_disk);
+	return r == -EOPNOTSUPP || (r == -EPERM && !b->root) ? 0 : r;
+}
+
 static int make_in(const struct box *b, int state, int boxes)
 {
 	const char *name = b->spec->box_name;
-	int taken = spare_take(state, boxes, name, b->uid);
+	/* What is in a spare one was not counted. */
+	int taken = b->spec->box_disk ? -ENOENT : spare_take(state, boxes, name, b->uid);
 
 	/* Never one that is there: its owner may be another, alive. */
 	if (taken == -EEXIST || (taken < 0 && mkdirat(boxes, name, LAYER_MODE) < 0))
@@ -31,7 +44,9 @@ static int make_in(const struct box *b, int state, int boxes)
 	_cleanup_close_ int layer = mnt_open(boxes, name, FOLDER, IN_PLACE);
 	if (layer < 0)
 		return layer;
-	int r = taken == 0 ? 0 : spare_make_parts(layer, b->spec->box_slug);
+	int r = taken == 0 ? 0 : limit(b, layer);
+	if (r == 0 && taken < 0)
+		r = spare_make_parts(layer, b->spec->box_slug);
 	if (r == 0)
 		r = give(b, layer, LAYER_UPPER);
 	return r == 0 ? give(b, layer, LAYER_TMP) : r;

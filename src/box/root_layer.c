@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -90,7 +91,12 @@ static int make_part(const struct root_work *w, int layer, const char *name, mod
 
 static int layer_in_memory(struct root_work *w)
 {
-	static const struct mnt_option options[] = {{"mode", "711"}, {NULL, NULL}};
+	struct mnt_option options[3] = {{"mode", "711"}};
+	char size[24];
+
+	(void)snprintf(size, sizeof size, "%llu", (unsigned long long)w->b->spec->box_disk);
+	if (w->b->spec->box_disk)
+		options[1] = (struct mnt_option){"size", size};
 	_cleanup_close_ int layer = mnt_new("tmpfs", options, 0);
 
 	if (layer < 0)

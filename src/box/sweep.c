@@ -1,6 +1,7 @@
 #include "box/sweep.h"
 
 #include "base/fd.h"
+#include "base/quota.h"
 #include "box/box.h"
 #include "box/list.h"
 #include "box/nft.h"
@@ -45,7 +46,11 @@ static int remove_layer(int layers, const char *name)
 
 	if (dir < 0)
 		return errno == ENOENT ? 0 : -errno;
+	uint32_t project = quota_of(dir);
 	int r = remove_content(dir);
+	/* Before a new folder can have its number. */
+	if (r == 0)
+		quota_end(dir, project);
 	if (unlinkat(layers, name, AT_REMOVEDIR) < 0 && r == 0)
 		r = -errno;
 	return r;

@@ -37,8 +37,9 @@ static bool fits(const struct spec *parked, const struct spec *s)
 
 	if (wanted->mode != SPEC_BOX_RUN || wanted->network != is->network || wanted->flags ||
 		wanted->memory != is->memory || wanted->cpu_percent != is->cpu_percent ||
-		wanted->processes != is->processes || s->n_binds != parked->n_binds ||
-		!same(s->box_stack, parked->box_stack) || !same(s->box_slug, parked->box_slug))
+		wanted->processes != is->processes || s->box_disk != parked->box_disk ||
+		s->n_binds != parked->n_binds || !same(s->box_stack, parked->box_stack) ||
+		!same(s->box_slug, parked->box_slug))
 		return false;
 	for (unsigned i = 0; i < s->n_binds; i++)
 		if (!same(s->binds[i], parked->binds[i]))

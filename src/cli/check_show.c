@@ -112,6 +112,8 @@ static void show_limits(int indent, const struct process *p)
 
 	if (p->memory)
 		(void)strbuf_printf(&b, ", memory %s", size_text(p->memory, text));
+	if (p->disk)
+		(void)strbuf_printf(&b, ", disk %s", size_text(p->disk, text));
 	if (p->cpu > 0)
 		(void)strbuf_printf(&b, ", %g cores", p->cpu);
 	if (p->processes)

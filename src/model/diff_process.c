@@ -91,7 +91,7 @@ static bool limits_differ(const struct side *a, const struct side *b)
 {
 	const struct process *p = a->process, *q = b->process;
 
-	return p->open_files != q->open_files || p->memory != q->memory ||
+	return p->open_files != q->open_files || p->memory != q->memory || p->disk != q->disk ||
 	       p->processes != q->processes || p->cpu > q->cpu || p->cpu < q->cpu;
 }
 

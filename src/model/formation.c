@@ -78,6 +78,8 @@ static uint64_t hash_more(uint64_t h, const struct process *p)
 	if (p->memory || p->processes || p->cpu > 0)
 		h = hash_u64(
 			hash_u64(hash_u64(h, p->memory), p->processes), (uint64_t)(p->cpu * 1000));
+	if (p->disk)
+		h = hash_u64(hash_str(h, "disk"), p->disk);
 	if (p->umask >= 0)
 		h = hash_u64(hash_str(h, "umask"), (uint64_t)p->umask);
 	if (p->redirect_stderr || p->stdin_open)

@@ -88,6 +88,8 @@ static void read_limits(
 	static const struct field fields[] = {
 		{"Memory", read_size, offsetof(struct process, memory), .min = MEMORY_MIN,
 			.max = MEMORY_MAX},
+		{"Disk", read_size, offsetof(struct process, disk), .min = MEMORY_MIN,
+			.max = MEMORY_MAX},
 		{"CPU", read_cores, offsetof(struct process, cpu)},
 		{"Processes", read_int64, offsetof(struct process, processes), .min = 1,
 			.max = PROCESSES_MAX},

@@ -123,6 +123,7 @@ struct process {
 	uint64_t memory;       /* Limits.Memory: bytes of all its processes together; 0 = no limit:
 				* above it R14 is said, above twice it the dyno is killed (R15) */
 	uint64_t processes;    /* Limits.Processes of its user; 0 = as the launcher */
+	uint64_t disk;	       /* Limits.Disk: bytes of what it writes; 0 = no limit */
 	double cpu;	       /* Limits.CPU: cores; for drivers with cgroups; 0 = no limit */
 	int umask;	       /* Umask; -1 = as the launcher */
 	bool redirect_stderr;  /* RedirectStderr: into its standard output */

@@ -6,11 +6,14 @@
  * lock of that door (a hole in the kernel behind mount, bpf, keyctl, io_uring or a user namespace
  * is out of reach), ptrace and process_vm_* keep it from processes of its own user, and TIOCSTI
  * from typing into the terminal of the root that has started it. */
+#include "base/quota.h"
 #include "spawn/confine.h"
 
 #include <asm/ioctls.h>
 #include <linux/capability.h>
+#include <linux/dqblk_xfs.h>
 #include <linux/ioprio.h>
+#include <linux/quota.h>
 #include <linux/sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -80,6 +83,7 @@ const struct filter_rule confine_rules[] = {
 	ALLOW(statx),
 	ALLOW(statfs),
 	ALLOW(fstatfs),
+	WHEN(quotactl_fd, 1, QCMD(Q_XGETQSTATV, PRJQUOTA)), /* whether Limits.Disk has an effect */
 	ALLOW(faccessat),
 	ALLOW(faccessat2),
 	ALLOW(readlinkat),

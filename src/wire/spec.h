@@ -83,6 +83,7 @@ struct spec {
 	const char *box_name;  /* of its cgroup and its folder, unique in time; NULL = none given */
 	const char *box_stack; /* a stack's name as it is in the folder of the stacks, or "host" */
 	const char *box_slug;  /* absolute: what is shown at /app; NULL = /app is empty */
+	uint64_t box_disk;     /* bytes of its own files, on disk or in memory; 0 = no limit */
 	const char *hostname;  /* NULL = the box's name */
 	const char *binds[SPEC_BOX_BINDS]; /* "SOURCE:TARGET" or "SOURCE:TARGET:ro" */
 	unsigned n_binds;
@@ -118,6 +119,7 @@ int spec_box(struct spec_builder *b, const struct spec_box *box);
 int spec_box_name(struct spec_builder *b, const char *name);
 int spec_box_stack(struct spec_builder *b, const char *name);
 int spec_box_slug(struct spec_builder *b, const char *path);
+int spec_box_disk(struct spec_builder *b, uint64_t bytes);
 int spec_hostname(struct spec_builder *b, const char *name);
 int spec_bind(struct spec_builder *b, const char *bind);
 

@@ -146,6 +146,11 @@ int spec_box_slug(struct spec_builder *b, const char *path)
 	return record_string(b, SPEC_BOX_SLUG, path);
 }
 
+int spec_box_disk(struct spec_builder *b, uint64_t bytes)
+{
+	return record(b, SPEC_BOX_DISK, &bytes, sizeof bytes);
+}
+
 int spec_hostname(struct spec_builder *b, const char *name)
 {
 	return record_string(b, SPEC_HOSTNAME, name);

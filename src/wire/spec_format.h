@@ -30,6 +30,7 @@ enum spec_record_type {
 	SPEC_BOX_SLUG = 13,  /* string, once */
 	SPEC_HOSTNAME = 14,  /* string, once */
 	SPEC_BIND = 15,	     /* string, at most SPEC_BOX_BINDS */
+	SPEC_BOX_DISK = 16,  /* u64, once; a box that is older refuses it */
 	SPEC_RECORD_MAX,
 };
 

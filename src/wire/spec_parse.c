@@ -87,7 +87,8 @@ static int take_box(struct spec *s, const char *bytes, size_t len)
 /* What its mode needs, and names that are names. */
 static int check_box(const struct spec *s)
 {
-	bool given = s->box_name || s->box_stack || s->box_slug || s->hostname || s->n_binds > 0;
+	bool given = s->box_name || s->box_stack || s->box_slug || s->hostname || s->n_binds > 0 ||
+		     s->box_disk;
 
 	if (!s->has_box)
 		return given ? -EBADMSG : 0;
@@ -156,6 +157,8 @@ static int take_limit(const char *bytes, size_t len, bool *ret_has, uint64_t *re
 
 static int take_record(struct spec *s, unsigned type, char *bytes, size_t len)
 {
+	bool limited;
+
 	switch ((enum spec_record_type)type) {
 	case SPEC_PROGRAM:
 	case SPEC_ARG:
@@ -180,6 +183,8 @@ static int take_record(struct spec *s, unsigned type, char *bytes, size_t len)
 		return take_limit(bytes, len, &s->has_nproc, &s->nproc);
 	case SPEC_BOX:
 		return take_box(s, bytes, len);
+	case SPEC_BOX_DISK:
+		return take_limit(bytes, len, &limited, &s->box_disk);
 	case SPEC_RECORD_MAX:
 		break;
 	}
