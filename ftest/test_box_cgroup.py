@@ -220,15 +220,19 @@ poweroff -f
 """
 
 
-def test_unified(build, folder):
+def initrd_with(build, init):
     initrd = Initrd()
     for path in ("/proc", "/sys", "/dev", "/run", "/tmp"):
         initrd.directory(path)
     initrd.program("/bin/busybox", "/bin/busybox")
     initrd.link("/bin/sh", "busybox")
     initrd.program("/bin/drive-box", build / "tests" / "drive-box")
-    initrd.file("/init", INIT, 0o755)
-    virtual = Virtual(folder, initrd)
+    initrd.file("/init", init, 0o755)
+    return initrd
+
+
+def test_unified(build, folder):
+    virtual = Virtual(folder, initrd_with(build, INIT))
     try:
         # It emulates: each part has the patience of a whole one.
         for line in ("pids.max 20", "ended 137", "alive 127"):
@@ -244,5 +248,28 @@ def test_unified(build, folder):
             "alive 127", "swept 0 hsup/c hsup/d", "swept 0"], virtual.text()
         # Its shell, and the sleep that had done nothing.
         assert int(killed[1]) >= 2
+    finally:
+        virtual.end()
+
+
+LACKS = INIT[:INIT.index("drive-box box a")] + """drive-box box a 4300 67108864 150 20 sh -c 'cd /sys/fs/cgroup/hsup/a
+for f in memory.max cpu.max pids.max; do [ ! -e $f ] || echo "test: $f $(cat $f)"; done'
+say ended $?
+drive-box sweep a
+say swept $? $(ls -d hsup /run/hsup 2>/dev/null)
+poweroff -f
+"""
+
+
+@pytest.mark.parametrize("lacking,left", [("pids", ["memory.max 67108864", "cpu.max 150000 100000"]),
+                                          ("memory", ["cpu.max 150000 100000", "pids.max 20"])])
+def test_a_unified_hierarchy_that_lacks_a_controller(build, folder, lacking, left):
+    """Limited is what can be."""
+    virtual = Virtual(folder, initrd_with(build, LACKS), f"cgroup_disable={lacking}")
+    try:
+        virtual.wait_line("test: ended")
+        virtual.wait()
+        said = [m[1] for m in virtual.matches("test: (.*)")]
+        assert said[:-1] == ["setup 0", *left, "ended 0"] and said[-1].startswith("swept 0"), virtual.text()
     finally:
         virtual.end()

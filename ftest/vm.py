@@ -104,7 +104,7 @@ class Initrd:
 class Machine:
     """Boots at once; `lines` is what its serial console has said."""
 
-    def __init__(self, folder, initrd):
+    def __init__(self, folder, initrd, options=""):
         assert KERNEL.exists(), f"{KERNEL} is missing: run scripts/setup"
         initrd.write(folder / "initrd")
         self.monitor_path = folder / "monitor"
@@ -112,7 +112,7 @@ class Machine:
         self.process = subprocess.Popen(
             [QEMU, "-accel", "tcg", "-machine", "pc", "-cpu", "max", "-m", "1G", "-nodefaults", "-no-user-config",
              "-display", "none", "-no-reboot", "-kernel", KERNEL, "-initrd", folder / "initrd",
-             "-append", "console=ttyS0 quiet panic=-1", "-serial", "stdio",
+             "-append", f"console=ttyS0 quiet panic=-1 {options}", "-serial", "stdio",
              "-monitor", f"unix:{self.monitor_path},server=on,wait=off"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.reader = threading.Thread(target=self._read, daemon=True)
