@@ -4,6 +4,7 @@
 #include "base/parse.h"
 #include "cli/cli.h"
 #include "drivers/driver.h"
+#include "pasta.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -144,6 +145,8 @@ static int prepare(const struct options *o, const char *program, struct boxes *b
 	int r = boxes_settle(o, err);
 	if (r < 0)
 		return r;
+	if (geteuid() != 0)
+		pasta_settle();
 	box_settings_init(&s);
 	r = box_settings_load(&s, environ, err);
 	if (r == 0)

@@ -49,7 +49,7 @@ bool native_address(
 	if (!l || l->port == 0)
 		return false;
 	ret_address->port = l->port;
-	if (native_network(n) == SPEC_BOX_NET_HOST)
+	if (native_shares_ports(n))
 		return true;
 	if (!find_uid(n, l) || !box_addresses(&n->settings, l->uid, &machine, &dyno)) {
 		ret_address->port = 0;
@@ -107,7 +107,7 @@ int native_on_look(sd_event_source *source, uint64_t usec, void *userdata)
 
 void native_look(struct native *n)
 {
-	if (native_network(n) != SPEC_BOX_NET_OWN)
+	if (native_network(n) != SPEC_BOX_NET_OWN || native_shares_ports(n))
 		return;
 	n->look_after = LOOK_FIRST;
 	arm(n);

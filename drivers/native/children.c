@@ -128,7 +128,7 @@ static void remember(
 		return;
 	l->pid = found->ended ? 0 : found->pid;
 	l->port = tag->port;
-	unsigned port = native_network(n) == SPEC_BOX_NET_HOST ? tag->port : 0;
+	unsigned port = native_shares_ports(n) ? tag->port : 0;
 	int r = port_life_adopt(&n->ports, found->id, found->generation, port, found->ended);
 	(void)r;
 }

@@ -233,6 +233,9 @@ bool native_out_of_memory(const struct native *n, const struct native_life *life
 bool native_address(
 	void *state, uint64_t id, uint32_t generation, struct driver_address *ret_address);
 unsigned native_network(const struct native *n); /* enum spec_box_network */
+/* Each dyno has a port of the machine's, where it is reached on this machine's loopback: its
+ * network is the machine's, or it is passed on. */
+bool native_shares_ports(const struct native *n);
 /* One has started: `known` follows when its address is. */
 void native_look(struct native *n);
 int native_on_look(sd_event_source *source, uint64_t usec, void *userdata);

@@ -9,9 +9,18 @@
 
 unsigned native_network(const struct native *n)
 {
-	/* Who is not root cannot link a network to the machine's. */
-	return !n->root && n->settings.network == SPEC_BOX_NET_OWN ? SPEC_BOX_NET_HOST
+	/* Who is not root cannot link a network to the machine's, but have it passed on. */
+	bool has_own = n->root || n->settings.pasta[0];
+
+	return n->settings.network == SPEC_BOX_NET_OWN && !has_own ? SPEC_BOX_NET_HOST
 								   : n->settings.network;
+}
+
+bool native_shares_ports(const struct native *n)
+{
+	unsigned network = native_network(n);
+
+	return network == SPEC_BOX_NET_HOST || (network == SPEC_BOX_NET_OWN && !n->root);
 }
 
 /* With a network of its own the same for all, unless Env says otherwise. */
@@ -19,13 +28,12 @@ static int choose_port(
 	struct native *n, const struct driver_start *start, unsigned *ret_port, struct err *err)
 {
 	const char *own = environment_var(start, "PORT");
-	unsigned network = native_network(n);
 
 	*ret_port = 0;
-	if (network == SPEC_BOX_NET_OWN &&
+	if (native_network(n) == SPEC_BOX_NET_OWN && n->root &&
 		(!own || parse_uint(own, UINT16_MAX, ret_port) < 0 || *ret_port == 0))
 		*ret_port = NATIVE_PORT;
-	if (network != SPEC_BOX_NET_HOST || (start->only_one && own))
+	if (!native_shares_ports(n) || (start->only_one && own))
 		return 0;
 	*ret_port = port_life_choose(&n->ports, start);
 	return *ret_port ? 0
@@ -75,7 +83,7 @@ int native_start(void *state, const struct driver_start *start, struct err *err)
 	int r = choose_port(n, start, &port, err);
 	if (r < 0)
 		return r;
-	unsigned own = native_network(n) == SPEC_BOX_NET_HOST ? port : 0;
+	unsigned own = native_shares_ports(n) ? port : 0;
 	r = port_life_add(&n->ports, start->id, start->generation, own);
 	if (r < 0) {
 		port_give_back(&n->ports.ports, own);

@@ -24,10 +24,12 @@ struct birth_room {
 	struct pty pty;
 };
 
-/* Who is not root cannot link one to the machine's. */
+/* Who is not root cannot link one to the machine's, but have it passed on. */
 static enum spec_box_network can_have(const struct box *b, enum spec_box_network network)
 {
-	return network == SPEC_BOX_NET_OWN && !b->root ? SPEC_BOX_NET_HOST : network;
+	bool has_own = b->root || b->settings->pasta[0];
+
+	return network == SPEC_BOX_NET_OWN && !has_own ? SPEC_BOX_NET_HOST : network;
 }
 
 /* The network is the operator's choice; a dyno may do without one. */
@@ -75,7 +77,7 @@ static void plan(struct box *b, struct birth_room *room)
 		.hostname = b->spec->hostname ? b->spec->hostname : b->spec->box_name,
 	};
 	pty_find(&room->pty, b);
-	if (room->maker.network == SPEC_BOX_NET_OWN)
+	if (room->maker.network == SPEC_BOX_NET_OWN && b->root)
 		box_must(setup_ensure(b->settings), WIRE_STAGE_NETWORK);
 }
 

@@ -51,6 +51,7 @@ unsigned gate_take(struct gate *g, int ret_fds[GATE_FDS]);
 
 struct maker {
 	enum spec_box_network network;
+	bool helps; /* it makes more than the network */
 	pid_t pid;
 	struct gate gate;
 };
@@ -65,6 +66,12 @@ void maker_enter(struct maker *m);
 void maker_wait_layer(void *maker);
 /* All is complete, and nobody is there any more who made it. */
 void maker_end(const struct box *b, struct maker *m);
+
+/* ---- pasta.c ---- */
+
+/* The process that waits for the dyno's network namespace at this gate: it ends with 0 when what
+ * passes the network on is in place, and stays. */
+HSUP_NORETURN void pasta_run(const struct box *b, struct gate *gate);
 
 /* ---- pty.c ---- */
 

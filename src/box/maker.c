@@ -37,6 +37,19 @@ HSUP_NORETURN static void make(const struct box *b, struct gate *gate)
 	_exit(0);
 }
 
+/* Whose network it is to be: ours, from here on. */
+static void lend(struct gate *gate)
+{
+	if (unshare(CLONE_NEWNET) < 0)
+		box_fail(WIRE_STAGE_NAMESPACES, errno);
+	_cleanup_close_ int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (own < 0)
+		box_fail(WIRE_STAGE_NETWORK, errno);
+	gate_open(gate, own);
+	gate->ours = fd_close(gate->ours);
+	gate->theirs = fd_close(gate->theirs);
+}
+
 void maker_begin(const struct box *b, struct maker *m)
 {
 	static const pid_t pid = MAKER_PID;
@@ -45,17 +58,22 @@ void maker_begin(const struct box *b, struct maker *m)
 
 	if (m->network != SPEC_BOX_NET_OWN)
 		return;
+	m->helps = b->root;
 	gate_make(&m->gate);
 	m->pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+	if (m->pid == 0 && !m->helps)
+		pasta_run(b, &m->gate);
 	if (m->pid == 0)
 		make(b, &m->gate);
 	if (m->pid < 0)
 		box_fail(WIRE_STAGE_FORK, errno);
+	if (!m->helps)
+		lend(&m->gate);
 }
 
 void maker_alone(const struct box *b, const struct maker *m)
 {
-	if (m->network == SPEC_BOX_NET_OWN)
+	if (m->helps)
 		return;
 	box_must(root_layer_make(b), WIRE_STAGE_APP);
 	if (b->cgroup.n_late > 0)
@@ -66,7 +84,7 @@ void maker_enter(struct maker *m)
 {
 	if (m->network == SPEC_BOX_NET_NONE && unshare(CLONE_NEWNET) < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, errno);
-	if (m->network != SPEC_BOX_NET_OWN)
+	if (!m->helps)
 		return;
 	_cleanup_close_ int netns = gate_wait(&m->gate);
 	if (setns(netns, CLONE_NEWNET) < 0)
@@ -77,7 +95,7 @@ void maker_wait_layer(void *maker)
 {
 	struct maker *m = maker;
 
-	if (m->network == SPEC_BOX_NET_OWN)
+	if (m->helps)
 		(void)gate_wait(&m->gate);
 }
 
@@ -95,6 +113,8 @@ void maker_end(const struct box *b, struct maker *m)
 			box_fail(WIRE_STAGE_NETWORK, errno);
 	if (WIFSIGNALED(status))
 		box_fail(WIRE_STAGE_NETWORK, EINTR);
+	if (status != 0 && !m->helps)
+		box_fail(WIRE_STAGE_NETWORK, ENONET);
 	if (status != 0)
 		_exit(WEXITSTATUS(status)); /* it has told why */
 }

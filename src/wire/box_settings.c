@@ -191,6 +191,11 @@ static bool set_run(struct box_settings *s, const char *v)
 	return copy_path(s->run, v);
 }
 
+static bool set_pasta(struct box_settings *s, const char *v)
+{
+	return copy_path(s->pasta, v);
+}
+
 static bool add_slugs(struct box_settings *s, const char *v)
 {
 	return s->n_slugs < BOX_FOLDERS && copy_path(s->slugs[s->n_slugs++], v);
@@ -229,6 +234,7 @@ static const struct setting {
 	{"HSUP_BOX_STATE", "an absolute path", set_state},
 	{"HSUP_BOX_STACKS", "an absolute path", set_stacks},
 	{"HSUP_BOX_RUN", "an absolute path", set_run},
+	{"HSUP_BOX_PASTA", "an absolute path", set_pasta},
 	{"HSUP_BOX_SLUGS", "an absolute path, at most 8 of them", add_slugs},
 	{"HSUP_BOX_BINDS", "an absolute path, at most 8 of them", add_binds},
 	{"HSUP_BOX_DIE_AFTER", "the number of a step", set_die_after, true},

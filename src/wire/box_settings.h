@@ -49,6 +49,9 @@ struct box_settings {
 	char state[PATH_MAX];  /* HSUP_BOX_STATE: folder of the boxes' layers */
 	char stacks[PATH_MAX]; /* HSUP_BOX_STACKS: folder of the stacks */
 	char run[PATH_MAX];    /* HSUP_BOX_RUN: the lock of the uids; "" = /run/hsup */
+	/* HSUP_BOX_PASTA: passt's pasta, which passes a network on for who is not root; "" = it
+	 * cannot be had, and there is none. */
+	char pasta[PATH_MAX];
 	/* What a supervisor may have shown at /app, and bound (HSUP_BOX_SLUGS, HSUP_BOX_BINDS; may
 	 * be repeated): folders, with all below them; "/" = anything. */
 	char slugs[BOX_FOLDERS][PATH_MAX], binds[BOX_FOLDERS][PATH_MAX];
