@@ -75,6 +75,7 @@ struct driver_address {
 	unsigned port;		     /* there; 0 = none */
 	unsigned published; /* a port of this machine's loopback that leads there; 0 = none */
 	unsigned outside;   /* and one of its other addresses, for other machines; 0 = not known */
+	bool passed_on; /* who accepts there is not the dyno: that somebody does tells nothing */
 };
 
 struct driver_entry { /* what is there after a supervisor restart: alive, or not released yet */

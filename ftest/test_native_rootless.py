@@ -5,11 +5,16 @@ The programs run as a user of this test's own, who has no account; the test itse
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
+import sys
+import time
 
 import pytest
 
+from box_machine import CONNECT as CONNECT_TO
+from box_machine import SERVE
 from client import Client
 from hsup import PATIENCE, App, command_line, wait_until
 from native import DROP, USER, Native
@@ -204,4 +209,155 @@ def test_another_user_is_not_let_in(app):
                   ["ls", str(app.folder / "state/native")]):
         ran = subprocess.run([*drop, *words], capture_output=True, text=True, timeout=PATIENCE)
         assert ran.returncode != 0, words
+    assert app.stop() == 0
+
+
+# ---- a network that is passed on ----
+
+MACHINE, OUTSIDE, ELSEWHERE = "10.70.1.1", "10.70.1.2", "10.70.2.1"
+# Anybody may open it where there is a user at all; not everywhere where tests run.
+TUN = 'mount -t tmpfs tmpfs /dev/net && mknod -m 666 /dev/net/tun c 10 200 && exec "$0" "$@"'
+CONNECT = "exec 3<>/dev/tcp/{}/{} && cat <&3"
+
+
+class Passing:
+    """A machine of the test's own, where pasta works: a network namespace with a way to an outside."""
+
+    def __init__(self):
+        self.here, self.outside = f"hsup-rl{os.getpid()}m", f"hsup-rl{os.getpid()}o"
+        self.servers = []
+        for name in (self.here, self.outside):
+            subprocess.run(["ip", "netns", "add", name], check=True)
+        for net, words in (
+                (self.here, "link set lo up"), (self.outside, "link set lo up"),
+                (self.here, f"link add up0 type veth peer name up0 netns {self.outside}"),
+                (self.here, f"addr add {MACHINE}/24 dev up0"), (self.here, f"addr add {ELSEWHERE}/32 dev lo"),
+                (self.outside, f"addr add {OUTSIDE}/24 dev up0"), (self.here, "link set up0 up"),
+                (self.outside, "link set up0 up"), (self.here, f"route add default via {OUTSIDE}")):
+            subprocess.run(["ip", "-n", net, *words.split()], check=True)
+        self.inside = ["nsenter", f"--net=/run/netns/{self.here}", "unshare", "-m", "sh", "-c", TUN]
+
+    def serve(self, net, port):
+        """Says to everybody who he is."""
+        server = subprocess.Popen(["nsenter", f"--net=/run/netns/{net}", sys.executable, "-c", SERVE, str(port)],
+                                  stdout=subprocess.PIPE, text=True)
+        self.servers.append(server)
+        assert server.stdout.readline() == "up\n"
+
+    def connect(self, address, port, seconds=2):
+        return subprocess.run(["nsenter", f"--net=/run/netns/{self.here}", sys.executable, "-c", CONNECT_TO, address,
+                               str(port), str(seconds)], capture_output=True, text=True, check=True).stdout.strip()
+
+    def close(self):
+        for server in self.servers:
+            server.kill()
+            server.communicate()
+        for name in (self.here, self.outside):
+            subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+def passers():
+    """Those that pass networks on of dynos of ours, here or in their pid namespaces."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if path.stat().st_uid == USER and path.joinpath("comm").read_text().startswith("pas"):
+                found.append(int(path.name))
+        except OSError:  # gone meanwhile
+            pass
+    return found
+
+
+@pytest.fixture
+def passing(app):
+    assert shutil.which("pasta")
+    machine = Passing()
+    app.inside = machine.inside
+    yield machine
+    app.end()
+    machine.close()
+    wait_until(lambda: not passers(), "no pasta to be left")
+
+
+def test_a_network_of_its_own(app, passing):
+    """It reaches what is outside, and nothing that listens on the machine for itself."""
+    app.submit(app.release())
+    passing.serve(passing.outside, 6700)
+    passing.serve(passing.here, 6701)
+    assert passing.connect("127.0.0.1", 6701) == "127.0.0.1"
+    def tries(address, port):
+        return app.run(CONNECT.format(address, port).join(["timeout 3 bash -c '", "'"]))
+    ran = app.run("readlink /proc/self/ns/net; cut -d: -f1 /proc/net/dev; cat /proc/net/route; cat /proc/1/comm")
+    assert os.readlink("/proc/self/ns/net") not in ran.stdout and str(os.stat(f"/run/netns/{passing.here}").st_ino) not in ran.stdout
+    assert ran.returncode == 0 and ran.stdout.splitlines()[-1] == "hsup-box", ran
+    assert tries(OUTSIDE, 6700).stdout == MACHINE
+    for address in ("127.0.0.1", MACHINE, "0.0.0.0", "localhost"):
+        ran = tries(address, 6701)
+        assert ran.returncode != 0 and ran.stdout == "", (address, ran)
+    assert tries(ELSEWHERE, 6701).stdout == ELSEWHERE  # as the user himself would
+    assert tries(OUTSIDE, 6701).returncode != 0  # its gateway, which is not taken for the machine
+
+
+def test_its_port_is_reached_on_the_machine_alone(app, passing):
+    """And Listen is not taken in by who accepts for it."""
+    app.start()
+    gate = app.folder / "gate"
+    gate.mkdir()
+    serve = f"while ! test -e {gate}/open; do sleep 0.02; done; exec python3 -c '{SERVE}' $PORT"
+    app.submit(app.release({"Type": "web", "Quantity": 2, "Ready": {"Listen": True, "Interval": 0.1}, "Args": [serve]},
+                           Binds=[f"{gate}:{gate}"]))
+    wait_until(lambda: len(passers()) == 2, "two networks")
+    app.wait_line(r"app\[web\.1\]|state changed from \w+ to starting")
+    time.sleep(0.5)
+    app.no_line(r"state changed from \w+ to up")
+    (gate / "open").touch()
+    app.wait_up("web.1", "web.2")
+    said = app.hsup("ps").stdout
+    assert "the machine's network" not in said
+    ports = re.findall(r"^web\.\d +up .* (\d{4}) ", said, re.M)
+    assert len(set(ports)) == 2, said
+    for port in ports:
+        assert passing.connect("127.0.0.1", port) == "127.0.0.1"
+        assert passing.connect(MACHINE, port) == "ConnectionRefusedError"
+    os.kill(app.supervisor(), signal.SIGKILL)
+    app.wait_line("found 2 dynos running")
+    assert passing.connect("127.0.0.1", ports[0]) == "127.0.0.1"
+    assert app.hsup("stop", "web.1").returncode == 0
+    wait_until(lambda: len(passers()) == 1, "one network")
+    assert app.stop() == 0
+
+
+def test_who_passes_it_on_is_out_of_its_reach(app, passing):
+    """But for what it does to itself: it cannot be looked into; and it gets none of the dyno's signals."""
+    app.start()
+    look = ("for p in /proc/[0-9]*; do case $(cat $p/comm) in pa*) n=${p#/proc/};; esac; done; "
+            "for f in fd mem environ root cwd ns/net exe map_files; do (ls $p/$f/ || head -c1 $p/$f) >/dev/null 2>&1 && "
+            "echo looks into $f; done; echo sees $n")
+    look = look.replace("$p/$f", "/proc/$n/$f")
+    app.submit(app.release(("web", [f"trap 'echo told' HUP; {look}; while :; do sleep 0.1; done"], 1)))
+    app.wait_line(r"app\[web\.1\]: sees \d+$")
+    app.no_line("looks into")
+    (pid,) = passers()
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    assert int(re.search(r"^CapPrm:\t(.*)$", status, re.M).group(1), 16) != 0  # what the dyno has not
+    init = app.inits()[0]
+    pipes = {os.readlink(f"/proc/{init}/fd/{fd}") for fd in (1, 2)}
+    held = {os.readlink(path) for path in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
+    assert not held & pipes and "/dev/null" in held, held
+    assert app.hsup("signal", "HUP", "web.1").returncode == 0
+    app.wait_line(r"app\[web\.1\]: told$")
+    assert passers() == [pid]
+    os.kill(init, signal.SIGKILL)
+    wait_until(lambda: len(passers()) == 1 and passers() != [pid], "another one")
+    assert app.stop() == 0
+
+
+def test_without_a_way_out_there_is_the_machines(app, passing):
+    subprocess.run(["ip", "-n", passing.here, "route", "del", "default"], check=True)
+    app.start()
+    app.submit(app.release(("web", [SLEEP], 1)))
+    app.wait_up("web.1")
+    assert "pasta does not work here" in app.errors
+    assert "note: dynos have the machine's network" in app.hsup("ps").stdout
+    assert not passers()
     assert app.stop() == 0

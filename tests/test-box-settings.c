@@ -50,6 +50,7 @@ static void test_what_holds_when_nothing_is_said(void **state)
 	assert_string_equal(s.run, "/run/hsup");
 	assert_string_equal(s.extra_parent, "");
 	assert_string_equal(s.state, "");
+	assert_string_equal(s.pasta, "");
 	assert_string_equal(s.stacks, "");
 	assert_int_equal(s.n_routes + s.n_slugs + s.n_binds + s.die_after, 0);
 	assert_int_equal(s.publish.min + s.publish.max + s.extra_last, 0);
@@ -65,8 +66,8 @@ static void test_each_is_understood(void **state)
 		"LIBCONTAINER_DYNO_EXTRA_ROUTES=10.0.0.0/8:192.0.2.1:eth1,default:default:eth0,"
 		"198.51.100.4/32:default:eth0",
 		"HSUP_BOX_STATE=/state", "HSUP_BOX_STACKS=/stacks", "HSUP_BOX_RUN=/locks",
-		"HSUP_BOX_SLUGS=/slugs", "HSUP_BOX_BINDS=/", "HSUP_BOX_DIE_AFTER=7",
-		"HSUP_BOX_SKIP=seccomp", NULL};
+		"HSUP_BOX_PASTA=/usr/bin/pasta", "HSUP_BOX_SLUGS=/slugs", "HSUP_BOX_BINDS=/",
+		"HSUP_BOX_DIE_AFTER=7", "HSUP_BOX_SKIP=seccomp", NULL};
 
 	(void)state;
 	assert_int_equal(load(all), 0);
@@ -91,6 +92,7 @@ static void test_each_is_understood(void **state)
 	assert_string_equal(s.state, "/state");
 	assert_string_equal(s.stacks, "/stacks");
 	assert_string_equal(s.run, "/locks");
+	assert_string_equal(s.pasta, "/usr/bin/pasta");
 	assert_string_equal(s.slugs[0], "/slugs");
 	assert_string_equal(s.binds[0], "/");
 	assert_int_equal(s.die_after, 7);

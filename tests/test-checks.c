@@ -274,6 +274,31 @@ static void test_listen_waits_for_a_listener(void **state)
 	(void)fd_close(fd);
 }
 
+/* The test accepts for a dyno that does not listen yet, and then does. */
+static void test_listen_is_not_taken_in_by_who_accepts_for_another(void **state)
+{
+	unsigned port;
+	int fd = listen_at(&port), peer = -1;
+	char expected[60];
+
+	(void)state;
+	struct check ready = check_of(CHECK_LISTEN, 0);
+	make(&ready, &no_check);
+	checker_set_address(room.checker, &(struct check_address){.port = port, .passed_on = true});
+	checker_begin(room.checker, 0);
+	TURN_UNTIL((peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0);
+	(void)fd_close(peer);
+	TURN_UNTIL(checker_reason(room.checker)[0]);
+	(void)snprintf(expected, sizeof expected, "connection refused on port %u", port);
+	assert_string_equal(text_of(CHECKER_WAITING), expected);
+	assert_int_equal(room.ready, 0);
+
+	TURN_UNTIL((peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0);
+	TURN_UNTIL(room.ready == 1);
+	(void)fd_close(peer);
+	(void)fd_close(fd);
+}
+
 static void test_no_port_is_said(void **state)
 {
 	struct check ready = check_of(CHECK_LISTEN, 0);
@@ -610,6 +635,7 @@ int main(void)
 		cmocka_unit_test(test_an_answer_without_an_end_is_given_up),
 		cmocka_unit_test(test_a_message_is_its_lines),
 		ON_A_LOOP(test_listen_waits_for_a_listener),
+		ON_A_LOOP(test_listen_is_not_taken_in_by_who_accepts_for_another),
 		ON_A_LOOP(test_no_port_is_said),
 		ON_A_LOOP(test_http_answers),
 		ON_A_LOOP(test_no_answer_within_the_time),

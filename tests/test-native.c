@@ -1191,6 +1191,24 @@ static void what_is_missing_is_told(void **state)
 	assert_int_equal(missing("all dynos are the same user"), 1);
 }
 
+static void without_root_its_network_can_be_passed_on(void **state)
+{
+	struct driver_start start = start_of("true", NULL);
+	struct driver_address a;
+
+	(void)state;
+	house.context.dyno_ids = NULL;
+	(void)setenv("HSUP_BOX_PASTA", "/usr/bin/pasta", 1);
+	(void)open_driver();
+	assert_int_equal(missing("dynos have the machine's network"), 0);
+	started(start, 0);
+	assert_int_equal(house.orders[0].spec->box.network, SPEC_BOX_NET_OWN);
+	assert_true(driver_native.address(house.driver, DYNO, 2, &a));
+	assert_string_equal(a.host, "");
+	assert_true(a.port > 5000 && a.passed_on);
+	(void)unsetenv("HSUP_BOX_PASTA");
+}
+
 static void without_root_it_is_on_the_machine_s_network(void **state)
 {
 	struct driver_start start = start_of("true", NULL);
@@ -1352,6 +1370,7 @@ int main(void)
 		TEST(its_uid_says_where_it_is),
 		TEST(its_address_is_told_though_it_was_asked_for),
 		TEST(what_is_missing_is_told),
+		TEST(without_root_its_network_can_be_passed_on),
 		TEST(without_root_it_is_on_the_machine_s_network),
 		TEST(without_a_network_it_is_nowhere),
 		TEST(its_cgroups_know_what_it_uses),

@@ -45,7 +45,8 @@ bool native_address(
 	struct native_life *l = native_find(n, id, generation);
 	uint32_t machine, dyno;
 
-	*ret_address = (struct driver_address){0};
+	*ret_address = (struct driver_address){
+		.passed_on = native_network(n) == SPEC_BOX_NET_OWN && !n->root};
 	if (!l || l->port == 0)
 		return false;
 	ret_address->port = l->port;

@@ -37,6 +37,21 @@ HSUP_NORETURN static void make(const struct box *b, struct gate *gate)
 	_exit(0);
 }
 
+/* The first number that the kernel gives out by itself is the dyno's, which is chosen: what passes
+ * a network on begins processes before the dyno is there. */
+static void use_up_pid(void)
+{
+	struct clone_args args = {0};
+	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+
+	if (pid == 0)
+		_exit(0);
+	if (pid < 0)
+		box_fail(WIRE_STAGE_FORK, errno);
+	while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+		;
+}
+
 /* Whose network it is to be: ours, from here on. */
 static void lend(struct gate *gate)
 {
@@ -59,6 +74,8 @@ void maker_begin(const struct box *b, struct maker *m)
 	if (m->network != SPEC_BOX_NET_OWN)
 		return;
 	m->helps = b->root;
+	if (!m->helps)
+		use_up_pid();
 	gate_make(&m->gate);
 	m->pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
 	if (m->pid == 0 && !m->helps)
