@@ -5,6 +5,7 @@ The programs run as a user of this test's own, who has no account; the test itse
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from native import DROP, USER, Native
 OTHER = USER + 1
 UNIFIED = pathlib.Path("/sys/fs/cgroup/unified")
 CGROUP = UNIFIED / f"hsup-test-{os.getpid()}"
+NO_TUN = '! test -e /dev/net || mount -t tmpfs tmpfs /dev/net; exec "$0" "$@"'
 SLEEP = "trap 'echo ends; exit 0' TERM; while :; do sleep 0.1; done"
 MISSING = [r"dynos have the machine's network: ", r"all dynos are the same user to the machine", r"Limits\.Memory is only ",
            r"Limits\.CPU has no effect", r"Limits\.Processes has no effect"]
@@ -35,7 +37,8 @@ class UserApp(App):
         for path in (self.folder, self.control):
             os.chown(path, USER, USER)
         self.env.update(PATH="/usr/bin:/bin", HOME=str(self.folder))
-        self.inside = []  # the command that puts it into a cgroup
+        # The command that runs it somewhere. Where a network could be passed on, none is but where it is asked for.
+        self.inside = ["unshare", "-m", "sh", "-c", NO_TUN]
 
     def command(self, *args):
         return [*self.inside, *DROP, str(self.build / "hsup"), *map(str, args)]
@@ -150,7 +153,7 @@ def test_a_command_beside_a_dyno(app):
 
 def test_run_with_a_terminal(app):
     app.submit(app.release())
-    command = " ".join(app.command("run", "-d", "native", "-C", app.control, "bash"))
+    command = shlex.join(app.command("run", "-d", "native", "-C", app.control, "bash"))
     ran = subprocess.run(["script", "-qec", f"stty rows 31 cols 97; {command}", "/dev/null"], env=app.env, text=True,
                          input="stty size; tty; exit 42\n", capture_output=True, timeout=3 * PATIENCE)
     assert ran.returncode == 42, ran
