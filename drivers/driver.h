@@ -75,7 +75,8 @@ struct driver_address {
 	unsigned port;		     /* there; 0 = none */
 	unsigned published; /* a port of this machine's loopback that leads there; 0 = none */
 	unsigned outside;   /* and one of its other addresses, for other machines; 0 = not known */
-	bool passed_on; /* who accepts there is not the dyno: that somebody does tells nothing */
+	int network_of;	    /* pid: who accepts there is not the dyno, whether it listens is seen in
+			     * the network of this process; 0 = who accepts is the dyno */
 };
 
 struct driver_entry { /* what is there after a supervisor restart: alive, or not released yet */

@@ -302,7 +302,7 @@ def test_a_network_of_its_own(app, passing):
 
 
 def test_its_port_is_reached_on_the_machine_alone(app, passing):
-    """And Listen is not taken in by who accepts for it."""
+    """And whether it listens is seen, whoever accepts for it."""
     app.start()
     gate = app.folder / "gate"
     gate.mkdir()

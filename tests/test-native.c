@@ -1201,11 +1201,12 @@ static void without_root_its_network_can_be_passed_on(void **state)
 	(void)setenv("HSUP_BOX_PASTA", "/usr/bin/pasta", 1);
 	(void)open_driver();
 	assert_int_equal(missing("dynos have the machine's network"), 0);
-	started(start, 0);
+	started(start, 4711);
 	assert_int_equal(house.orders[0].spec->box.network, SPEC_BOX_NET_OWN);
 	assert_true(driver_native.address(house.driver, DYNO, 2, &a));
 	assert_string_equal(a.host, "");
-	assert_true(a.port > 5000 && a.passed_on);
+	assert_true(a.port > 5000);
+	assert_int_equal(a.network_of, 4711);
 	(void)unsetenv("HSUP_BOX_PASTA");
 }
 

@@ -45,8 +45,8 @@ bool native_address(
 	struct native_life *l = native_find(n, id, generation);
 	uint32_t machine, dyno;
 
-	*ret_address = (struct driver_address){
-		.passed_on = native_network(n) == SPEC_BOX_NET_OWN && !n->root};
+	bool passed_on = native_network(n) == SPEC_BOX_NET_OWN && !n->root;
+	*ret_address = (struct driver_address){.network_of = passed_on && l ? l->pid : 0};
 	if (!l || l->port == 0)
 		return false;
 	ret_address->port = l->port;

@@ -3,7 +3,9 @@
 #include "base/fd.h"
 #include "base/str.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -16,7 +18,6 @@
 void attempt_end(struct attempt *a)
 {
 	a->io = sd_event_source_disable_unref(a->io);
-	a->quiet = sd_event_source_disable_unref(a->quiet);
 	a->fd = fd_close(a->fd);
 }
 
@@ -117,11 +118,31 @@ static int send_request(struct attempt *a)
 
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata);
 
+/* Where it is, for the first or second time of asking. */
+static socklen_t address_of(const struct attempt *a, struct sockaddr_storage *ret)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
+	const char *host = a->where.host;
+
+	*ret = (struct sockaddr_storage){0};
+	v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (!a->second && (!*host || inet_pton(AF_INET, host, &v4->sin_addr) == 1)) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons((uint16_t)a->where.port);
+		return sizeof *v4;
+	}
+	*v6 = (struct sockaddr_in6){
+		.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)a->where.port)};
+	v6->sin6_addr = in6addr_loopback;
+	return *host && inet_pton(AF_INET6, host, &v6->sin6_addr) != 1 ? 0 : sizeof *v6;
+}
+
 /* 0 = under way, 1 = connected. */
 static int open_connection(struct attempt *a)
 {
 	struct sockaddr_storage to;
-	socklen_t len = attempt_address(a, &to);
+	socklen_t len = address_of(a, &to);
 
 	attempt_end(a);
 	if (len == 0)
@@ -149,37 +170,23 @@ static int connect_anywhere(struct attempt *a, int refused)
 	return again < 0 ? r : again;
 }
 
-/* ---- who accepts for another ---- */
-
-static int on_quiet(sd_event_source *source, uint64_t usec, void *userdata)
+/* Where nobody listens at a port that the kernel may give out, a connection can meet itself. */
+static bool is_own_echo(const struct attempt *a)
 {
-	(void)source;
-	(void)usec;
-	judge(userdata, true, "");
-	return 0;
-}
+	struct sockaddr_in6 own = {0}; /* the port of an IPv4 address is at the same place */
+	socklen_t len = sizeof own;
 
-/* Something has come: a first word is the dyno's own. */
-static void judge_what_came(struct attempt *a)
-{
-	char byte, text[TEXT_SIZE];
-	ssize_t n = recv(a->fd, &byte, sizeof byte, MSG_PEEK);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n > 0)
-		judge(a, true, "");
-	else
-		judge(a, false, say_connect(a, -ECONNREFUSED, text));
+	return !a->where.host[0] && getsockname(a->fd, (struct sockaddr *)&own, &len) == 0 &&
+	       ntohs(own.sin6_port) == a->where.port;
 }
 
 /* 0 = to be waited for, 1 = good, or negative errno. */
 static int connected(struct attempt *a)
 {
-	if (attempt_meets_itself(a))
+	if (is_own_echo(a))
 		return -ECONNREFUSED;
 	if (a->check->kind == CHECK_LISTEN)
-		return a->where.passed_on ? attempt_wait_quiet(a, on_quiet) : 1;
+		return 1;
 	int r = send_request(a);
 	if (r < 0)
 		return r;
@@ -212,10 +219,6 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 	(void)source;
 	(void)fd;
 	(void)revents;
-	if (a->quiet) {
-		judge_what_came(a);
-		return 0;
-	}
 	if (!a->connected) {
 		on_connect(a);
 		return 0;
@@ -239,8 +242,9 @@ int attempt_begin(struct attempt *a, sd_event *loop, const struct check *check,
 		.userdata = a->userdata};
 	if (where->port == 0)
 		return err_set(err, -EDESTADDRREQ, "it has no port");
-	int r = connect_anywhere(a, 0);
-	if (r > 0)
+	bool seen = check->kind == CHECK_LISTEN && where->network_of;
+	int r = seen ? listens(where) : connect_anywhere(a, 0);
+	if (r > 0 && !seen)
 		r = connected(a);
 	if (r != 0)
 		attempt_end(a);

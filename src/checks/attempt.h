@@ -13,7 +13,6 @@ struct attempt {
 	int fd;
 	sd_event *loop;
 	sd_event_source *io;
-	sd_event_source *quiet; /* while it is waited for whether who has accepted hangs up */
 	const struct check *check;
 	struct check_address where;
 	bool second;	/* at ::1, for those who listen only there */

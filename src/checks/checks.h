@@ -65,7 +65,8 @@ int checker_open_notify(
 struct check_address {
 	char host[INET6_ADDRSTRLEN]; /* a number; "" = this machine, at 127.0.0.1 or ::1 */
 	unsigned port;		     /* when the check names none; 0 = it has none */
-	bool passed_on; /* who accepts there is not the dyno, and hangs up when that does not */
+	int network_of; /* pid: who accepts there is not the dyno, but whether it listens can be
+			 * seen in the network of this process; 0 = who accepts is the dyno */
 };
 void checker_set_address(struct checker *c, const struct check_address *address);
 

@@ -63,13 +63,10 @@ void checks_queue(struct checker *c); /* checker_try() follows, from the loop */
 void checks_unqueue(struct checker *c);
 void checks_done(struct checker *c); /* its try is over: another has its turn */
 
-/* ---- attempt_place.c ---- */
-/* Where it is, for the first or second time of asking; 0: nowhere. */
-socklen_t attempt_address(const struct attempt *a, struct sockaddr_storage *ret);
-/* Where nobody listens at a port that the kernel may give out, a connection can meet itself. */
-bool attempt_meets_itself(const struct attempt *a);
-/* It is connected; on_quiet, unless something comes before. 0 or negative errno. */
-int attempt_wait_quiet(struct attempt *a, sd_event_time_handler_t on_quiet) HSUP_MUST_CHECK;
+/* ---- listens.c ---- */
+/* Whether somebody listens at the port, in the network of where->network_of: 1, -ECONNREFUSED, or
+ * another negative errno. */
+int listens(const struct check_address *where) HSUP_MUST_CHECK;
 
 /* ---- try.c ---- */
 const struct check *checker_check(const struct checker *c); /* that of the phase */

@@ -119,7 +119,7 @@ static struct check_address address_of(const struct guard *g)
 		(void)driver->address(s->driver_state, g->life->id, g->life->generation, &found);
 	memcpy(where.host, found.host, sizeof where.host);
 	where.port = found.port;
-	where.passed_on = found.passed_on;
+	where.network_of = found.network_of;
 	if (!text)
 		text = env_get(&g->release->env, "PORT");
 	if (where.port == 0 && text && parse_uint(text, UINT16_MAX, &where.port) < 0)
