@@ -26,7 +26,7 @@ CGROUP = UNIFIED / f"hsup-test-{os.getpid()}"
 NO_TUN = '! test -e /dev/net || mount -t tmpfs tmpfs /dev/net; exec "$0" "$@"'
 SLEEP = "trap 'echo ends; exit 0' TERM; while :; do sleep 0.1; done"
 MISSING = [r"dynos have the machine's network: ", r"all dynos are the same user to the machine", r"Limits\.Memory is only ",
-           r"Limits\.CPU has no effect", r"Limits\.Processes has no effect"]
+           r"Limits\.CPU has no effect"]
 
 
 class UserApp(App):

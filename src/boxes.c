@@ -146,7 +146,7 @@ static int prepare(const struct options *o, const char *program, struct boxes *b
 	if (r < 0)
 		return r;
 	if (geteuid() != 0)
-		pasta_settle();
+		pasta_settle(o->mode == MODE_START);
 	box_settings_init(&s);
 	r = box_settings_load(&s, environ, err);
 	if (r == 0)

@@ -75,7 +75,7 @@ static bool works(const char *path)
 	return e == 0 && ended_well(pid);
 }
 
-void pasta_settle(void)
+void pasta_settle(bool warns)
 {
 	const char *network = getenv(NETWORK), *given = getenv(SETTING);
 	char path[PATH_MAX];
@@ -84,13 +84,16 @@ void pasta_settle(void)
 		return;
 	if (!find(path))
 		return;
-	if (access("/dev/net/tun", R_OK | W_OK) < 0)
-		log_warning("native dynos: %s cannot be used: /dev/net/tun: %s", path,
-			err_name(-errno));
-	else if (!works(path))
+	int tun = access("/dev/net/tun", R_OK | W_OK) < 0 ? -errno : 0;
+	if (tun == 0 && works(path)) {
+		(void)setenv(SETTING, path, 1);
+		return;
+	}
+	if (warns && tun < 0)
+		log_warning(
+			"native dynos: %s cannot be used: /dev/net/tun: %s", path, err_name(tun));
+	else if (warns)
 		log_warning("native dynos: %s does not work here: see what '%s --ipv4-only "
 			    "--config-net -- true' says",
 			path, path);
-	else
-		(void)setenv(SETTING, path, 1);
 }

@@ -1174,7 +1174,7 @@ static void what_is_missing_is_told(void **state)
 	assert_non_null(strstr(house.note, "; Limits.CPU has no effect"));
 
 	unsigned notes = house.n_notes;
-	n->cgroups.controllers = 1U << CGROUP_PIDS | 1U << CGROUP_CPU | 1U << CGROUP_MEMORY;
+	n->cgroups.controllers = 1U << CGROUP_CPU | 1U << CGROUP_MEMORY;
 	(void)snprintf(n->cgroups.unified, CGROUP_PATH, "/v2");
 	assert_int_equal(missing(NULL), 0);
 	n->lacks_quota = true;
