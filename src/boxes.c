@@ -75,8 +75,10 @@ static int make_folder(const char *name, const char *path, struct err *err)
 	if (mkdir(part, 0711) < 0 && errno != EEXIST)
 		return err_errno(err, -errno, "%.300s cannot be made", path);
 	int r = check_way(name, path, &real, err);
+	if (r < 0 || !real)
+		return r;
 	/* What was looked at is what is used: a link on the way may be another's. */
-	return r < 0 ? r : setenv(name, real, 1) < 0 ? err_errno(err, -errno, "%s", name) : 0;
+	return setenv(name, real, 1) < 0 ? err_errno(err, -errno, "%s", name) : 0;
 }
 
 /* ---- settings ---- */
