@@ -943,6 +943,7 @@ static void a_start_is_ordered_of_one_that_is_parked(void **state)
 	ended(warm->child, 0);
 	assert_int_equal(house.exited, 1);
 	assert_int_equal(driver_native.release(house.driver, DYNO, 2), 0);
+	later();
 	assert_string_equal(sweep_at(4)->argv[1], park->spec->box_name);
 }
 
@@ -974,6 +975,7 @@ static void one_that_is_refused_is_started_without(void **state)
 	assert_int_equal(house.started, 2);
 	ended(park->child, 9);
 	assert_true(house.acked == park->child.id);
+	later();
 	assert_string_equal(sweep_at(4)->argv[1], park->spec->box_name);
 }
 
@@ -1056,6 +1058,7 @@ static void the_end_waits_for_them(void **state)
 	const struct order *park = wait_parked(2);
 	ended((struct launch_child){DYNO, 1}, 0);
 	assert_int_equal(driver_native.release(house.driver, DYNO, 1), 0);
+	later();
 	ended(house.orders[2].child, 0);
 	driver_native.finish(house.driver);
 	assert_int_equal(house.n_kills, 1);
@@ -1063,6 +1066,7 @@ static void the_end_waits_for_them(void **state)
 	assert_int_equal(house.n_orders, 3);
 	assert_int_equal(house.finished, 0);
 	ended(park->child, 9);
+	later();
 	assert_string_equal(sweep_at(3)->argv[1], park->spec->box_name);
 	ended(house.orders[3].child, 0);
 	assert_int_equal(sweep_at(4)->n_args, 1);
