@@ -238,6 +238,27 @@ def test_all_are_killed_and_started_again(app):
         assert answer(app, now[name], net=app.machine.outside) == f"{name} {OUTSIDE}"
 
 
+def test_in_boxes_that_were_parked(app):
+    """The port is the box's, and what it leads to is known before its dyno is."""
+    app.start("--warm", "1", wrap=app.machine.command())
+    app.write("serve.py", DYNO)
+    for version, port in enumerate(("5000", "7777"), 1):
+        app.submit(app.release({"Type": "web", "Ready": {"Listen": True, "Interval": 0.05}, "Env": {"PORT": port},
+                                "Args": [f"exec /usr/bin/python3 {app.shared}/serve.py"]}, Version=version))
+        app.wait_line(f"release v{version} is up")
+        for _ in range(3):
+            # Of the parked one, too, when it is there.
+            until(lambda: [to[1] for to in published(app.machine).values()] == [int(port)] * 2)
+            dyno = app.ps()["web.1"]
+            assert published(app.machine)[dyno["published"]] == (dyno["address"], int(port))
+            assert answer(app, dyno["published"], net=app.machine.outside) == f"web.1 {OUTSIDE}"
+            seen = len(app.lines)
+            os.kill(dyno["pid"], signal.SIGKILL)
+            app.wait_line(r"hsup\[web\.1\]: state changed from \w+ to up", since=seen)
+    assert app.stop() == 0
+    assert not published(app.machine)
+
+
 def test_off(app):
     """Nothing of it is there."""
     del app.env["HSUP_BOX_PUBLISH"]

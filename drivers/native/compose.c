@@ -188,6 +188,12 @@ int native_compose_park(struct native *n, const struct driver_start *start, stru
 	/* Every spec has them. */
 	(void)spec_program(&n->spec, "park");
 	(void)spec_arg(&n->spec, "park");
+	if (n->settings.publish.min) {
+		char port[12];
+
+		(void)snprintf(port, sizeof port, "%u", native_port(n, start));
+		(void)spec_env(&n->spec, "PORT", port);
+	}
 	int r = add_box(n, start, SPEC_BOX_PARK, err);
 	return r < 0 ? r : n->spec.text.error;
 }

@@ -206,6 +206,8 @@ void native_tell_missing(struct native *n);
 /* ---- start.c ---- */
 
 int native_start(void *state, const struct driver_start *start, struct err *err);
+/* With a network of its own the same for all, unless Env says otherwise; 0: it has none. */
+unsigned native_port(const struct native *n, const struct driver_start *start);
 
 /* ---- exec.c ---- */
 

@@ -23,17 +23,22 @@ bool native_shares_ports(const struct native *n)
 	return network == SPEC_BOX_NET_HOST || (network == SPEC_BOX_NET_OWN && !n->root);
 }
 
+unsigned native_port(const struct native *n, const struct driver_start *start)
+{
+	const char *own = environment_var(start, "PORT");
+	unsigned port;
+
+	if (native_network(n) != SPEC_BOX_NET_OWN || !n->root)
+		return 0;
+	return own && parse_uint(own, UINT16_MAX, &port) == 0 && port > 0 ? port : NATIVE_PORT;
+}
+
 /* With a network of its own the same for all, unless Env says otherwise. */
 static int choose_port(
 	struct native *n, const struct driver_start *start, unsigned *ret_port, struct err *err)
 {
-	const char *own = environment_var(start, "PORT");
-
-	*ret_port = 0;
-	if (native_network(n) == SPEC_BOX_NET_OWN && n->root &&
-		(!own || parse_uint(own, UINT16_MAX, ret_port) < 0 || *ret_port == 0))
-		*ret_port = NATIVE_PORT;
-	if (!native_shares_ports(n) || (start->only_one && own))
+	*ret_port = native_port(n, start);
+	if (!native_shares_ports(n) || (start->only_one && environment_var(start, "PORT")))
 		return 0;
 	*ret_port = port_life_choose(&n->ports, start);
 	return *ret_port ? 0

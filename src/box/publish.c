@@ -71,6 +71,11 @@ int publish_take(struct box *b)
 	return 0;
 }
 
+bool publish_fits(const struct box *b, const struct spec *spec)
+{
+	return !b->published || b->port == port_of(spec);
+}
+
 /* Also when it is to lead nowhere, it may lead to who had the address before. */
 int publish_make(const struct box *b, int fd)
 {

@@ -141,7 +141,7 @@ void warm_park(struct box *b, struct box_root *root, struct gate *gate)
 	box_step(b);
 	const struct birth_warm *w = check_order();
 	read_spec(fds[0]);
-	if (!fits(b->spec, &order.spec))
+	if (!fits(b->spec, &order.spec) || !publish_fits(b, &order.spec))
 		box_fail(WIRE_STAGE_WARM, EINVAL);
 	b->owns_output = w->owns_output;
 	set_mark(w->mark, sizeof w->mark);
