@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from box_machine import HERE, METADATA, OUTSIDE, UIDS, machine_of, until
+from box_machine import CONNECT, HERE, METADATA, OUTSIDE, UIDS, machine_of, until
 
 GATEWAY, DYNO = "10.201.3.1", "10.201.3.2"
 
@@ -233,6 +233,9 @@ def test_extra_addresses(machine):
     for n in (0, 1, 63):
         assert machine.connect(f"198.51.100.{100 + n}", 5000, net=machine.outside, seconds=5) == OUTSIDE
     assert machine.connect("198.51.100.102", 5000, net=machine.outside, seconds=5) == "OSError"
+    # From one to another nothing leads, by this way either.
+    box = machine.python(2, CONNECT, "198.51.100.100", 5000, 2, settings=settings)
+    assert box.communicate(timeout=30)[0].strip() in ("OSError", "TimeoutError")
 
 
 def test_an_extra_address_for_all_is_told(machine):

@@ -107,11 +107,12 @@ static void pair(struct netlink_batch *m, uid_t uid, int netns)
 	netlink_end(m, info);
 }
 
-/* An interface of another kind on one that the machine has. */
+/* An interface of another kind on one that the machine has. Private: dynos do not reach each other
+ * by it. */
 static int make_extra(const struct box *b, int machine, int netns, bool ipvlan)
 {
 	struct ifinfomsg i = {.ifi_index = INDEX_ETH1};
-	uint16_t l3 = IPVLAN_MODE_L3;
+	uint16_t l3 = IPVLAN_MODE_L3, private = IPVLAN_F_PRIVATE;
 	struct ifreq parent;
 	struct netlink_batch m;
 
@@ -127,10 +128,12 @@ static int make_extra(const struct box *b, int machine, int netns, bool ipvlan)
 	size_t info = netlink_attribute(&m, IFLA_LINKINFO, NULL, 0);
 	netlink_text(&m, IFLA_INFO_KIND, ipvlan ? "ipvlan" : "macvlan");
 	size_t data = netlink_attribute(&m, IFLA_INFO_DATA, NULL, 0);
-	if (ipvlan)
+	if (ipvlan) {
 		(void)netlink_attribute(&m, IFLA_IPVLAN_MODE, &l3, sizeof l3);
-	else
-		netlink_u32(&m, IFLA_MACVLAN_MODE, MACVLAN_MODE_BRIDGE);
+		(void)netlink_attribute(&m, IFLA_IPVLAN_FLAGS, &private, sizeof private);
+	} else {
+		netlink_u32(&m, IFLA_MACVLAN_MODE, MACVLAN_MODE_PRIVATE);
+	}
 	netlink_end(&m, data);
 	netlink_end(&m, info);
 	return netlink_send(machine, &m);
