@@ -177,6 +177,9 @@ void native_warm_ended(struct native *n, struct launch_child c)
 	forget(n, p);
 	native_warm_refill(n);
 	(void)native_sweep_box(n, box);
+	/* The end has waited for this, and no longer. */
+	if (n->finishing != FINISH_NONE && !n->warm.parked)
+		(void)native_on_gathered(NULL, 0, n);
 }
 
 /* It was parked for who knows what: its successor is made when somebody starts. Without a name of
