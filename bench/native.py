@@ -44,6 +44,7 @@ MANY_PER_SECOND = 250
 PSS_KIB = 120
 IDLE_START_S, IDLE_STOP_S = 8, 3
 OVERLAY_P25_MS = 1
+WARM_MS = 1
 
 
 class Boxer:
@@ -66,6 +67,7 @@ class Boxer:
         for name in ("state", "stacks"):
             (self.folder / name).mkdir()
         shutil.copytree(root, self.folder / "stacks/bench-1", symlinks=True)
+        shutil.copy(self.build / "bench/child", self.folder / "stacks/bench-1/bin/child")
         subprocess.run([self.build / "hsup-box", "--setup", *self.settings], check=True)
         options = [word for setting in self.settings for word in ("--box-option", setting)]
         self.process = subprocess.Popen(
@@ -191,6 +193,12 @@ def run_round(bench, boxer, others, number, say):
                 bench.add("native true, reaped", who.name, boxer.reaped)
     for _ in range(SINGLES):
         bench.add("native true, back to back", boxer.name, boxer.run())
+    say("into boxes that are parked, and not")
+    for _ in range(SINGLES):
+        time.sleep(GAP)
+        bench.add("native began", boxer.name, int(boxer.ask("began")))
+        boxer.ask("park")
+        bench.add("native began, warm", boxer.name, int(boxer.ask("warm")))
     say(f"{MANY} at once")
     bench.wait_for_quiet()
     bench.add(f"native {MANY}", boxer.name, int(boxer.ask(f"many {MANY}")))
@@ -282,6 +290,8 @@ def table(bench):
     for title, measure in (("true, from idle: p25", "native true"), ("  median", "native true"),
                            ("  until the reap: p25", "native true, reaped"),
                            ("  back to back: p25", "native true, back to back"),
+                           ("until its program runs: p25", "native began"), ("  median", "native began"),
+                           ("  in a parked box: p25", "native began, warm"), ("  median", "native began, warm"),
                            (f"{MANY} at once", f"native {MANY}"), (f"{IDLE} that live: start", "native idle, start"),
                            ("  stop", "native idle, stop")):
         of = p25 if "p25" in title else statistics.median
@@ -307,8 +317,9 @@ def limits(bench):
         values = bench.get("native true", name)
         if values:
             found.append((f"native, true: p25, to {name}'s", p25(ours) / p25(values), limit, min(ours) / min(values)))
-    many = bench.get(f"native {MANY}", "hsup")
+    many, warm = bench.get(f"native {MANY}", "hsup"), bench.get("native began, warm", "hsup")
     found += [
+        ("native, in a parked box: p25, ms", p25(warm) / 1e6, WARM_MS, min(warm) / 1e6),
         (f"native, {MANY} at once: ms of each", statistics.median(many) / 1e6 / MANY, 1000 / MANY_PER_SECOND,
          min(many) / 1e6 / MANY),
         ("native, slug of a second dyno: overlay, p25, ms", p25(bench.get("native overlay", "hsup")) / 1e6,
