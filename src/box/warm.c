@@ -162,10 +162,11 @@ void warm_become(struct box *b, struct gate *gate)
 	int fds[GATE_FDS];
 
 	b->warm = fd_close(b->warm);
-	if (gate_take(gate, fds) != GATE_FDS)
-		box_fail(WIRE_STAGE_WARM, EBADMSG);
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, errno);
+	last_confine(b);
+	if (gate_take(gate, fds) != GATE_FDS)
+		box_fail(WIRE_STAGE_WARM, EBADMSG);
 	read_spec(fds[0]);
 	connect_stdio(fds + 1);
 	b->spec = &order.spec;
