@@ -31,7 +31,7 @@ struct box_end {
 	uint32_t zero;
 	uint64_t user_usec, system_usec, max_rss_kb; /* of init and of all it has waited for */
 };
-#define BOX_FD_WARM	6 /* with --warm: the launcher's, of a box that is parked */
+#define BOX_FD_WARM 6 /* with --warm: the launcher's, of a box that is parked */
 
 /* What becomes of a spec with a box. */
 struct birth_box {
