@@ -453,7 +453,7 @@ static void what_cannot_work_is_said_in_a_line(void **state)
 	assert_int_equal(driver_native.open(&house.context, &house.driver, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "HSUP_NATIVE_STACK=cedar"));
 	(void)setenv("HSUP_NATIVE_STACK", "", 1);
-	(void)setenv("HSUP_BOX_RUN", "/nowhere", 1);
+	(void)setenv("HSUP_BOX_RUN", "/proc/nowhere", 1);
 	assert_int_equal(driver_native.open(&house.context, &house.driver, &err), -ENOENT);
 	assert_non_null(strstr(err.text, "/nowhere/" BOX_PRESENT));
 	assert_null(house.driver);
@@ -469,6 +469,23 @@ static void as_long_as_it_is_there_nobody_is_alone(void **state)
 	struct native *n = open_driver();
 	assert_int_equal(box_presence_alone(run), -EBUSY);
 	assert_true(n->lock >= 0);
+}
+
+/* The last one of others took it away between our setup and our coming. */
+static void what_was_taken_away_is_made_again(void **state)
+{
+	char run[200];
+
+	(void)state;
+	(void)snprintf(run, sizeof run, "%s/gone", house.folder);
+	int fd = box_presence_hold(run);
+	if (geteuid() != 0) {
+		assert_int_equal(fd, -ENOENT);
+		return;
+	}
+	assert_true(fd >= 0);
+	assert_int_equal(box_presence_alone(run), -EBUSY);
+	assert_int_equal(close(fd), 0);
 }
 
 /* ---- stacks ---- */
@@ -1221,7 +1238,7 @@ static void without_root_it_is_on_the_machine_s_network(void **state)
 
 	(void)state;
 	house.context.dyno_ids = NULL;
-	(void)setenv("HSUP_BOX_RUN", "/nowhere", 1); /* nothing is set up for him */
+	(void)setenv("HSUP_BOX_RUN", "/proc/nowhere", 1); /* nothing is set up for him */
 	(void)open_driver();
 	house.to->list_end(house.to_userdata);
 	assert_non_null(strstr(house.note, "not root"));
@@ -1352,6 +1369,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_cannot_work_is_said_in_a_line),
 		TEST(as_long_as_it_is_there_nobody_is_alone),
+		TEST(what_was_taken_away_is_made_again),
 		TEST(a_release_has_the_newest_stack),
 		TEST(a_limit_without_a_cgroup_is_told_of_once),
 		TEST(a_unified_hierarchy_may_lack_a_controller),

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define TRIES 100
+
 static int lock_file(const char *run, int flags, short type, int command)
 {
 	struct flock whole = {.l_type = type, .l_whence = SEEK_SET};
@@ -17,7 +19,7 @@ static int lock_file(const char *run, int flags, short type, int command)
 	int r;
 
 	(void)snprintf(path, sizeof path, "%s/" BOX_PRESENT, run);
-	_cleanup_close_ int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW);
+	_cleanup_close_ int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return -errno;
 	do
@@ -31,9 +33,19 @@ static int lock_file(const char *run, int flags, short type, int command)
 	return TAKE_FD(fd);
 }
 
+/* Between a start's setup and this, or while a supervisor was restarted, the last one of others may
+ * have taken all away; the next of them may do it again. */
 int box_presence_hold(const char *run)
 {
-	return lock_file(run, O_RDONLY, F_RDLCK, F_OFD_SETLKW);
+	bool root = geteuid() == 0;
+	int r = -ENOENT;
+
+	for (int i = 0; r == -ENOENT && i < TRIES; i++) {
+		if (root && mkdir(run, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		r = lock_file(run, root ? O_RDONLY | O_CREAT : O_RDONLY, F_RDLCK, F_OFD_SETLKW);
+	}
+	return r;
 }
 
 int box_presence_alone(const char *run)

@@ -7,8 +7,9 @@
 
 #define BOX_PRESENT "present"
 
-/* In the folder `run`; waits for who is just taking all away, and then -ENOENT: setup is due again.
- * The descriptor, which is to be kept open, or negative errno. */
+/* In the folder `run`; waits for who is just taking all away. Root makes what is no longer there:
+ * the rest of a setup comes with the next box. -ENOENT for anybody else: setup is due again. The
+ * descriptor, which is to be kept open, or negative errno. */
 int box_presence_hold(const char *run) HSUP_MUST_CHECK;
 /* -EBUSY: somebody is there. Else the descriptor: as long as it is open nobody can come. */
 int box_presence_alone(const char *run) HSUP_MUST_CHECK;

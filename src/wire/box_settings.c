@@ -26,6 +26,7 @@ void box_settings_init(struct box_settings *ret)
 	memset(&ret->n_slugs, 0, sizeof *ret - offsetof(struct box_settings, n_slugs));
 	ret->state[0] = '\0';
 	ret->stacks[0] = '\0';
+	ret->pasta[0] = '\0';
 	ret->uids = (struct id_range){3000, 11000};
 	ret->subnet = (struct box_address){0xac100000, 12};
 	(void)snprintf(ret->run, sizeof ret->run, "/run/hsup");
