@@ -13,6 +13,7 @@
 #include "calls.h"
 
 #include <linux/audit.h>
+#include <linux/fs.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -285,6 +286,9 @@ static void test_a_dyno_may_not(void **state)
 		assert_int_equal(ask(m, "ioctl", 0, 0x5412, 0), EPERM_);
 		assert_int_equal(ask(m, "ioctl", 0, 0x100005412, 0), EPERM_);
 		assert_int_equal(ask(m, "ioctl", 0, 0x70000000541c, 0), EPERM_);
+		assert_int_equal(ask(m, "ioctl", 0, FS_IOC_FSSETXATTR, 0), EPERM_);
+		assert_int_equal(ask(m, "ioctl", 0, FS_IOC_SETFLAGS, 0), EPERM_);
+		assert_int_equal(ask(m, "ioctl", 0, FS_IOC_FSGETXATTR, 0), SECCOMP_RET_ALLOW);
 		assert_int_equal(ask(m, "ioctl", 0, TIOCGWINSZ, 0), SECCOMP_RET_ALLOW);
 		assert_int_equal(ask(m, "personality", 0x0400000, 0, 0), EPERM_);
 		assert_int_equal(ask(m, "mknodat", 0, 0, S_IFCHR | 0666), EPERM_);
