@@ -4,6 +4,7 @@
 #include <linux/dqblk_xfs.h>
 #include <linux/fs.h>
 #include <linux/quota.h>
+#include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #define BLOCK	     1024 /* of a quota */
 #define FILE_BYTES   4096
 #define FEWEST_FILES 1024
+#define TRIES	     64
 
 static int control(int fd, unsigned command, uint32_t id, void *data)
 {
@@ -47,6 +49,13 @@ static int limit(int fd, uint32_t project, uint64_t bytes)
 	return control(fd, Q_SETQUOTA, project, &l);
 }
 
+static bool is_taken(int fd, uint32_t project)
+{
+	struct if_dqblk l = {0};
+
+	return control(fd, Q_GETQUOTA, project, &l) == 0 && l.dqb_bhardlimit != 0;
+}
+
 int quota_begin(int folder, uint64_t bytes)
 {
 	struct fsxattr x;
@@ -57,6 +66,9 @@ int quota_begin(int folder, uint64_t bytes)
 	if (fstat(folder, &st) < 0 || ioctl(folder, FS_IOC_FSGETXATTR, &x) < 0)
 		return -errno;
 	uint32_t project = FIRST | ((uint32_t)(st.st_ino ^ st.st_ino >> 30) & MASK);
+	/* Where inodes have more than 30 bits, another may have it. */
+	for (int i = 0; i < TRIES && is_taken(folder, project); i++)
+		project = FIRST | ((project + 1) & MASK);
 	/* First the limit: of a project that is begun it is there. */
 	int r = limit(folder, project, bytes);
 	if (r < 0)

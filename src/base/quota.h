@@ -1,7 +1,7 @@
 /* Quotas by project: how much all files below one folder may take of their file system (ext4 with
  * the features `quota` and `project`, XFS; mounted with prjquota). A project is a number that files
- * inherit from their folder; ours is made of the folder's inode number, so that no two folders that
- * are there have the same, and nobody has to keep a list. */
+ * inherit from their folder; ours is made of the folder's inode number, so that hardly two folders
+ * that are there begin with the same, and nobody has to keep a list. */
 #pragma once
 
 #include "base/mem.h"
@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 
 #ifndef SYS_quotactl_fd
-#define SYS_quotactl_fd 443 /* on every machine */
+#define SYS_quotactl_fd 443 /* but on alpha and MIPS */
 #endif
 
 /* Whether the file system of this descriptor (O_PATH will do) holds projects to their limits.
