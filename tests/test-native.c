@@ -964,6 +964,37 @@ static void a_start_is_ordered_of_one_that_is_parked(void **state)
 	assert_string_equal(sweep_at(4)->argv[1], park->spec->box_name);
 }
 
+/* A supervisor that is replaced in the midst of it. */
+static void a_driver_is_closed_while_one_is_ordered(void **state)
+{
+	struct err err = {0};
+
+	(void)state;
+	struct native *n = open_warm(1);
+	started(another(1), 10);
+	(void)wait_parked(2);
+	struct driver_start start = another(2);
+	assert_int_equal(driver_native.start(house.driver, &start, &err), 0);
+	assert_non_null(native_find(n, DYNO, 2)->wish->parked);
+	driver_native.close(house.driver); /* nothing freed is written to: the sanitizers' say */
+	house.driver = NULL;
+}
+
+/* What passes a port on is told which before there is a dyno. */
+static void none_is_parked_whose_port_is_passed_on(void **state)
+{
+	(void)state;
+	struct native *n = open_warm(1);
+	n->settings.network = SPEC_BOX_NET_OWN;
+	(void)snprintf(n->settings.pasta, sizeof n->settings.pasta, "/usr/bin/pasta");
+	n->root = false;
+	started(another(1), 10);
+	assert_null(n->warm.kinds);
+	n->root = true;
+	started(another(2), 11);
+	assert_non_null(n->warm.kinds);
+}
+
 static void one_that_is_refused_is_started_without(void **state)
 {
 	struct err err = {0};
@@ -1381,6 +1412,8 @@ int main(void)
 		TEST(what_ends_together_is_swept_together),
 		TEST(what_ended_is_swept_though_nobody_lets_go_of_it),
 		TEST(a_start_is_ordered_of_one_that_is_parked),
+		TEST(a_driver_is_closed_while_one_is_ordered),
+		TEST(none_is_parked_whose_port_is_passed_on),
 		TEST(one_that_is_refused_is_started_without),
 		TEST(any_other_failure_is_the_life_s_own),
 		TEST(none_is_parked_for_who_is_gone),

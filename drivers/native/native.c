@@ -92,11 +92,12 @@ static void native_close(void *state)
 	launch_listen(n->context->launch, NULL, NULL);
 	native_sweeps_done(n);
 	native_stacks_done(n);
-	native_warm_done(n);
 	sd_event_source_disable_unref(n->looking);
 	for (size_t i = 0; i < NATIVE_BUCKETS; i++)
 		while (n->buckets[i])
 			native_forget(n, n->buckets[i]->id, n->buckets[i]->generation);
+	/* Behind those that may be about to have one. */
+	native_warm_done(n);
 	stdin_dir_end(&n->stdin_dir);
 	child_jobs_end(&n->jobs);
 	spec_builder_done(&n->spec);

@@ -15,7 +15,10 @@
 
 static bool wanted(const struct native *n)
 {
-	return n->context->warm > 0 && n->context->lasts && !n->warm.off;
+	/* Which port is passed on is settled when a box is made, and is a life's own. */
+	bool passed_on = native_network(n) == SPEC_BOX_NET_OWN && !n->root;
+
+	return n->context->warm > 0 && n->context->lasts && !n->warm.off && !passed_on;
 }
 
 /* ---- kinds ---- */

@@ -11,8 +11,6 @@
 #define GATHERING (100 * NSEC_PER_MSEC)
 #define PATIENCE  (30 * NSEC_PER_SEC) /* at the end: large layers take their time */
 
-static void go_on(struct native *n);
-
 static void tell_finished(struct native *n)
 {
 	const struct driver_context *context = n->context;

@@ -140,9 +140,10 @@ static int start_cold(struct native *n, struct native_life *life)
 	if (r >= 0)
 		r = launch_spawn_box(
 			n->context->launch, child, w->name, tag, (size_t)r, w->spec, &stdio);
+	/* From here on it runs, whether a signal could be sent or not. */
 	for (int signo = 1; r >= 0 && signo <= 64; signo++)
 		if (w->signals & UINT64_C(1) << (signo - 1))
-			r = launch_signal(n->context->launch, child, signo);
+			(void)!launch_signal(n->context->launch, child, signo);
 	return r;
 }
 
