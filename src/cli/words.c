@@ -108,7 +108,10 @@ char **cli_words(const struct options *o, enum run_mode mode, const char *progra
 	add_option(&w, OPT_RUNTIME_DIR, o->runtime_dir);
 	add_option(&w, OPT_WATCHDOG, number);
 	(void)snprintf(number, sizeof number, "%u", o->warm);
-	add_option(&w, OPT_WARM, o->warm != OPTIONS_NO_WARM && o->warm > 0 ? number : NULL);
+	/* Programs that are older do not know it: 0 is said only against what they would not know.
+	 */
+	add_option(&w, OPT_WARM,
+		o->warm != OPTIONS_NO_WARM && (o->warm > 0 || getenv("HSUP_WARM")) ? number : NULL);
 	add_flag(&w, OPT_VERBOSE, o->verbose);
 	/* The apps of the daemon are to outlive it; their dynos, as it was wished. */
 	add_flag(&w, OPT_DIE_WITH_LAUNCHER, mode == MODE_START && o->die_with_launcher);
