@@ -225,10 +225,12 @@ static void on_exited(
 		return;
 	l->output_follows = exit->output_follows;
 	l->exit = exit->exit;
-	/* A process of it that was killed is no reason of an end that is none. */
+	/* A process of it that was killed, maybe long ago, is no reason of an end that is none, or
+	 * that was asked for. */
 	if (exit->out_of_memory || l->over_memory)
-		l->exit.oom = l->exit.kind == EXIT_SIGNAL ||
-			      (l->exit.kind == EXIT_CODE && l->exit.value != 0);
+		l->exit.oom = (l->exit.kind == EXIT_SIGNAL && l->exit.value == SIGKILL) ||
+			      (l->exit.kind == EXIT_CODE && l->exit.value != 0 &&
+				      l->exit.value != 128 + SIGTERM);
 	l->ended_at = exit->at;
 	l->ended = true;
 	checks_end(l);
