@@ -122,7 +122,9 @@ void phase_run(struct engine *e, uint64_t now)
 			its = e->phase.slots[i];
 	if (!its) {
 		phase_over(e, now);
-		if (!e->phase.n && alone_barred(e, e->phasing->formation))
+		if (actions_reserve(e, 1) < 0)
+			plan_later(e, now);
+		else if (!e->phase.n && alone_barred(e, e->phasing->formation))
 			phase_refuse(
 				e, "others run that its dyno cannot run beside: stop them", now);
 		else if (!e->phase.n && begin(e, now) < 0)
