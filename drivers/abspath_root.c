@@ -171,7 +171,9 @@ int abspath_root_ready(const char *top, const char *state_dir, const char *contr
 	int r = abspath_root_open(&root, top, state_dir, control_dir, false, err);
 	_cleanup_close_ int turn = r == 0 ? abspath_turn(&root, err) : -1;
 	enum abspath_kind kind = r == 0 ? abspath_look(&root, link, err) : ABSPATH_OWN;
-	if (turn >= 0 && kind != ABSPATH_OWN)
+	if (r == 0 && turn < 0)
+		r = turn;
+	if (r == 0 && kind != ABSPATH_OWN)
 		r = abspath_claim(&root, err);
 	if (r == 0 && root.lock >= 0 &&
 		(fchown(root.dir, uid, gid) < 0 || fchown(root.lock, uid, gid) < 0))
