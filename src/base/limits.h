@@ -23,7 +23,7 @@
 #define LIMIT_CONFIG_BYTES ((size_t)1 << 20) /* of hsup.json; refused above it */
 
 /* Dynos alive at once, the surge of a rollout included: the launcher refuses a spawn above it
- * (-EAGAIN). Each costs the launcher two descriptors. */
+ * (-EAGAIN). Each costs the launcher two descriptors, with hsup-box three. */
 #define LIMIT_DYNOS 6000
 
 /* Boxes that are parked at once: the launcher refuses one more. */

@@ -14,7 +14,8 @@ static void message_free(struct message *m)
 
 static bool brings_child(enum wire_type type)
 {
-	return type == WIRE_SPAWN || type == WIRE_KEEP;
+	return type == WIRE_SPAWN || type == WIRE_SPAWN_BOX || type == WIRE_PARK ||
+	       type == WIRE_SPAWN_WARM || type == WIRE_KEEP;
 }
 
 int queue_append(struct queue *q, enum wire_type type, const struct packet_part *parts,

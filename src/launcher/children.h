@@ -23,8 +23,8 @@ unsigned children_unreaped(const struct children *t);
  * is full, else why it cannot grow. */
 struct child *children_add(struct children *t, const struct wire_child *name, const char *text,
 	const unsigned char *tag, uint16_t name_length, uint16_t tag_length);
-/* It is to have another name: first the room for it, 0 or negative errno; then the name, id last,
- * so that a crash finds the one or the other. */
+/* It is to have another name: first the room for it, 0 or negative errno; then the name, id last:
+ * a crash between finds the id that it had, and by that whose it was. */
 int children_room(struct children *t, size_t text) HSUP_MUST_CHECK;
 void children_rename(struct children *t, struct child *c, const struct wire_child *name,
 	const char *text, const unsigned char *tag, uint16_t name_length, uint16_t tag_length);

@@ -63,7 +63,7 @@ void deadlines_serve(struct launcher *l)
 		upgrade_late(l);
 	if (due(&l->upgrade.begin_at, now))
 		upgrade_begin(l);
-	if (due(&k->stop_kill_at, now)) {
+	if (due(&k->stop_kill_at, now) && children_alive(l->children) > 0) {
 		log_warning("%u of them did not end: killed", children_alive(l->children));
 		signals_send_all(l, SIGKILL);
 	}

@@ -114,6 +114,7 @@ void spawn(struct launcher *l, struct packet *p, const struct wire_request *r);
 /* What is to be its 0, 1 and 2: as given, or new pipes, whose ends are in *pair. False: refused. */
 bool spawn_stdio(struct launcher *l, const struct packet *p, const struct wire_request *r,
 	struct pipes *pair, int ret_stdio[3]);
+void spawn_close_pair(int fds[2]);
 
 /* A pair of sockets: ours[0], and the box's. 0; -EAGAIN: as many are parked as may be; or negative
  * errno. */

@@ -15,7 +15,7 @@
 /* The child that was forked just now is to run first, and those that come after it. */
 #define REFILL_DELAY (5 * NSEC_PER_MSEC)
 
-static void close_pair(int fds[2])
+void spawn_close_pair(int fds[2])
 {
 	fds[0] = fd_close(fds[0]);
 	fds[1] = fd_close(fds[1]);
@@ -41,7 +41,7 @@ static struct child *give_birth(
 		r->spawn->name_length, (uint16_t)r->spawn->tag_length);
 	if (!c) {
 		tell_refused(l, r->child, WIRE_STAGE_REFUSED, errno);
-		close_pair(pair->ends);
+		spawn_close_pair(pair->ends);
 		return NULL;
 	}
 	found_mark(l, c, b->mark);
@@ -59,7 +59,7 @@ static struct child *give_birth(
 		stages_run(b);
 	if (pid < 0) {
 		tell_refused(l, r->child, WIRE_STAGE_FORK, errno);
-		close_pair(pair->ends);
+		spawn_close_pair(pair->ends);
 		watch_drop(l, c);
 		children_remove(l->children, c);
 		return NULL;
@@ -148,7 +148,7 @@ void spawn(struct launcher *l, struct packet *p, const struct wire_request *r)
 		b.box.parent = parent;
 	}
 	const struct child *c = give_birth(l, r, &b, &pair);
-	close_pair(pair.own);
+	spawn_close_pair(pair.own);
 	if (c && pair_warm[0] >= 0)
 		warm_keep(l, c, pair_warm[0]);
 	else

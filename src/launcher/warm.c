@@ -90,12 +90,6 @@ static int give(const struct parked *to, const struct birth_warm *order, const s
 		1, fds, ARRAY_SIZE(fds));
 }
 
-static void close_pair(int fds[2])
-{
-	fds[0] = fd_close(fds[0]);
-	fds[1] = fd_close(fds[1]);
-}
-
 void spawn_warm(struct launcher *l, struct packet *p, const struct wire_request *r)
 {
 	struct child *c = children_find(l->children, &r->warm->parked);
@@ -121,9 +115,9 @@ void spawn_warm(struct launcher *l, struct packet *p, const struct wire_request 
 	if (!spawn_stdio(l, p, r, &pair, stdio))
 		return;
 	error = give(parked, &order, p, stdio);
-	close_pair(pair.own);
+	spawn_close_pair(pair.own);
 	if (error < 0) {
-		close_pair(pair.ends);
+		spawn_close_pair(pair.ends);
 		tell_refused(l, r->child, WIRE_STAGE_WARM, -error);
 		return;
 	}

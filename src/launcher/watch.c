@@ -83,7 +83,6 @@ void watch_serve(struct launcher *l)
 	for (int i = 0; i < n; i++) {
 		struct child *c = children_at(l->children, (unsigned)events[i].data.u64);
 
-		/* The last of this batch may have ended the others. */
 		if (c->state != CHILD_RUNNING || c->watched < 0)
 			continue;
 		if (!c->found) {

@@ -20,7 +20,7 @@ static int lock_file(const char *run, int flags, short type, int command)
 
 	(void)snprintf(path, sizeof path, "%s/" BOX_PRESENT, run);
 	_cleanup_close_ int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd < 0)
+	if (fd < 0 || ((flags & O_CREAT) && fchmod(fd, 0644) < 0))
 		return -errno;
 	do
 		r = fcntl(fd, command, &whole);

@@ -64,8 +64,8 @@ enum wire_type {
 			       * the box is made, and waits to be somebody's */
 	WIRE_SPAWN_WARM = 22, /* S->L struct wire_spawn_warm; fds as WIRE_SPAWN: the child that was
 			       * parked is this one from now on: it has its name, and its pid, and
-			       * becomes its program. WIRE_FAILED with WIRE_STAGE_WARM: there was
-			       * none to be had, and nothing has happened */
+			       * becomes its program. WIRE_FAILED with WIRE_STAGE_WARM, before it
+			       * was spawned: there was none to be had, and nothing has happened */
 	WIRE_TYPE_MAX,
 };
 
