@@ -105,8 +105,15 @@ static void leave_namespaces(const struct birth_room *room)
  * maker is, so that it is not made with the others. */
 HSUP_NORETURN static void be_dyno(struct box *b, struct gate *gate)
 {
+	bool parked = b->warm >= 0;
+
+	/* Now, while others work: whoever is the last to let go of a mount waits for the kernel. */
+	if (!box_skips(b, "closefds")) {
+		box_close_others(&gate->theirs, 1);
+		gate->ours = -1;
+	}
 	last_prepare(b);
-	if (b->warm >= 0)
+	if (parked)
 		warm_become(b, gate);
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, errno);
@@ -221,7 +228,7 @@ void birth_run(struct box *b)
 	pty_open(&room.pty, b);
 	box_step(b);
 	if (b->warm >= 0)
-		warm_park(b, &room.root, &room.gate);
+		warm_park(b, &room.root, &room.gate, room.dyno);
 	else
 		gate_open(&room.gate, room.pty.peer);
 	init_run(b, room.dyno, &room.gate, &room.pty);

@@ -148,7 +148,7 @@ int root_enter(struct box_root *r, enum wire_stage *ret_stage) HSUP_MUST_CHECK;
 
 /* ---- etc.c ---- */
 
-/* The dyno's hostname is another, r->hostname: in its root, where nobody has looked yet. Closes
+/* The dyno's hostname is another, r->hostname: in its root, where nobody has looked yet, by
  * r->skeleton. */
 int etc_rename(struct box *b, struct box_root *r) HSUP_MUST_CHECK;
 

@@ -12,6 +12,7 @@
 void box_report_to(struct birth_failure *where);
 /* What has to succeed: a negative errno ends the box, at this stage; else it is returned. */
 int box_must(int r, enum wire_stage stage);
+#define BOX_TOLD 127 /* the status of a process that has told why it ends */
 /* The same of a system call: -1, and errno. */
 void box_must_call(long r, enum wire_stage stage);
 /* The dyno's own process has ended with this status; unless it has told why it failed. */
@@ -21,6 +22,8 @@ void box_report_end(int status);
 
 /* Gives the memory of settings and spec back: b->settings and b->spec are gone. */
 void box_forget(struct box *b);
+/* All above 2 but these; sorts them. -1 is none. */
+void box_close_others(int *kept, size_t n);
 
 /* ---- birth.c ---- */
 
@@ -109,7 +112,7 @@ void pty_end(struct pty *p, int signals);
 
 /* All is made: waits for the order, and lets the dyno's process go with what came. Ends the box
  * when the launcher does not want it any more. */
-void warm_park(struct box *b, struct box_root *root, struct gate *gate);
+void warm_park(struct box *b, struct box_root *root, struct gate *gate, pid_t dyno);
 /* In the dyno's process: waits, then becomes what was ordered. */
 HSUP_NORETURN void warm_become(struct box *b, struct gate *gate);
 
@@ -124,6 +127,8 @@ void last_bound(void);
 /* Becomes the dyno's user without any privilege, and forgets all but 1, 2, the locks, the terminals
  * and where the end is told. Settings and spec are gone. */
 void init_drop(struct box *b, struct pty *p);
+/* It waits to be reaped. */
+bool init_ended(pid_t dyno);
 
 /* Who passes on signals. */
 struct watch {

@@ -213,7 +213,6 @@ int etc_rename(struct box *b, struct box_root *r)
 		flush(&t);
 		error = t.error;
 	}
-	r->skeleton = fd_close(r->skeleton);
 	return error;
 }
 

@@ -48,7 +48,8 @@ void gate_pass(struct gate *g, const int *fds, unsigned n)
 	}
 	/* It cannot have gone: it only ever waits. But somebody may have killed it: its status
 	 * tells. */
-	(void)sendmsg(g->ours, &p.msg, MSG_NOSIGNAL);
+	if (sendmsg(g->ours, &p.msg, MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
+		box_fail(WIRE_STAGE_BOX, errno);
 }
 
 void gate_open(struct gate *g, int terminal)

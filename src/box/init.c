@@ -19,7 +19,7 @@
 /* How long a dyno runs before it joins the cgroups of the old kind. */
 #define SHORT_LIFE_NS 3000000
 
-static bool has_ended(pid_t dyno)
+bool init_ended(pid_t dyno)
 {
 	siginfo_t ended = {0};
 
@@ -39,11 +39,11 @@ static bool join_late(struct box *b, pid_t dyno)
 		(void)sigaddset(&child, SIGCHLD);
 		(void)sigtimedwait(&child, NULL, &wait);
 	}
-	if (has_ended(dyno))
+	if (init_ended(dyno))
 		return true;
 	int r = cgroup_join_late(&b->cgroup);
 	cgroup_close(&b->cgroup);
-	if (has_ended(dyno))
+	if (init_ended(dyno))
 		return true;
 	/* Without its limits it is not to run. */
 	if (r < 0)
@@ -51,7 +51,7 @@ static bool join_late(struct box *b, pid_t dyno)
 	return false;
 }
 
-static void close_all_but(int *kept, size_t n)
+void box_close_others(int *kept, size_t n)
 {
 	int next = STDERR_FILENO + 1;
 
@@ -78,7 +78,7 @@ static void close_others(const struct box *b, const struct pty *p)
 	int kept[] = {b->uid_lock, b->claim, b->stack_lock, b->end, p->master, p->peer, p->in.from,
 		p->out.to};
 
-	close_all_but(kept, ARRAY_SIZE(kept));
+	box_close_others(kept, ARRAY_SIZE(kept));
 	if (p->master < 0)
 		(void)close(STDIN_FILENO);
 }

@@ -45,13 +45,16 @@ static void limit(int resource, uint64_t wanted)
 
 /* A cgroup of the old kind is joined milliseconds after its first instruction, or there is none:
  * this holds from that one on. It is exact, because the kernel counts the tasks of a user per user
- * namespace, and both are this dyno's alone; where init is in it, too, it is one more. */
+ * namespace, and both are this dyno's alone; where init is in it, too, or who passes a network on,
+ * it is more. */
 static void limit_processes(const struct box *b)
 {
-	bool init_counts = !b->root || box_skips(b, "userns");
+	bool init_counts = !b->root || box_skips(b, "userns"),
+	     pasta_counts =
+		     !b->root && b->spec->box.network == SPEC_BOX_NET_OWN && b->settings->pasta[0];
 
 	if (!b->cgroup.counts)
-		limit(RLIMIT_NPROC, (uint64_t)b->spec->box.processes + init_counts);
+		limit(RLIMIT_NPROC, (uint64_t)b->spec->box.processes + init_counts + pasta_counts);
 }
 
 static void set_limits(const struct box *b)

@@ -65,6 +65,20 @@ static void lend(struct gate *gate)
 	gate->theirs = fd_close(gate->theirs);
 }
 
+/* Where few processors are kept busy for the sake of the others, as for a virtual machine, it would
+ * begin when we wait for it. It is gone before the dyno runs, and so is this. */
+static void move_aside(pid_t pid)
+{
+	int here = sched_getcpu();
+	cpu_set_t set;
+
+	if (here < 0 || sched_getaffinity(0, sizeof set, &set) < 0)
+		return;
+	CPU_CLR(here, &set);
+	if (CPU_COUNT(&set) > 0)
+		(void)sched_setaffinity(pid, sizeof set, &set);
+}
+
 void maker_begin(const struct box *b, struct maker *m)
 {
 	static const pid_t pid = MAKER_PID;
@@ -84,7 +98,9 @@ void maker_begin(const struct box *b, struct maker *m)
 		make(b, &m->gate);
 	if (m->pid < 0)
 		box_fail(WIRE_STAGE_FORK, errno);
-	if (!m->helps)
+	if (m->helps)
+		move_aside(m->pid);
+	else
 		lend(&m->gate);
 }
 
@@ -130,7 +146,7 @@ void maker_end(const struct box *b, struct maker *m)
 			box_fail(WIRE_STAGE_NETWORK, errno);
 	if (WIFSIGNALED(status))
 		box_fail(WIRE_STAGE_NETWORK, EINTR);
-	if (status != 0 && !m->helps)
+	if (status != 0 && !m->helps && WEXITSTATUS(status) != BOX_TOLD)
 		box_fail(WIRE_STAGE_NETWORK, ENONET);
 	if (status != 0)
 		_exit(WEXITSTATUS(status)); /* it has told why */

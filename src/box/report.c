@@ -18,7 +18,7 @@ void box_fail(enum wire_stage stage, int error)
 		slot->error = error;
 		slot->stage = stage;
 	}
-	_exit(127);
+	_exit(BOX_TOLD);
 }
 
 int box_must(int r, enum wire_stage stage)

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PAGE	     4096
@@ -98,7 +99,10 @@ static void wait_for_order(const struct box *b)
 		int r = packet_receive(b->warm, &order.packet);
 		if (r > 0)
 			return;
-		if (r != -EAGAIN || fds[1].revents)
+		/* Of what the launcher has sent behind our back it hears: that is no dyno's end. */
+		if (r < 0 && (r != -EAGAIN || fds[1].revents))
+			box_fail(WIRE_STAGE_WARM, r == -EAGAIN ? ECANCELED : -r);
+		if (r == 0)
 			_exit(0);
 	}
 }
@@ -129,10 +133,25 @@ static void set_hostname(struct box *b, struct box_root *root)
 	box_must(etc_rename(b, root), WIRE_STAGE_MOUNTS);
 }
 
-void warm_park(struct box *b, struct box_root *root, struct gate *gate)
+/* Who has helped to make the box may have told its end. */
+static void forget_helpers(pid_t dyno)
+{
+	const struct timespec now = {0};
+	sigset_t child;
+
+	(void)sigemptyset(&child);
+	(void)sigaddset(&child, SIGCHLD);
+	while (sigtimedwait(&child, NULL, &now) > 0)
+		;
+	if (init_ended(dyno))
+		box_fail(WIRE_STAGE_WARM, ECHILD);
+}
+
+void warm_park(struct box *b, struct box_root *root, struct gate *gate, pid_t dyno)
 {
 	int *fds = order.packet.fds;
 
+	forget_helpers(dyno);
 	/* Now there is time for it. */
 	box_must(cgroup_join_late(&b->cgroup), WIRE_STAGE_CGROUP);
 	cgroup_close(&b->cgroup);
@@ -152,6 +171,7 @@ void warm_park(struct box *b, struct box_root *root, struct gate *gate)
 	gate_pass(gate, fds, GATE_FDS);
 	for (unsigned i = 0; i < GATE_FDS; i++)
 		(void)close(fds[i]);
+	root->skeleton = fd_close(root->skeleton);
 	b->warm = fd_close(b->warm);
 	(void)munmap(order.text, order.text_size);
 	(void)madvise(&order, sizeof order, MADV_DONTNEED);
@@ -161,7 +181,6 @@ void warm_become(struct box *b, struct gate *gate)
 {
 	int fds[GATE_FDS];
 
-	b->warm = fd_close(b->warm);
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, errno);
 	last_confine(b);
