@@ -281,7 +281,7 @@ static void park(void)
 /* When its program began to run. */
 static uint64_t begin(unsigned type)
 {
-	static const char *const args[] = {"/bin/child", "/dev/stdout", NULL};
+	static const char *const args[] = {"/bin/first", NULL};
 	struct record record;
 	const struct box *b = order_box(type, args);
 

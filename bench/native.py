@@ -67,7 +67,7 @@ class Boxer:
         for name in ("state", "stacks"):
             (self.folder / name).mkdir()
         shutil.copytree(root, self.folder / "stacks/bench-1", symlinks=True)
-        shutil.copy(self.build / "bench/child", self.folder / "stacks/bench-1/bin/child")
+        shutil.copy(self.build / "bench/first", self.folder / "stacks/bench-1/bin/first")
         subprocess.run([self.build / "hsup-box", "--setup", *self.settings], check=True)
         options = [word for setting in self.settings for word in ("--box-option", setting)]
         self.process = subprocess.Popen(
