@@ -101,7 +101,8 @@ class DriverApp(App):
             leads = self.boxes.leads if self.boxes else self.leads
             if self.boxes:
                 self.boxes.settle()
-            return {(self.variables(pid)["DYNO"], pid) for pid in self.processes() if leads(pid)}
+            found = [(self.variables(pid), pid) for pid in self.processes() if leads(pid)]
+            return {(its["DYNO"], pid) for its, pid in found if "DYNO" in its}  # else it is just being executed
         return {(f"{c['Labels']['hsup.type']}.{c['Labels']['hsup.instance']}", c["Id"])
                 for c in self.engine.rest.containers(label="hsup.kind=dyno") if c["State"] == "running"}
 
