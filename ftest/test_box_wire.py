@@ -252,11 +252,14 @@ def test_told_before_the_reap(keep, over):
     acknowledge(w, 1)
     assert w.list() == {}
     # The next life need not wait; but the slot is not free, nor is the number.
-    _, told, _ = order(keep, w, 1, "end", "0", generation=2)
+    pid, told, _ = order(keep, w, 1, "end", "0", generation=2)
     assert "--slot=1" in told["arg"]
     assert w.exited() == (1, 0)
     acknowledge(w, 1, 2)
     assert held.there()
+    # The slot that was free last is the next: so this one's first.
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the reap of the second")
+    assert w.list() == {}
     held.release()
     wait_until(lambda: not held.there(), "the reap")
     _, told, _ = order(keep, w, 2, "end", "0")
