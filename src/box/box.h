@@ -167,6 +167,8 @@ int link_configure(const struct box *b) HSUP_MUST_CHECK;
 /* Whether a port of the machine is to lead to the dyno, and which: sets b->published and b->port,
  * and writes it into b->claim. -EADDRINUSE: another living box has that port. */
 int publish_take(struct box *b) HSUP_MUST_CHECK;
+/* Where the dyno is told to listen, the first PORT of its environment; 0 = it is not. */
+unsigned publish_port(const struct spec *spec);
 /* What was taken is what the dyno of this spec is to have: a parked box's is not its own. */
 bool publish_fits(const struct box *b, const struct spec *spec);
 /* fd: nft_open()'s, of the machine's network; not used when nothing was taken. */

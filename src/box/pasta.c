@@ -4,13 +4,11 @@
  * becomes it keeps a capability that the dyno has not: it cannot be traced by it, only ended. */
 #include "base/caps.h"
 #include "base/fd.h"
-#include "base/parse.h"
 #include "box/box_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #define NETNS "/proc/self/fd/0" /* versions of 2024 close all above 2 */
@@ -18,13 +16,12 @@
 /* "127.0.0.1/PORT", or "none". The dyno has said, or hsup has chosen, which. */
 static void forward(const struct spec *spec, char ret[32])
 {
-	unsigned port = 0;
+	unsigned port = publish_port(spec);
 
-	(void)snprintf(ret, 32, "none");
-	for (char *const *e = spec->env; *e; e++)
-		if (strncmp(*e, "PORT=", 5) == 0 && parse_uint(*e + 5, UINT16_MAX, &port) == 0 &&
-			port > 0)
-			(void)snprintf(ret, 32, "127.0.0.1/%u", port);
+	if (port)
+		(void)snprintf(ret, 32, "127.0.0.1/%u", port);
+	else
+		(void)snprintf(ret, 32, "none");
 }
 
 /* Its network is its standard input until it has joined it. */

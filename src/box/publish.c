@@ -37,8 +37,7 @@ static int lock(int fd, unsigned port)
 	return errno == EAGAIN || errno == EACCES ? -EADDRINUSE : -errno;
 }
 
-/* Where the dyno is told to listen; 0 = it is not. */
-static unsigned port_of(const struct spec *spec)
+unsigned publish_port(const struct spec *spec)
 {
 	unsigned port;
 
@@ -67,13 +66,13 @@ int publish_take(struct box *b)
 	if (pwrite(b->claim, text, (size_t)len, 0) != len)
 		return -EIO;
 	b->published = published;
-	b->port = port_of(b->spec);
+	b->port = publish_port(b->spec);
 	return 0;
 }
 
 bool publish_fits(const struct box *b, const struct spec *spec)
 {
-	return !b->published || b->port == port_of(spec);
+	return !b->published || b->port == publish_port(spec);
 }
 
 /* Also when it is to lead nowhere, it may lead to who had the address before. */
