@@ -153,10 +153,12 @@ static int run_box(int argc, char **argv)
 static int run_quotas(const char *folder)
 {
 	int fd = check(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), folder);
+	/* Not QCMD(): it shifts an int into its sign. */
+	unsigned next = (unsigned)Q_GETNEXTQUOTA << SUBCMDSHIFT | PRJQUOTA;
 	struct if_nextdqblk q = {0};
 
 	for (uint32_t id = 0;
-		syscall(SYS_quotactl_fd, fd, QCMD(Q_GETNEXTQUOTA, PRJQUOTA), id, &q) == 0;
+		syscall(SYS_quotactl_fd, fd, next, id, &q) == 0;
 		id = q.dqb_id + 1)
 		if (q.dqb_bhardlimit || q.dqb_ihardlimit || q.dqb_id > 0)
 			(void)printf("%u %llu %llu %llu\n", q.dqb_id,
