@@ -157,9 +157,7 @@ static int run_quotas(const char *folder)
 	unsigned next = (unsigned)Q_GETNEXTQUOTA << SUBCMDSHIFT | PRJQUOTA;
 	struct if_nextdqblk q = {0};
 
-	for (uint32_t id = 0;
-		syscall(SYS_quotactl_fd, fd, next, id, &q) == 0;
-		id = q.dqb_id + 1)
+	for (uint32_t id = 0; syscall(SYS_quotactl_fd, fd, next, id, &q) == 0; id = q.dqb_id + 1)
 		if (q.dqb_bhardlimit || q.dqb_ihardlimit || q.dqb_id > 0)
 			(void)printf("%u %llu %llu %llu\n", q.dqb_id,
 				(unsigned long long)q.dqb_bhardlimit,

@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/str.h"
 #include "logs/router.h"
+#include "logs/tap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -459,6 +460,26 @@ static void a_small_pipe_does_not_stall(void **state)
 	/* Each time the pipe was full it was made free. */
 	assert_int_equal(held(p[1]), 0);
 	assert_int_equal(w->out.len, 5 * (2 + 4096 + 1));
+	close(p[1]);
+}
+
+/* A writer may fill the pipe right behind a look that saw the beginning of a line. */
+static void what_came_after_the_look_does_not_cut_a_line(void **state)
+{
+	struct world *w = *state;
+	char text[4096];
+	int p[2];
+
+	make_pipe(p);
+	struct tap *t = follow(w, "a", p[0]);
+	say(p[1], "begun, ");
+	(void)settle(w);
+	memset(text, 'x', sizeof text);
+	while (write(p[1], text, sizeof text) > 0)
+		;
+	assert_int_equal(errno, EAGAIN);
+	assert_false(tap_may_be_full(t, strlen("begun, ")));
+	assert_true(tap_may_be_full(t, (size_t)held(p[0])));
 	close(p[1]);
 }
 
@@ -1039,6 +1060,7 @@ int main(void)
 		ROUTER(long_lines_come_in_pieces),
 		ROUTER(a_pipe_full_of_little_does_not_stall),
 		ROUTER(a_small_pipe_does_not_stall),
+		ROUTER(what_came_after_the_look_does_not_cut_a_line),
 		ROUTER(one_write_of_more_than_a_pipe_does_not_stall),
 		ROUTER(a_busy_pipe_and_then_a_lone_line),
 		ROUTER(further_sinks_and_counts),

@@ -101,7 +101,7 @@ size_t tap_look(const struct tap *t, const int scratch[2], char *data, size_t si
 
 /* A pipe is full when its slots are, however few bytes are in them (an app may splice() single
  * bytes). The copies fill as many slots of a pipe of the same size. */
-static bool has_no_slot(const struct tap *t, int capacity)
+static bool has_no_slot(const struct tap *t, int capacity, size_t len)
 {
 	int fds[2];
 
@@ -113,7 +113,10 @@ static bool has_no_slot(const struct tap *t, int capacity)
 	if (fcntl(reading, F_GETPIPE_SZ) != capacity &&
 		fcntl(reading, F_SETPIPE_SZ, capacity) != capacity)
 		return true;
-	(void)copy_to(t, writing, (size_t)capacity);
+	ssize_t n = copy_to(t, writing, (size_t)capacity);
+	/* More has come since the look: that its slots are full says nothing of what was seen. */
+	if (n > 0 && (size_t)n != len)
+		return false;
 	return poll(&p, 1, 0) == 0;
 }
 
@@ -125,7 +128,7 @@ bool tap_may_be_full(const struct tap *t, size_t len)
 	/* Two neighbouring slots of what was written hold more than a page together: write() fills
 	 * up the last one when the rest of it fits. */
 	return capacity <= 0 || len > (size_t)capacity / (2 * page) * page ||
-	       has_no_slot(t, capacity);
+	       has_no_slot(t, capacity, len);
 }
 
 void tap_take(struct tap *t, char *data, size_t size)

@@ -49,7 +49,8 @@ size_t tap_held(const struct tap *t);
  * there. Bytes, 0 for none. */
 size_t tap_look(const struct tap *t, const int scratch[2], char *data, size_t size);
 
-/* Whether a pipe that holds len bytes, and no whole line, may have no room for more. */
+/* Whether a pipe that held len bytes when it was looked at, and no whole line, may have no room
+ * for more. False when more has come since. */
 bool tap_may_be_full(const struct tap *t, size_t len);
 
 /* Gives a pipe that fills fast more room, as far as the kernel lets us; and takes it back. */
