@@ -47,7 +47,7 @@ static bool has_userns(const struct box *b)
 	return b->root && !box_skips(b, "userns");
 }
 
-/* Nothing is made yet. */
+/* Nothing is made yet that could outlive us. */
 static void plan(struct box *b, struct birth_room *room)
 {
 	if (getpid() != 1)
@@ -55,6 +55,7 @@ static void plan(struct box *b, struct birth_room *room)
 	if (b->warm >= 0 && b->spec->box.flags)
 		box_fail(WIRE_STAGE_SPEC, EBADMSG);
 	room->maker.network = choose_network(b);
+	maker_begin(b, &room->maker);
 	box_must(b->root ? ids_take(b) : ids_map_own(b), WIRE_STAGE_UID);
 	if (room->maker.network != SPEC_BOX_NET_OWN)
 		b->machine_address = b->dyno_address = 0;
@@ -200,7 +201,7 @@ void birth_run(struct box *b)
 
 	plan(b, &room);
 	box_must(cgroup_find(b), WIRE_STAGE_CGROUP);
-	maker_begin(b, &room.maker);
+	maker_go(b, &room.maker);
 	leave_namespaces(&room);
 	box_step(b);
 	open_root(b, &room.root);

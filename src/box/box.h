@@ -32,6 +32,7 @@
  * it is the first of its pid namespace, all that it has begun. */
 #pragma once
 
+#include "base/cgroup.h"
 #include "base/err.h"
 #include "spawn/stages.h"
 #include "wire/box_settings.h"
@@ -62,6 +63,7 @@ struct box {
 	int end; /* where init tells that the dyno has ended; -1: its own end tells it */
 	uint32_t machine_address, dyno_address; /* host order; 0 = no network of its own */
 	unsigned published, port; /* of the machine's, and where in the dyno it leads; 0 = none */
+	struct cgroup_layout hierarchies; /* cgroup_find() */
 	struct box_cgroup cgroup;
 };
 
@@ -94,7 +96,7 @@ int ids_owner_map(const struct box *b, int proc, uid_t owner, gid_t group) HSUP_
 
 /* Once, where the machine's /proc is, before all that follows here: where its hierarchies are. What
  * reads that of the kernel stops every mount of ours meanwhile. */
-int cgroup_find(const struct box *b) HSUP_MUST_CHECK;
+int cgroup_find(struct box *b) HSUP_MUST_CHECK;
 /* A fresh one of this name in each hierarchy that has what the box limits, with the limits set, and
  * in the unified one. Never one that is there: a cgroup that was killed cannot be used again
  * (6.18). Without any hierarchy, or rootless without delegation: `into` is -1, and 0 is returned.

@@ -49,6 +49,9 @@ int gate_wait(struct gate *g);
 /* The same, with so many of them. */
 void gate_pass(struct gate *g, const int *fds, unsigned n);
 unsigned gate_take(struct gate *g, int ret_fds[GATE_FDS]);
+/* The other way, from who will wait to who will open: a few bytes, which have to be all of it. */
+void gate_tell(const struct gate *g, const void *what, size_t size);
+void gate_hear(const struct gate *g, void *what, size_t size);
 
 /* ---- maker.c: fails the box ---- */
 
@@ -58,8 +61,11 @@ struct maker {
 	pid_t pid;
 	struct gate gate;
 };
-/* Where the machine's network, folders and /proc are. Nothing is there yet. */
-void maker_begin(const struct box *b, struct maker *m);
+/* Before anything is known of b but its settings and spec: what costs most is the same for all. */
+void maker_begin(struct box *b, struct maker *m);
+/* Where the machine's network, folders and /proc are. Nothing is there yet, and all that is to be
+ * is known. */
+void maker_go(const struct box *b, struct maker *m);
 /* Where the machine's folders and /proc are, and there is a cgroup: what it would have made, if
  * there is no maker. */
 void maker_alone(const struct box *b, const struct maker *m);

@@ -157,21 +157,19 @@ static int make_v1(const struct cgroup_layout *l, const struct box *b, enum cgro
 	return dir < 0 ? dir : limit_v1(dir, c, &b->spec->box);
 }
 
-static struct cgroup_layout found;
-
-int cgroup_find(const struct box *b)
+int cgroup_find(struct box *b)
 {
-	int r = cgroup_layout_load(&found);
+	int r = cgroup_layout_load(&b->hierarchies);
 
 	if (r == 0 && !b->root)
-		cgroup_layout_delegated(&found);
+		cgroup_layout_delegated(&b->hierarchies);
 	return r;
 }
 
 /* What a failure leaves is removed with the rest of the box, by its sweep. */
 int cgroup_make(const struct box *b, struct box_cgroup *ret)
 {
-	const struct cgroup_layout *l = &found;
+	const struct cgroup_layout *l = &b->hierarchies;
 	int r = 0;
 
 	*ret = (struct box_cgroup){.into = -1};
@@ -200,7 +198,7 @@ int cgroup_make(const struct box *b, struct box_cgroup *ret)
 
 int cgroup_make_late(const struct box *b)
 {
-	const struct cgroup_layout *l = &found;
+	const struct cgroup_layout *l = &b->hierarchies;
 	int r = 0;
 
 	for (enum cgroup_controller c = 0; r >= 0 && c < CGROUP_CPUACCT; c++)

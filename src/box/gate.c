@@ -77,13 +77,26 @@ unsigned gate_take(struct gate *g, int ret_fds[GATE_FDS])
 	packet_init(&p);
 	/* Who was to open it has died: so shall we. */
 	if (recvmsg(g->theirs, &p.msg, MSG_CMSG_CLOEXEC) != 1)
-		_exit(127);
+		_exit(BOX_TOLD);
 	struct cmsghdr *c = CMSG_FIRSTHDR(&p.msg);
 	if (c && c->cmsg_type == SCM_RIGHTS) {
 		size = c->cmsg_len - CMSG_LEN(0);
 		memcpy(ret_fds, CMSG_DATA(c), size);
 	}
 	return (unsigned)(size / sizeof *ret_fds);
+}
+
+void gate_tell(const struct gate *g, const void *what, size_t size)
+{
+	/* As with gate_pass(). */
+	if (send(g->theirs, what, size, MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
+		box_fail(WIRE_STAGE_BOX, errno);
+}
+
+void gate_hear(const struct gate *g, void *what, size_t size)
+{
+	if (recv(g->ours, what, size, 0) != (ssize_t)size)
+		_exit(BOX_TOLD); /* who was to tell has died */
 }
 
 int gate_wait(struct gate *g)

@@ -15,17 +15,48 @@
 
 #define MAKER_PID 3 /* never the dyno's */
 
-/* The pair is made from the machine's network, which the socket stays in. */
-HSUP_NORETURN static void make(const struct box *b, struct gate *gate)
+/* What of a box is known only after its maker has begun. */
+struct known {
+	uid_t uid;
+	gid_t gid;
+	uint32_t machine_address, dyno_address;
+	unsigned published, port;
+	struct cgroup_layout hierarchies;
+};
+
+/* A network namespace with nothing in it, for as long as that takes like one half of all. */
+static int make_namespace(void)
 {
-	gate->theirs = fd_close(gate->theirs);
-	int machine = box_must(link_open(), WIRE_STAGE_NETWORK);
-	int filter = b->published ? box_must(nft_open(), WIRE_STAGE_NETWORK) : -1;
 	if (unshare(CLONE_NEWNET) < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, errno);
 	int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (own < 0)
 		box_fail(WIRE_STAGE_NETWORK, errno);
+	return own;
+}
+
+static void hear(struct box *b, const struct gate *gate)
+{
+	struct known k;
+
+	gate_hear(gate, &k, sizeof k);
+	b->uid = k.uid;
+	b->gid = k.gid;
+	b->machine_address = k.machine_address;
+	b->dyno_address = k.dyno_address;
+	b->published = k.published;
+	b->port = k.port;
+	b->hierarchies = k.hierarchies;
+}
+
+/* The pair is made from the machine's network, which the socket stays in. */
+HSUP_NORETURN static void make(struct box *b, struct gate *gate)
+{
+	gate->theirs = fd_close(gate->theirs);
+	int machine = box_must(link_open(), WIRE_STAGE_NETWORK);
+	int filter = b->settings->publish.min ? box_must(nft_open(), WIRE_STAGE_NETWORK) : -1;
+	int own = make_namespace();
+	hear(b, gate);
 	gate_open(gate, own);
 	/* What is waited for comes first. */
 	box_must(root_layer_make(b), WIRE_STAGE_APP);
@@ -55,11 +86,8 @@ static void use_up_pid(void)
 /* Whose network it is to be: ours, from here on. */
 static void lend(struct gate *gate)
 {
-	if (unshare(CLONE_NEWNET) < 0)
-		box_fail(WIRE_STAGE_NAMESPACES, errno);
-	_cleanup_close_ int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (own < 0)
-		box_fail(WIRE_STAGE_NETWORK, errno);
+	_cleanup_close_ int own = make_namespace();
+
 	gate_open(gate, own);
 	gate->ours = fd_close(gate->ours);
 	gate->theirs = fd_close(gate->theirs);
@@ -79,29 +107,51 @@ static void move_aside(pid_t pid)
 		(void)sched_setaffinity(pid, sizeof set, &set);
 }
 
-void maker_begin(const struct box *b, struct maker *m)
+static bool begin(struct maker *m)
 {
 	static const pid_t pid = MAKER_PID;
 	/* No signal at its end: init takes one of those for the dyno's. */
 	struct clone_args args = {.set_tid = (uintptr_t)&pid, .set_tid_size = 1};
 
-	if (m->network != SPEC_BOX_NET_OWN)
-		return;
-	m->helps = b->root;
-	if (!m->helps)
-		use_up_pid();
 	gate_make(&m->gate);
 	m->pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
-	if (m->pid == 0 && !m->helps)
-		pasta_run(b, &m->gate);
-	if (m->pid == 0)
-		make(b, &m->gate);
 	if (m->pid < 0)
 		box_fail(WIRE_STAGE_FORK, errno);
-	if (m->helps)
-		move_aside(m->pid);
-	else
-		lend(&m->gate);
+	return m->pid == 0;
+}
+
+void maker_begin(struct box *b, struct maker *m)
+{
+	m->helps = b->root && m->network == SPEC_BOX_NET_OWN;
+	if (!m->helps)
+		return;
+	if (begin(m))
+		make(b, &m->gate);
+	move_aside(m->pid);
+}
+
+void maker_go(const struct box *b, struct maker *m)
+{
+	const struct known k = {
+		.uid = b->uid,
+		.gid = b->gid,
+		.machine_address = b->machine_address,
+		.dyno_address = b->dyno_address,
+		.published = b->published,
+		.port = b->port,
+		.hierarchies = b->hierarchies,
+	};
+
+	if (m->helps) {
+		gate_tell(&m->gate, &k, sizeof k);
+		return;
+	}
+	if (m->network != SPEC_BOX_NET_OWN)
+		return;
+	use_up_pid();
+	if (begin(m))
+		pasta_run(b, &m->gate);
+	lend(&m->gate);
 }
 
 void maker_alone(const struct box *b, const struct maker *m)
