@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tarfile
 
-from hsup import PATIENCE, App, command_line, marked_processes, wait_until
+from hsup import PATIENCE, App, children_of, command_line, marked_processes, wait_until
 
 from native import ROOTLESS, Native, make_rootless
 from own_root import OwnRoot
@@ -99,12 +99,24 @@ class DriverApp(App):
         """(dyno, what tells one life of it from another), of those that live."""
         if self.engine is None:
             leads = self.boxes.leads if self.boxes else self.leads
-            if self.boxes:
-                self.boxes.settle()
+            (self.boxes or self).settle()
             found = [(self.variables(pid), pid) for pid in self.processes() if leads(pid)]
             return {(its["DYNO"], pid) for its, pid in found if "DYNO" in its}  # else it is just being executed
         return {(f"{c['Labels']['hsup.type']}.{c['Labels']['hsup.instance']}", c["Id"])
                 for c in self.engine.rest.containers(label="hsup.kind=dyno") if c["State"] == "running"}
+
+    def settle(self):
+        """Waits for processes that are being born: hsup counts StartSeconds from their order on, and the suite's are
+        few."""
+        def born():
+            try:
+                # (While it is being executed the kernel shows no environment at all.)
+                return all(pathlib.Path(f"/proc/{pid}/comm").read_text().strip() != "hsup-launcher" and
+                           pathlib.Path(f"/proc/{pid}/environ").read_bytes() for pid in children_of(self.launcher))
+            except OSError:  # one has ended just now
+                return self.process.poll() is not None
+        if self.process is not None and self.process.poll() is None:
+            wait_until(born, "all births to end")
 
     @classmethod
     def leads(cls, pid):

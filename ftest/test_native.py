@@ -216,7 +216,7 @@ def test_a_second_dyno_costs_no_work_on_the_slug(app):
         return {str(p): p.stat().st_ctime_ns for p in slugs.rglob("*") if p.is_dir()}
     before = trees()
     assert app.hsup("scale", "-C", app.control, "web=4").returncode == 0
-    app.wait_up("web.2", "web.3", "web.4")
+    app.wait_lives(4)
     assert trees() == before
     upper = [path for name in app.boxes.layers for path in (app.folder / "state/native/boxes" / name / "upper").rglob("*")]
     assert len(app.boxes.layers) == 4 and upper == []
