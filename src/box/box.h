@@ -22,7 +22,7 @@
  *   claim.c     who is alive: locks
  *   sweep.c     SPEC_BOX_SWEEP: sweep_cgroup.c cgroups, remove.c trees
  *   setup.c     `hsup-box --setup`: what a machine needs once; nft.c its packet filter,
- *               nft_netlink.c what is changed of it later
+ *               nft_netlink.c what is changed of it later; mend.c `--mend`: it was removed
  *
  * It is executed with every signal blocked: what came since its fork waits for init. Its parent's
  * death may be its own (PR_SET_PDEATHSIG): a change of ids forgets that.
@@ -175,6 +175,9 @@ unsigned publish_port(const struct spec *spec);
 bool publish_fits(const struct box *b, const struct spec *spec);
 /* fd: nft_open()'s, of the machine's network; not used when nothing was taken. */
 int publish_make(const struct box *b, int fd) HSUP_MUST_CHECK;
+/* Of a box that lives, whose claim this is: what was lost with the map is there again. fd as above.
+ */
+int publish_again(int claim, int fd) HSUP_MUST_CHECK;
 /* Of a box that has ended, whose claim this is. */
 int publish_sweep(const struct box_settings *s, int claim) HSUP_MUST_CHECK;
 
@@ -205,6 +208,9 @@ HSUP_NORETURN void sweep_run(struct box *b);
 /* `hsup-box --setup NAME=VALUE...`: folders, ip_forward, the nft table. Says on standard error what
  * is wrong, in one line; the exit code. */
 int setup_run(const struct box_settings *s) HSUP_MUST_CHECK;
+/* `hsup-box --mend NAME=VALUE...`: somebody has removed the nft table. If any box lives it is made
+ * again, with the ports that lead to those that do. Said on standard error; the exit code. */
+int mend_run(const struct box_settings *s) HSUP_MUST_CHECK;
 /* Before the machine's network namespace is left: the nft table is there, else (somebody has
  * flushed all tables) it is made again. Without it nothing is between a dyno and the machine. */
 int setup_ensure(const struct box_settings *s) HSUP_MUST_CHECK;

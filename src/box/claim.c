@@ -42,6 +42,20 @@ int claims_take(int claims, const char *name)
 	}
 }
 
+int claims_look(int claims, const char *name)
+{
+	int fd = claims < 0 ? -1 : openat(claims, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? -ENOENT : fd;
+}
+
+bool claim_is_free(int claim)
+{
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return claim < 0 || (fcntl(claim, F_OFD_GETLK, &whole) == 0 && whole.l_type == F_UNLCK);
+}
+
 int box_claim(const struct box_settings *s, const char *name)
 {
 	const struct timespec step = {.tv_nsec = STEP_MS * 1000000};

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#define NFT_TABLE     "hsup"
+#define NFT_TABLE     BOX_FILTER
 #define NFT_PUBLISHED "published" /* a map of it: port of the machine -> address and port */
 
 /* Made, or brought to what it is to be, in one transaction of the program nft; the subnet of these

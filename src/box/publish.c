@@ -5,7 +5,7 @@
  * those of all uids, in the box's own description of that file, so that both are freed by its
  * death. (Of two hsups with uids of their own, both may have been given the same ports.) The box's
  * claim says which port it was, to whoever sweeps it: init could not remove the element, and may be
- * killed. */
+ * killed. It says where it leads, too, to whoever has to make all of the filter again. */
 #include "base/fd.h"
 #include "base/parse.h"
 #include "box/box.h"
@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define CLAIM	   48 /* bytes: port of the machine, port and address of the dyno, a line each */
 #define FIRST_BYTE (INT64_C(1) << 32)
 /* For a port that is just being swept, or whose box is just ending. */
 #define TRIES  200
@@ -51,7 +52,7 @@ int publish_take(struct box *b)
 {
 	static const struct timespec nap = {.tv_nsec = NAP_NS};
 	unsigned published = box_published(b->settings, b->uid);
-	char text[16];
+	char text[CLAIM];
 
 	if (!published || !b->root || b->dyno_address == 0)
 		return 0;
@@ -62,12 +63,10 @@ int publish_take(struct box *b)
 	}
 	if (r < 0)
 		return r;
-	int len = snprintf(text, sizeof text, "%u\n", published);
-	if (pwrite(b->claim, text, (size_t)len, 0) != len)
-		return -EIO;
 	b->published = published;
 	b->port = publish_port(b->spec);
-	return 0;
+	int len = snprintf(text, sizeof text, "%u\n%u\n%u\n", published, b->port, b->dyno_address);
+	return pwrite(b->claim, text, (size_t)len, 0) == len ? 0 : -EIO;
 }
 
 bool publish_fits(const struct box *b, const struct spec *spec)
@@ -84,17 +83,37 @@ int publish_make(const struct box *b, int fd)
 		       : nft_unpublish(fd, b->published);
 }
 
+/* Fewer numbers than asked for: an older box's says the first only. */
+static unsigned read_claim(int claim, unsigned ret_numbers[], unsigned most)
+{
+	char text[CLAIM + 1], *at = text, *newline;
+	unsigned n = 0;
+
+	ssize_t got = pread(claim, text, CLAIM, 0);
+	text[got < 0 ? 0 : got] = '\0';
+	for (; n < most && (newline = strchr(at, '\n')); at = newline + 1, n++) {
+		*newline = '\0';
+		if (parse_uint(at, UINT32_MAX, &ret_numbers[n]) < 0)
+			break;
+	}
+	return n;
+}
+
+int publish_again(int claim, int fd)
+{
+	unsigned is[3];
+
+	if (read_claim(claim, is, ARRAY_SIZE(is)) < ARRAY_SIZE(is) || is[1] == 0)
+		return 0;
+	return nft_publish(fd, is[0], is[2], is[1]);
+}
+
 int publish_sweep(const struct box_settings *s, int claim)
 {
-	char path[PATH_MAX + sizeof BOX_UIDS + 1], text[16];
+	char path[PATH_MAX + sizeof BOX_UIDS + 1];
 	unsigned published;
 
-	ssize_t got = pread(claim, text, sizeof text, 0);
-	char *newline = got > 0 ? memchr(text, '\n', (size_t)got) : NULL;
-	if (!newline)
-		return 0;
-	*newline = '\0';
-	if (parse_uint(text, UINT16_MAX, &published) < 0)
+	if (read_claim(claim, &published, 1) == 0)
 		return 0;
 	(void)snprintf(path, sizeof path, "%s/" BOX_UIDS, s->run);
 	_cleanup_close_ int uids = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);

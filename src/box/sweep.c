@@ -56,14 +56,11 @@ static int remove_layer(int layers, const char *name)
 	return r;
 }
 
-/* Nothing is made, so that nothing is left of having looked. */
 static bool has_ended(const struct sweep *s, const char *name)
 {
-	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	_cleanup_close_ int fd =
-		s->claims < 0 ? -1 : openat(s->claims, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_close_ int claim = claims_look(s->claims, name);
 
-	return fd < 0 || (fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type == F_UNLCK);
+	return claim_is_free(claim);
 }
 
 static void tell(const struct sweep *s, const char *what, const char *name, int r)

@@ -17,6 +17,11 @@ int claims_open(const struct box_settings *s) HSUP_MUST_CHECK;
 /* Of who has ended, to sweep him: -EBUSY, he has not. */
 int claims_take(int claims, const char *name) HSUP_MUST_CHECK;
 
+/* Open, for who only looks: negative errno, there is none. */
+int claims_look(int claims, const char *name) HSUP_MUST_CHECK;
+/* Who has ended, or nobody knows. Nothing is made, so that nothing is left of having looked. */
+bool claim_is_free(int claim);
+
 /* The cgroups of that name, in every hierarchy: whoever is in them is killed. */
 int sweep_cgroups(const char *name) HSUP_MUST_CHECK;
 /* Cgroups whose boxes nobody knows here, as no claim of theirs is in `claims`: only if nobody is in

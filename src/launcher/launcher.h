@@ -3,6 +3,7 @@
  *   requests.c  the supervisor's requests: check, act            (socket -> children)
  *   spawn.c     a birth
  *   warm.c      boxes that are parked, and become a child later
+ *   filter.c    the machine's packet filter, when somebody removes ours
  *   kept.c      children that somebody else runs
  *   tell.c      what the supervisor is to be told                (children -> socket)
  *   reap.c      what the kernel says of children
@@ -66,6 +67,12 @@ struct parked {
 	uint16_t slot;
 };
 
+struct filter {
+	int fd;	     /* where changes of the packet filter are told; -1 = nowhere */
+	bool broken; /* our table was removed, and is not made again yet */
+	pid_t pid;   /* who makes it again; 0 = nobody does */
+};
+
 struct launcher {
 	struct options options;
 	struct children *children;
@@ -91,6 +98,7 @@ struct launcher {
 	int supervisor_status;
 	struct parked parked[LIMIT_WARM];
 	unsigned n_parked;
+	struct filter filter;
 	/* Dynos refused for their spec, by the policy, or as what is to be kept. */
 	unsigned refused;
 	uint64_t refused_said_at;
@@ -125,6 +133,15 @@ void warm_keep(struct launcher *l, const struct child *c, int fd);
 void warm_forget(struct launcher *l, const struct child *c);
 /* The child of a WIRE_SPAWN_WARM, or a refusal to be told. */
 void spawn_warm(struct launcher *l, struct packet *p, const struct wire_request *r);
+
+/* Where there may be boxes with networks of their own. */
+void filter_open(struct launcher *l);
+/* Reads what has come, and has the table made again if it was removed. True: there may be more. */
+bool filter_serve(struct launcher *l);
+/* The table that boxes were made behind was there all the time, or is again. */
+bool filter_stands(struct launcher *l);
+/* Whether that one was making it. */
+bool filter_reaped(struct launcher *l, pid_t pid, int status);
 
 /* The child of a WIRE_KEEP, or a line in the log why not. Takes the descriptors it keeps. */
 void kept_enter(struct launcher *l, struct packet *p, const struct wire_request *r);

@@ -88,7 +88,7 @@ static void handle_supervisor_end(struct launcher *l)
 		stop_begin(l);
 }
 
-enum { FD_SIGNALS, FD_WIRE, FD_WATCH, N_FDS };
+enum { FD_SIGNALS, FD_WIRE, FD_WATCH, FD_FILTER, N_FDS };
 
 static void wait_for(struct launcher *l, struct pollfd fds[N_FDS], bool again)
 {
@@ -100,8 +100,10 @@ static void wait_for(struct launcher *l, struct pollfd fds[N_FDS], bool again)
 
 	fds[FD_WIRE] = (struct pollfd){.fd = l->channel.socket,
 		.events = (short)((read ? POLLIN : 0) | (l->channel.blocked ? POLLOUT : 0))};
+	fds[FD_FILTER] = (struct pollfd){.fd = l->filter.pid ? -1 : l->filter.fd, .events = POLLIN};
 	if (ppoll(fds, N_FDS, !again && deadline == UINT64_MAX ? NULL : &timeout, NULL) < 0)
-		fds[FD_SIGNALS].revents = fds[FD_WIRE].revents = fds[FD_WATCH].revents = 0;
+		for (unsigned i = 0; i < N_FDS; i++)
+			fds[i].revents = 0;
 }
 
 static void loop(struct launcher *l, int signals)
@@ -120,6 +122,8 @@ static void loop(struct launcher *l, int signals)
 			reap_again = reap(l, changed);
 		if (fds[FD_WATCH].revents)
 			watch_serve(l);
+		if (fds[FD_FILTER].revents)
+			(void)filter_serve(l);
 		if (l->supervisor_ended)
 			handle_supervisor_end(l);
 		if (l->upgrade.ended)
@@ -142,7 +146,7 @@ static int check(const struct options *o)
 
 int main(int argc, char **argv)
 {
-	static struct launcher l = {.keeper.leave_code = -1, .channel.socket = -1};
+	static struct launcher l = {.keeper.leave_code = -1, .channel.socket = -1, .filter.fd = -1};
 	struct options o;
 	struct err err;
 	int signals = -1;

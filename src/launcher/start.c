@@ -158,6 +158,7 @@ static int open_all(struct launcher *l, int *ret_signals, bool *ret_old, struct 
 		setenv(CARRY_FD_ENV, KEEPER_CARRY_TEXT, 1) < 0)
 		return err_errno(err, -errno, "cannot set the environment");
 	store_refill(&l->store);
+	filter_open(l);
 	l->keeper.command = l->options.command;
 	l->keeper.confinement = l->options.confinement;
 	l->keeper.patience = l->options.watchdog * NSEC_PER_SEC;

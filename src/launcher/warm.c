@@ -106,6 +106,11 @@ void spawn_warm(struct launcher *l, struct packet *p, const struct wire_request 
 		tell_refused(l, r->child, WIRE_STAGE_WARM, parked ? EAGAIN : ESRCH);
 		return;
 	}
+	/* One that begins anew makes sure of it. */
+	if (!filter_stands(l)) {
+		tell_refused(l, r->child, WIRE_STAGE_WARM, ENONET);
+		return;
+	}
 	int error =
 		children_room(l->children, (size_t)r->spawn->name_length + r->spawn->tag_length);
 	if (error < 0) {

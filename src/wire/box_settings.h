@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 
+#define BOX_FILTER   "hsup" /* the table of the packet filter, of family inet */
 #define BOX_ROUTES   16
 #define BOX_FOLDERS  8
 #define BOX_NAMES    16 /* of an interface, with its end; IFNAMSIZ */

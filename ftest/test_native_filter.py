@@ -1,0 +1,241 @@
+"""The packet filter of native dynos, when somebody else of the machine loads his own anew.
+
+The machine is a network namespace of the test's own: hsup, its dynos and whoever flushes the ruleset are in it, and
+nobody else."""
+import os
+import pathlib
+import shutil
+import signal
+import time
+
+import pytest
+
+from box_machine import HERE, SERVE, machine_of
+from hsup import children_of, wait_until
+from test_native_warm import SAY, end, taken, wait_parked
+
+UIDS, PORTS, SUBNET = (5200, 5299), (20200, 20299), "10.203.52.0/22"
+AGAIN = "the packet filter of dynos was removed by somebody, and is made again"
+# Whether it reaches the machine, at its first instruction.
+PROBE = ("/usr/bin/python3 -c 'import errno, socket, sys\n"
+         "s = socket.socket()\n"
+         "s.settimeout(5)\n"
+         "e = s.connect_ex((sys.argv[1], int(sys.argv[2])))\n"
+         "print(\"reached\" if e == 0 else errno.errorcode.get(e, e))' " + f"{HERE} 7000; exec sleep 1000")
+
+
+@pytest.fixture
+def machine(build, folder):
+    with machine_of(build / "tests" / "drive-box", folder / "m") as m:
+        yield m
+
+
+@pytest.fixture
+def app(machine, make_driver_app):
+    app = make_driver_app("native")
+    app.machine = machine
+    app.env.update(LIBCONTAINER_DYNO_UID_MIN=str(UIDS[0]), LIBCONTAINER_DYNO_UID_MAX=str(UIDS[1]),
+                   LIBCONTAINER_DYNO_SUBNET=SUBNET, HSUP_BOX_RUN=str(app.folder / "run"),
+                   HSUP_BOX_STATE=str(app.folder / "state/native"))
+    return app
+
+
+def begin(app, *options, process=("web", [SAY], 1), wrap=()):
+    app.start("--verbose", *options, wrap=[*app.machine.command(), *wrap])
+    app.submit(app.release(process))
+    app.wait_up("web.1")
+
+
+def nft(app, *words):
+    return app.machine.run("nft", *words, check=True).stdout
+
+
+def flush(app):
+    """As most firewalls do before they load their rules."""
+    nft(app, "flush", "ruleset")
+
+
+def wait_table(app):
+    wait_until(app.machine.has_table, "the table to be made again")
+
+
+def slow_nft(app):
+    """How to start hsup so that nft waits as long as the file is there, which is returned, too."""
+    folder, waits = app.folder / "nft", app.folder / "nft/waits"
+    folder.mkdir()
+    shutil.copy("/usr/sbin/nft", folder / "real")
+    (folder / "slow").write_text(f"#!/bin/sh\nwhile [ -e {waits} ]; do sleep 0.05; done\nexec {folder}/real \"$@\"\n")
+    (folder / "slow").chmod(0o755)
+    script = 'mount --bind "$0" "$(readlink -f /usr/sbin/nft)" && exec "$@"'
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, str(folder / "slow")], waits
+
+
+def test_of_those_that_run(app):
+    """None is parked, and none is started: nobody looks but the one who is told."""
+    begin(app)
+    before = nft(app, "list", "table", "inet", "hsup")
+    for _ in range(3):
+        flush(app)
+        wait_table(app)
+        assert nft(app, "list", "table", "inet", "hsup") == before
+    wait_until(lambda: app.errors.count(AGAIN) == 3, "it to be said")
+    nft(app, "delete", "table", "inet", "hsup")
+    wait_table(app)
+    assert app.stop() == 0
+    assert not app.machine.has_table()
+
+
+def test_what_runs_reaches_nothing_again(app):
+    app.machine.serve(7000)
+    script = "while read x; do " + PROBE.partition("; exec")[0] + "; done"
+    begin(app, process={"Type": "web", "Stdin": True, "Args": [script]})
+    app.type_line("web.1", "go", "EHOSTUNREACH")
+    nft(app, "flush", "chain", "inet", "hsup", "input")
+    # It is this table that keeps it from there.
+    app.type_line("web.1", "go", "reached")
+    flush(app)
+    wait_table(app)
+    app.type_line("web.1", "go", "EHOSTUNREACH")
+
+
+def test_ports_lead_to_those_that_run_again(app):
+    """And to the dyno's own, though that is not the one that others have."""
+    app.env["HSUP_BOX_PUBLISH"] = f"{PORTS[0]}-{PORTS[1]}"
+    app.write("serve.py", SERVE)
+    command = f"exec /usr/bin/python3 {app.shared}/serve.py $PORT"
+    begin(app, "--warm", "1", process={"Type": "web", "Quantity": 2, "Ready": {"Listen": True, "Interval": 0.05},
+                                       "Args": [command], "Env": {"PORT": "5123"}})
+    app.wait_up("web.2")
+    wait_parked(app, 1)
+    published = [dyno["published"] for dyno in app.ps().values()]
+
+    def answers():
+        return [app.machine.connect(HERE, port) for port in published]
+    assert answers() == [HERE] * 2
+    before = nft(app, "list", "map", "inet", "hsup", "published")
+    assert before.count("5123") == 3, before
+    flush(app)
+    wait_until(lambda: AGAIN in app.errors, "the ports to lead there again")
+    assert nft(app, "list", "map", "inet", "hsup", "published") == before
+    assert answers() == [HERE] * 2
+    # What is parked is still good for a start, and what it takes is swept as ever.
+    end(app, "web.1")
+    wait_until(lambda: taken(app, "web.1"), "one to be taken")
+    assert app.stop() == 0
+    assert not app.machine.has_table()
+
+
+def test_the_next_one_is_filtered(app):
+    """Warm or cold, and however long it takes until there is a table again."""
+    app.machine.serve(7000)
+    wrap, waits = slow_nft(app)
+    begin(app, "--warm", "1", process=("web", [PROBE], 1), wrap=wrap)
+    app.wait_line(r"app\[web\.1\]: EHOSTUNREACH$")
+    wait_parked(app, 1)
+    waits.touch()
+    flush(app)
+    end(app, "web.1")
+    # It waits for the table itself: what is parked is not taken.
+    time.sleep(1)
+    assert not app.machine.has_table()
+    assert len(app.texts("web.1")) == 1
+    waits.unlink()
+    app.wait_line(r"app\[web\.1\]: EHOSTUNREACH$", count=2)
+    assert taken(app, "web.1") == []
+    # And the one behind it begins in a parked one as ever.
+    wait_until(lambda: "stands again" in app.errors, "the launcher to know")
+    wait_parked(app, 1)
+    end(app, "web.1")
+    app.wait_line(r"app\[web\.1\]: EHOSTUNREACH$", count=3)
+    assert len(taken(app, "web.1")) == 1
+    app.no_line("could not start|reached")
+
+
+def test_at_the_moment_of_the_order(app):
+    """Flushed as a life ends, again and again: whatever takes its place is filtered, and none is lost."""
+    app.machine.serve(7000)
+    begin(app, "--warm", "1", process=("web", [PROBE], 1))
+    app.wait_line(r"app\[web\.1\]: EHOSTUNREACH$")
+    for count in range(2, 8):
+        wait_parked(app, 1)
+        restart = app.machine.start(app.build / "hsup", "restart", "-C", app.control, "web.1", settings=app.env)
+        time.sleep(count / 200)
+        flush(app)
+        assert restart.wait(30) == 0
+        app.wait_line(r"app\[web\.1\]: EHOSTUNREACH$", count=count)
+        wait_table(app)
+    app.no_line("could not start|reached")
+
+
+def test_news_that_are_lost(app):
+    """More than the socket holds while the launcher has no time for them."""
+    begin(app)
+    os.kill(app.launcher, signal.SIGSTOP)
+    try:
+        for n in range(150):
+            nft(app, "add table ip other; flush table ip other; " +
+                "; ".join(f"add chain ip other c{n}x{i}" for i in range(20)))
+            if n == 140:
+                nft(app, "delete", "table", "inet", "hsup")
+        drops = [line.split() for line in pathlib.Path(f"/proc/{app.launcher}/net/netlink").read_text().splitlines()
+                 if line.split()[1:4:2] == ["12", "00000040"]]
+        assert [int(words[8]) > 0 for words in drops] == [True]
+        assert not app.machine.has_table()
+    finally:
+        os.kill(app.launcher, signal.SIGCONT)
+    wait_table(app)
+
+
+def test_other_tables_are_none_of_ours(app):
+    begin(app)
+    for table in ("ip hsup", "inet hsup2", "inet hsu", "inet other"):
+        nft(app, f"add table {table}; add chain {table} c; add rule {table} c drop")
+        nft(app, f"delete table {table}")
+    nft(app, "add element inet hsup subnets { 192.0.2.0/24 }")
+    time.sleep(0.5)
+    # It was not even looked at.
+    assert "192.0.2.0/24" in nft(app, "list", "set", "inet", "hsup", "subnets")
+    assert "hsup-box" not in app.errors and "stands again" not in app.errors
+    # Among others' news, and behind them.
+    nft(app, "add table ip other; delete table inet hsup; delete table ip other")
+    wait_table(app)
+
+
+def test_the_socket_is_nobody_elses(app):
+    """Neither the supervisor, nor who is parked, nor a dyno or its init can hear what the firewall's rules are."""
+    begin(app, "--warm", "1", process=("web", ["ls /proc/self/fd | tr '\\n' ' '; echo; exec sleep 1000"], 1))
+    heard = [line.split()[9] for line in pathlib.Path(f"/proc/{app.launcher}/net/netlink").read_text().splitlines()
+             if line.split()[1:4:2] == ["12", "00000040"]]
+    [inode] = heard
+
+    def has(pid):
+        folder = pathlib.Path(f"/proc/{pid}/fd")
+        return f"socket:[{inode}]" in {os.readlink(folder / fd) for fd in os.listdir(folder)}
+    [waiting] = wait_parked(app, 1)
+    init = app.ps()["web.1"]["pid"]
+    others = [app.supervisor(), init, *children_of(init), waiting, *children_of(waiting)]
+    assert has(app.launcher)
+    assert [pid for pid in others if has(pid)] == []
+    end(app, "web.1")
+    wait_until(lambda: taken(app, "web.1"), "one to be taken")
+    wait_until(lambda: len(app.texts("web.1")) == 2, "it to say what it has")
+    assert len(set(app.texts("web.1"))) == 1
+
+
+def test_after_an_upgrade_of_the_launcher(app):
+    begin(app)
+    flush(app)
+    wait_table(app)
+    os.kill(app.launcher, signal.SIGUSR2)
+    wait_until(lambda: "hsup-launcher now" in app.errors or "is hsup-launcher" in app.errors, "the upgrade")
+    flush(app)
+    wait_table(app)
+
+
+def test_without_a_network_of_its_own_nothing_is_made(app):
+    app.env["LIBCONTAINER_DYNO_NETWORK"] = "none"
+    begin(app)
+    nft(app, "add table inet hsup")
+    nft(app, "delete table inet hsup")
+    wait_until(lambda: "stands again" in app.errors, "it to have been looked at")
+    assert not app.machine.has_table() and AGAIN not in app.errors

@@ -1,0 +1,145 @@
+/* The machine's packet filter has a table without which nothing is between a native dyno and the
+ * machine, and whoever loads a firewall anew removes it. The kernel tells us, and hsup-box makes it
+ * again; until that is done no parked box, which was made behind it, becomes a dyno. */
+#include "base/fd.h"
+#include "base/log.h"
+#include "launcher/launcher.h"
+
+#include <errno.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define FAMILY_INET 1	  /* NFPROTO_INET: its header drags much more in */
+#define EVENTS	    16384 /* the kernel makes packets of a page or two */
+#define AT_ONCE	    64
+
+/* Without it (no right to, no such filter in this kernel) a start looks for itself, as ever. */
+void filter_open(struct launcher *l)
+{
+	/* Not by joining the group alone: a socket that has no address yet is taken for who has
+	 * sent the news, and is not told. */
+	static const struct sockaddr_nl group = {
+		.nl_family = AF_NETLINK,
+		.nl_groups = 1U << (NFNLGRP_NFTABLES - 1),
+	};
+
+	l->filter = (struct filter){.fd = -1};
+	if (!l->options.box || geteuid() != 0)
+		return;
+	_cleanup_close_ int fd =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&group, sizeof group) < 0) {
+		log_debug("changes of the packet filter are not told: %s", err_name(errno));
+		return;
+	}
+	l->filter.fd = TAKE_FD(fd);
+}
+
+/* Its name is the first attribute. */
+static bool tells_removal(const struct nlmsghdr *m)
+{
+	static const char name[] = BOX_FILTER;
+	struct {
+		struct nlmsghdr head;
+		struct nfgenmsg family;
+		struct nlattr attribute;
+		char name[sizeof name];
+	} is;
+
+	if (m->nlmsg_len < offsetof(__typeof__(is), name) + sizeof name)
+		return false;
+	memcpy(&is, m, offsetof(__typeof__(is), name) + sizeof name);
+	return is.head.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE) &&
+	       is.family.nfgen_family == FAMILY_INET && is.attribute.nla_type == NFTA_TABLE_NAME &&
+	       is.attribute.nla_len == NLA_HDRLEN + sizeof name &&
+	       memcmp(is.name, name, sizeof name) == 0;
+}
+
+static bool packet_tells_removal(const char *packet, size_t len)
+{
+	for (const struct nlmsghdr *m = (const void *)packet; NLMSG_OK(m, len);
+		m = NLMSG_NEXT(m, len))
+		if (tells_removal(m))
+			return true;
+	return false;
+}
+
+/* Reads some of what has come; *ret_more: there may be more. */
+static bool read_news(int fd, bool *ret_more)
+{
+	static _Alignas(struct nlmsghdr) char packet[EVENTS];
+	bool removed = false;
+
+	*ret_more = false;
+	for (unsigned i = 0; i < AT_ONCE; i++) {
+		ssize_t n = recv(fd, packet, sizeof packet, MSG_TRUNC);
+		if (n < 0 && errno == EAGAIN)
+			return removed;
+		/* What was lost (ENOBUFS), or does not fit, may have told it. */
+		removed |= n < 0 ? errno == ENOBUFS
+				 : (size_t)n > sizeof packet ||
+					   packet_tells_removal(packet, (size_t)n);
+	}
+	*ret_more = true;
+	return removed;
+}
+
+HSUP_NORETURN static void become_box(const struct launcher *l)
+{
+	static char name[] = "hsup-box", mend[] = "--mend";
+	char *args[2 + BOX_SETTINGS + 1] = {name, mend};
+
+	memcpy(args + 2, l->options.box_options, l->options.n_box_options * sizeof *args);
+	(void)sigprocmask(SIG_SETMASK, &l->mask, NULL);
+	(void)execv(l->options.box, args);
+	log_error("%s: %s", l->options.box, err_name(errno));
+	_exit(127);
+}
+
+/* One at a time: what is told meanwhile waits in the socket. */
+static void mend(struct launcher *l)
+{
+	if (l->filter.pid)
+		return;
+	pid_t pid = fork();
+	if (pid == 0)
+		become_box(l);
+	if (pid < 0)
+		log_warning("the packet filter is not made again now: %s", err_name(errno));
+	else
+		l->filter.pid = pid;
+}
+
+bool filter_serve(struct launcher *l)
+{
+	bool more = false;
+
+	if (l->filter.fd < 0 || l->filter.pid)
+		return false;
+	if (read_news(l->filter.fd, &more))
+		l->filter.broken = true;
+	if (l->filter.broken && !l->keeper.signo && !l->keeper.stopping)
+		mend(l);
+	return more && !l->filter.pid;
+}
+
+bool filter_stands(struct launcher *l)
+{
+	/* Of what is still to be read nobody knows. */
+	bool more = filter_serve(l);
+
+	return !more && !l->filter.broken;
+}
+
+bool filter_reaped(struct launcher *l, pid_t pid, int status)
+{
+	if (pid != l->filter.pid)
+		return false;
+	l->filter.pid = 0;
+	l->filter.broken = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+	return true;
+}
