@@ -59,15 +59,22 @@ def wait_table(app):
     wait_until(app.machine.has_table, "the table to be made again")
 
 
-def slow_nft(app):
-    """How to start hsup so that nft waits as long as the file is there, which is returned, too."""
-    folder, waits = app.folder / "nft", app.folder / "nft/waits"
+def stop(app):
+    """Our own last sweep takes it away (unless others of this machine are just using its cgroups): that is no removal."""
+    before = app.errors.count(AGAIN), app.errors.count("stands again")
+    assert app.stop() == 0
+    assert (app.errors.count(AGAIN), app.errors.count("stands again")) == before
+
+
+def other_nft(app, condition):
+    """How to start hsup with an nft that says `condition` of a file first, which is returned, too."""
+    folder, flag = app.folder / "nft", app.folder / "nft/flag"
     folder.mkdir()
     shutil.copy("/usr/sbin/nft", folder / "real")
-    (folder / "slow").write_text(f"#!/bin/sh\nwhile [ -e {waits} ]; do sleep 0.05; done\nexec {folder}/real \"$@\"\n")
-    (folder / "slow").chmod(0o755)
+    (folder / "other").write_text(f"#!/bin/sh\n{condition.format(flag)}\nexec {folder}/real \"$@\"\n")
+    (folder / "other").chmod(0o755)
     script = 'mount --bind "$0" "$(readlink -f /usr/sbin/nft)" && exec "$@"'
-    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, str(folder / "slow")], waits
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, str(folder / "other")], flag
 
 
 def test_of_those_that_run(app):
@@ -80,9 +87,9 @@ def test_of_those_that_run(app):
         assert nft(app, "list", "table", "inet", "hsup") == before
     wait_until(lambda: app.errors.count(AGAIN) == 3, "it to be said")
     nft(app, "delete", "table", "inet", "hsup")
-    wait_table(app)
-    assert app.stop() == 0
-    assert not app.machine.has_table()
+    wait_until(lambda: app.errors.count(AGAIN) == app.errors.count("stands again") == 4, "the last one to be said")
+    assert app.machine.has_table()
+    stop(app)
 
 
 def test_what_runs_reaches_nothing_again(app):
@@ -115,20 +122,19 @@ def test_ports_lead_to_those_that_run_again(app):
     before = nft(app, "list", "map", "inet", "hsup", "published")
     assert before.count("5123") == 3, before
     flush(app)
-    wait_until(lambda: AGAIN in app.errors, "the ports to lead there again")
+    wait_until(lambda: "stands again" in app.errors, "the ports to lead there again")
     assert nft(app, "list", "map", "inet", "hsup", "published") == before
     assert answers() == [HERE] * 2
     # What is parked is still good for a start, and what it takes is swept as ever.
     end(app, "web.1")
     wait_until(lambda: taken(app, "web.1"), "one to be taken")
-    assert app.stop() == 0
-    assert not app.machine.has_table()
+    stop(app)
 
 
 def test_the_next_one_is_filtered(app):
     """Warm or cold, and however long it takes until there is a table again."""
     app.machine.serve(7000)
-    wrap, waits = slow_nft(app)
+    wrap, waits = other_nft(app, "while [ -e {} ]; do sleep 0.05; done")
     begin(app, "--warm", "1", process=("web", [PROBE], 1), wrap=wrap)
     app.wait_line(r"app\[web\.1\]: EHOSTUNREACH$")
     wait_parked(app, 1)
@@ -151,20 +157,51 @@ def test_the_next_one_is_filtered(app):
     app.no_line("could not start|reached")
 
 
-def test_at_the_moment_of_the_order(app):
-    """Flushed as a life ends, again and again: whatever takes its place is filtered, and none is lost."""
+def test_it_cannot_be_made(app):
+    """That is said once, and is tried again when there is somebody whom it would be for: who waits for it."""
     app.machine.serve(7000)
-    begin(app, "--warm", "1", process=("web", [PROBE], 1))
+    wrap, fails = other_nft(app, "[ -e {} ] && echo no rules today && exit 1")
+    begin(app, "--warm", "1", process=("web", [PROBE], 1), wrap=wrap)
     app.wait_line(r"app\[web\.1\]: EHOSTUNREACH$")
-    for count in range(2, 8):
-        wait_parked(app, 1)
-        restart = app.machine.start(app.build / "hsup", "restart", "-C", app.control, "web.1", settings=app.env)
-        time.sleep(count / 200)
-        flush(app)
-        assert restart.wait(30) == 0
-        app.wait_line(r"app\[web\.1\]: EHOSTUNREACH$", count=count)
-        wait_table(app)
+    wait_parked(app, 1)
+    fails.touch()
+    flush(app)
+    said = "could not be made again: /usr/sbin/nft does not take the rules: no rules today"
+    wait_until(lambda: said in app.errors, "it to be said")
+    fails.unlink()
+    nft(app, "add table ip other")
+    time.sleep(0.5)
+    assert app.errors.count("hsup-box: ") == 1 and not app.machine.has_table()
+    end(app, "web.1")
+    app.wait_line(r"app\[web\.1\]: EHOSTUNREACH$", count=2)
+    assert taken(app, "web.1") == []
+    wait_until(lambda: "stands again" in app.errors, "the launcher to know")
+    wait_parked(app, 1)
+    end(app, "web.1")
+    app.wait_line(r"app\[web\.1\]: EHOSTUNREACH$", count=3)
+    assert len(taken(app, "web.1")) == 1
     app.no_line("could not start|reached")
+
+
+def test_many_that_begin_meanwhile(app):
+    """One after the other, from the moment of the flush on: whichever is first, the box or the table, none is without,
+    and none is lost."""
+    app.machine.serve(7000)
+    names = [f"web.{n}" for n in range(1, 7)]
+    begin(app, "--warm", "6", process=("web", [PROBE], 6))
+    app.wait_up(*names)
+    app.wait_line(r"app\[web\.\d\]: EHOSTUNREACH$", count=6)
+    wait_parked(app, 6)
+    inits = {name: dyno["pid"] for name, dyno in app.ps().items()}
+    leaders = [children_of(inits[name])[0] for name in names]
+    flush(app)
+    for leader in leaders:
+        os.kill(leader, signal.SIGKILL)
+        time.sleep(0.002)
+    app.wait_line(r"app\[web\.\d\]: EHOSTUNREACH$", count=12)
+    wait_parked(app, 6)
+    app.no_line("could not start|reached")
+    assert app.machine.has_table()
 
 
 def test_news_that_are_lost(app):
@@ -213,6 +250,7 @@ def test_the_socket_is_nobody_elses(app):
         return f"socket:[{inode}]" in {os.readlink(folder / fd) for fd in os.listdir(folder)}
     [waiting] = wait_parked(app, 1)
     init = app.ps()["web.1"]["pid"]
+    wait_until(lambda: len(children_of(init)) == len(app.texts("web.1")) == 1, "it to be by itself")
     others = [app.supervisor(), init, *children_of(init), waiting, *children_of(waiting)]
     assert has(app.launcher)
     assert [pid for pid in others if has(pid)] == []
@@ -230,6 +268,18 @@ def test_after_an_upgrade_of_the_launcher(app):
     wait_until(lambda: "hsup-launcher now" in app.errors or "is hsup-launcher" in app.errors, "the upgrade")
     flush(app)
     wait_table(app)
+
+
+def test_as_all_are_told_to_end(app):
+    begin(app, process={"Type": "web", "StopTimeout": 20,
+                        "Args": [f"trap '' TERM; while [ ! -e {app.shared}/end ]; do sleep 0.05; done"]})
+    app.process.send_signal(signal.SIGTERM)
+    app.wait_line("stopping|SIGTERM|TERM")
+    flush(app)
+    wait_table(app)
+    app.write("end", "")
+    assert app.process.wait(30) == 0
+    assert app.errors.count(AGAIN) == app.errors.count("stands again") == 1
 
 
 def test_without_a_network_of_its_own_nothing_is_made(app):

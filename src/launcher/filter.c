@@ -13,8 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FAMILY_INET 1	  /* NFPROTO_INET: its header drags much more in */
-#define EVENTS	    16384 /* the kernel makes packets of a page or two */
+#define FAMILY_INET 1	 /* NFPROTO_INET: its header drags much more in */
+#define EVENTS	    8192 /* the kernel makes none that is larger */
 #define AT_ONCE	    64
 
 /* Without it (no right to, no such filter in this kernel) a start looks for itself, as ever. */
@@ -94,16 +94,28 @@ HSUP_NORETURN static void become_box(const struct launcher *l)
 	char *args[2 + BOX_SETTINGS + 1] = {name, mend};
 
 	memcpy(args + 2, l->options.box_options, l->options.n_box_options * sizeof *args);
+	/* Ctrl-C is not for it. */
+	(void)setsid();
 	(void)sigprocmask(SIG_SETMASK, &l->mask, NULL);
 	(void)execv(l->options.box, args);
 	log_error("%s: %s", l->options.box, err_name(errno));
 	_exit(127);
 }
 
+/* Else nobody is to be protected; and it may be our own last sweep that has removed it. */
+static bool has_boxes(const struct launcher *l)
+{
+	for (struct child *c = NULL; (c = children_next(l->children, c));)
+		if (c->boxed && c->state == CHILD_RUNNING)
+			return true;
+	return false;
+}
+
 /* One at a time: what is told meanwhile waits in the socket. */
 static void mend(struct launcher *l)
 {
-	if (l->filter.pid)
+	l->filter.broken = has_boxes(l);
+	if (!l->filter.broken)
 		return;
 	pid_t pid = fork();
 	if (pid == 0)
@@ -120,9 +132,8 @@ bool filter_serve(struct launcher *l)
 
 	if (l->filter.fd < 0 || l->filter.pid)
 		return false;
+	/* Whatever else is told may be what a mending has done that failed. */
 	if (read_news(l->filter.fd, &more))
-		l->filter.broken = true;
-	if (l->filter.broken && !l->keeper.signo && !l->keeper.stopping)
 		mend(l);
 	return more && !l->filter.pid;
 }
@@ -132,6 +143,8 @@ bool filter_stands(struct launcher *l)
 	/* Of what is still to be read nobody knows. */
 	bool more = filter_serve(l);
 
+	if (l->filter.broken && !l->filter.pid)
+		mend(l);
 	return !more && !l->filter.broken;
 }
 
@@ -141,5 +154,6 @@ bool filter_reaped(struct launcher *l, pid_t pid, int status)
 		return false;
 	l->filter.pid = 0;
 	l->filter.broken = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+	log_debug("the packet filter %s", l->filter.broken ? "is broken" : "stands again");
 	return true;
 }

@@ -218,13 +218,11 @@ static bool reap_one(struct launcher *l, pid_t which)
 	} else if (pid == l->upgrade.pid) {
 		l->upgrade.ended = true;
 		l->upgrade.status = status;
-	} else if (filter_reaped(l, pid, status)) {
-		log_debug("the packet filter %s", l->filter.broken ? "is broken" : "stands again");
 	} else if (c && c->unreaped) {
 		children_reaped(l->children, c);
 	} else if (c) {
 		leader_ended(l, c, status, &ru);
-	} else {
+	} else if (!filter_reaped(l, pid, status)) {
 		log_debug("reaped %d, which is not ours", (int)pid);
 	}
 	return true;
