@@ -253,6 +253,21 @@ static void descriptors_are_owned_once(void **state)
 	assert_int_equal(fcntl(other, F_GETFD), -1);
 }
 
+static void a_rename_may_replace_nothing(void **state)
+{
+	_cleanup_close_ int dir = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	assert_int_equal(mkdirat(dir, "from", 0755), 0);
+	assert_int_equal(mkdirat(dir, "taken", 0755), 0);
+	/* An empty folder is what rename(2) would replace. */
+	assert_int_equal(fd_rename_new(dir, "from", dir, "taken"), -EEXIST);
+	assert_int_equal(fd_rename_new(dir, "from", dir, "to"), 0);
+	assert_int_equal(fd_rename_new(dir, "from", dir, "to"), -ENOENT);
+	assert_int_equal(fstatat(dir, "to", &st, 0), 0);
+	assert_int_equal(fstatat(dir, "taken", &st, 0), 0);
+}
+
 static char last_line[64];
 
 static void remember(enum log_level level, const char *line, void *userdata)
@@ -307,6 +322,8 @@ int main(void)
 			trees_go_without_following_links, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(
 			descriptors_are_owned_once, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(
+			a_rename_may_replace_nothing, make_folder, remove_folder),
 		cmocka_unit_test(logs_go_where_they_are_told),
 		cmocka_unit_test(what_has_no_quotas_is_not_held_to_them),
 	};

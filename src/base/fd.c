@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -52,6 +53,17 @@ ssize_t fd_read_full(int fd, void *data, size_t len)
 		got += (size_t)n;
 	}
 	return (ssize_t)got;
+}
+
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE 1
+#endif
+
+int fd_rename_new(int from, const char *name, int to, const char *new_name)
+{
+	long r = syscall(SYS_renameat2, from, name, to, new_name, RENAME_NOREPLACE);
+
+	return r < 0 ? -errno : 0;
 }
 
 static int change_flag(int fd, int get, int set, int flag, bool on)

@@ -34,5 +34,9 @@ ssize_t fd_read_full(int fd, void *data, size_t len) HSUP_MUST_CHECK;
 int fd_nonblock(int fd, bool on);
 int fd_cloexec(int fd, bool on);
 
+/* renameat2(2) that replaces nothing, which musl has no names for. -EEXIST: the new name is taken.
+ */
+int fd_rename_new(int from, const char *name, int to, const char *new_name) HSUP_MUST_CHECK;
+
 /* Closes every descriptor from `first` on, or makes it close-on-exec. */
 void fd_from(int first, bool cloexec);

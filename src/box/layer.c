@@ -14,11 +14,20 @@
 #define FOLDER	 (O_PATH | O_DIRECTORY)
 #define IN_PLACE (RESOLVE_BENEATH | MNT_STRICT)
 
-static int give(const struct box *b, int layer, const char *part)
+static int give(const struct box *b, int layer)
 {
 	if (!b->root)
 		return 0;
-	return fchownat(layer, part, b->uid, b->gid, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	if (fchownat(layer, LAYER_UPPER, b->uid, b->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return fchownat(layer, LAYER_TMP, b->uid, b->gid, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+int root_layer_parts(const struct box *b, int layer)
+{
+	int r = spare_make_parts(layer, b->spec->box_slug);
+
+	return r == 0 ? give(b, layer) : r;
 }
 
 /* It is empty yet: whatever will be in it is counted. What this file system cannot do is not done;
@@ -44,12 +53,10 @@ static int make_in(const struct box *b, int state, int boxes)
 	_cleanup_close_ int layer = mnt_open(boxes, name, FOLDER, IN_PLACE);
 	if (layer < 0)
 		return layer;
-	int r = taken == 0 ? 0 : limit(b, layer);
-	if (r == 0 && taken < 0)
-		r = spare_make_parts(layer, b->spec->box_slug);
-	if (r == 0)
-		r = give(b, layer, LAYER_UPPER);
-	return r == 0 ? give(b, layer, LAYER_TMP) : r;
+	if (taken == 0)
+		return give(b, layer);
+	int r = limit(b, layer);
+	return r == 0 ? root_layer_parts(b, layer) : r;
 }
 
 int root_layer_make(const struct box *b)

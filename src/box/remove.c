@@ -12,10 +12,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#ifndef RENAME_NOREPLACE
-#define RENAME_NOREPLACE 1
-#endif
-
 struct removal {
 	int top;
 	uint64_t moved; /* folders, so far: in their new names */
@@ -68,17 +64,17 @@ static bool gone(int dir, const char *name, bool folder)
 static void move_up(struct removal *m, int dir, const char *name)
 {
 	char to[32];
-	long r;
+	int r;
 
 	do {
 		(void)snprintf(to, sizeof to, "hsup-%llu", (unsigned long long)m->moved++);
-		r = syscall(SYS_renameat2, dir, name, m->top, to, RENAME_NOREPLACE);
+		r = fd_rename_new(dir, name, m->top, to);
 		/* Not root: a folder's own permissions count, since its ".." changes. */
-		if (r < 0 && errno == EACCES && fchmodat(dir, name, 0700, 0) == 0)
-			r = syscall(SYS_renameat2, dir, name, m->top, to, RENAME_NOREPLACE);
-	} while (r < 0 && errno == EEXIST);
+		if (r == -EACCES && fchmodat(dir, name, 0700, 0) == 0)
+			r = fd_rename_new(dir, name, m->top, to);
+	} while (r == -EEXIST);
 	if (r < 0)
-		note(m, -errno);
+		note(m, r);
 	else
 		m->left = true;
 }

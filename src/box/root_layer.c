@@ -82,13 +82,6 @@ int layer_host_etc(struct root_work *w, const struct plan_step *s)
 	return mount < 0 ? mount : root_attach(w, mount, s->target);
 }
 
-static int make_part(const struct root_work *w, int layer, const char *name, mode_t mode)
-{
-	if (mkdirat(layer, name, mode) < 0)
-		return -errno;
-	return root_own(w, layer, name, true);
-}
-
 static int layer_in_memory(struct root_work *w)
 {
 	struct mnt_option options[3] = {{"mode", "711"}};
@@ -101,11 +94,7 @@ static int layer_in_memory(struct root_work *w)
 
 	if (layer < 0)
 		return layer;
-	if (mkdirat(layer, "work", 0700) < 0)
-		return -errno;
-	int r = make_part(w, layer, "upper", 0755);
-	if (r == 0)
-		r = make_part(w, layer, "tmp", 01777);
+	int r = root_layer_parts(w->b, layer);
 	return r < 0 ? r : mnt_attach(layer, w->scratch, "layer");
 }
 

@@ -28,6 +28,8 @@ void root_close(struct box_root *r);
 
 /* layer.c: that which was made: O_PATH, of the mount namespace we are in. */
 int root_layer_open(const struct box *b) HSUP_MUST_CHECK;
+/* Makes what a layer is made of, in a folder that is one from now on; the dyno's is its own. */
+int root_layer_parts(const struct box *b, int layer) HSUP_MUST_CHECK;
 
 /* image.c: root.img of a stack, mounted nowhere: its descriptor, or negative errno; -ENOENT. */
 int image_mount(int stack) HSUP_MUST_CHECK;

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SPARES	 "spares"
@@ -17,10 +16,6 @@
 #define NEW	 "new"
 #define FOLDER	 (O_PATH | O_DIRECTORY)
 #define IN_PLACE (RESOLVE_BENEATH | MNT_STRICT)
-
-#ifndef RENAME_NOREPLACE
-#define RENAME_NOREPLACE 1
-#endif
 
 int spare_open_ours(int dir, const char *name)
 {
@@ -61,10 +56,9 @@ int spare_take(int state, int boxes, const char *name, unsigned hint)
 		char from[12];
 
 		name_of((hint + i) % MOST, from);
-		if (syscall(SYS_renameat2, spares, from, boxes, name, RENAME_NOREPLACE) == 0)
-			return 0;
-		if (errno != ENOENT)
-			return -errno;
+		int r = fd_rename_new(spares, from, boxes, name);
+		if (r != -ENOENT)
+			return r;
 	}
 	return -ENOENT;
 }
