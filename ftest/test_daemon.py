@@ -607,11 +607,18 @@ def test_hsup_start_tells_systemd_too(make_app):
 # ---- paths ----
 
 def test_paths(daemon, reachable):
+    def boxes(state, locks, why):
+        return [f"native   {state}/native (in the state directory)", f"stacks   {state}/stacks (in the state directory)",
+                f"locks    {locks} ({why})"]
+
+    daemon.env.update(HSUP_BOX_STATE="/b/layers", HSUP_BOX_STACKS="")
     lines = dict(line.split(None, 1) for line in daemon.hsup("paths", "--config", "/c.json").stdout.splitlines())
     assert lines == {
         "state": f"{daemon.state} (HSUP_STATE_DIR)", "runtime": f"{daemon.run} (HSUP_RUNTIME_DIR)",
         "apps": f"{daemon.apps} (in the state directory)",
-        "log": f"{daemon.log_file} (in the state directory)", "config": "/c.json (--config)"}
+        "log": f"{daemon.log_file} (in the state directory)", "config": "/c.json (--config)",
+        "native": "/b/layers (HSUP_BOX_STATE)", "stacks": f"{daemon.state}/stacks (in the state directory)",
+        "locks": "/run/hsup (of root)"}
 
     def paths(user, **env):
         done = subprocess.run([reachable / "hsup", "paths"], env=env, text=True, user=user, group=user,
@@ -621,14 +628,18 @@ def test_paths(daemon, reachable):
     assert paths(0, HOME="/root", XDG_STATE_HOME="/x")[1].splitlines() == [
         "state    /var/lib/hsup (of root)", "runtime  /run/hsup (of root)",
         "apps     /var/lib/hsup/control (in the state directory)",
-        "log      /var/lib/hsup/hsup.log (in the state directory)", "config   /etc/hsup/hsup.json (of root)"]
+        "log      /var/lib/hsup/hsup.log (in the state directory)", "config   /etc/hsup/hsup.json (of root)",
+        *boxes("/var/lib/hsup", "/run/hsup", "of root")]
     assert paths(65534, HOME="/h", XDG_RUNTIME_DIR="/run/user/7")[1].splitlines() == [
         "state    /h/.local/state/hsup (HOME)", "runtime  /run/user/7/hsup (XDG_RUNTIME_DIR)",
         "apps     /h/.local/state/hsup/control (in the state directory)",
         "log      /h/.local/state/hsup/hsup.log (in the state directory)",
-        "config   /h/.config/hsup/hsup.json (HOME)"]
+        "config   /h/.config/hsup/hsup.json (HOME)",
+        *boxes("/h/.local/state/hsup", "/run/user/7/hsup", "the runtime directory")]
     code, _, errors = paths(65534)
     assert code == 2 and errors.startswith("hsup paths: HOME is not set")
+    code, _, errors = paths(0, HOME="/root", HSUP_BOX_RUN="locks")
+    assert code == 2 and errors.startswith("hsup paths: HSUP_BOX_RUN: 'locks' is not an absolute path")
 
 
 # ---- boot ----

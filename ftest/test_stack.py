@@ -86,6 +86,24 @@ ROOT = tar(folder("./", ), folder("bin"), member("bin/sh", b"#!", mode=0o755), s
            member("etc/shadow", b"secret", mode=0o640, gid=42), folder("tmp"))
 
 
+# ---- where they are ----
+
+def test_they_are_where_dynos_look_for_them(stacks, tmp_path):
+    """One environment for both: what is added is what a start finds."""
+    elsewhere = tmp_path / "elsewhere"
+    env = dict(os.environ, HSUP_BOX_STACKS=str(elsewhere))
+    said = stacks.call("add", "x", save(tmp_path, ROOT), "--set-version", "1", env=env)
+    assert said.returncode == 0, said.stderr
+    assert os.listdir(elsewhere) == ["x-1"] and not stacks.path.exists()
+    assert re.search("^x +1 ", stacks.call("list", env=env).stdout, re.M)
+    assert not re.search("^x ", stacks.call("list", env=dict(env, HSUP_BOX_STACKS="")).stdout, re.M)
+    done = subprocess.run([stacks.program, "__complete", "stack", "remove", "x"], env=env, text=True,
+                          capture_output=True, timeout=60)
+    assert "x-1" in done.stdout, done
+    said = stacks.call("list", env=dict(env, HSUP_BOX_STACKS="elsewhere"))
+    assert said.returncode == 2 and "HSUP_BOX_STACKS: 'elsewhere' is not an absolute path" in said.stderr
+
+
 # ---- every kind of source ----
 
 PACKINGS = {"plain": bytes, "gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress, "zst": zstd}

@@ -19,9 +19,6 @@
 #define OPTION	 "--box-option="
 #define OPTION_N (sizeof OPTION - 1)
 
-/* One for all hsups of a machine: the lock of the uids is there. */
-#define RUN_OF_ROOT "/run/hsup"
-
 bool boxes_wanted(const struct options *o)
 {
 	const struct driver *d = driver_find(o->driver);
@@ -102,13 +99,15 @@ static int settle(const char *name, struct err *err, const char *fmt, ...)
 
 int boxes_settle(const struct options *o, struct err *err)
 {
-	int r = settle("HSUP_BOX_STATE", err, "%s/native", o->state_dir);
+	char path[PATH_MAX];
+	const char *why;
+	int r = 0;
 
-	if (r == 0)
-		r = settle("HSUP_BOX_STACKS", err, "%s/stacks", o->state_dir);
-	if (r == 0)
-		r = settle(
-			"HSUP_BOX_RUN", err, "%s", geteuid() == 0 ? RUN_OF_ROOT : o->runtime_dir);
+	for (int i = 0; i < BOX_PLACES && r == 0; i++) {
+		r = cli_box_place(o, (enum box_place)i, path, &why, err);
+		if (r == 0)
+			r = settle(cli_box_places[i].variable, err, "%s", path);
+	}
 	if (r == 0)
 		r = settle("HSUP_BOX_SLUGS", err, "%s/apps", o->state_dir);
 	/* Who may be told to run what root runs may be shown all that there is. Another may not. */

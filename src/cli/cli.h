@@ -10,6 +10,8 @@
 #include "model/options.h"
 #include "model/stack.h"
 
+#include <limits.h>
+
 enum {
 	EXIT_OK = 0,
 	EXIT_REFUSED = 1, /* a release or request was refused, or something failed */
@@ -142,6 +144,21 @@ int cli_make_runtime_dir(const struct options *o, struct err *err) HSUP_MUST_CHE
 /* Makes it and o->app_dir in it, which belongs to `owner`. */
 int cli_make_app_dir(
 	const struct options *o, uid_t owner, gid_t group, struct err *err) HSUP_MUST_CHECK;
+
+enum box_place {
+	BOX_PLACE_NATIVE, /* what dynos write */
+	BOX_PLACE_STACKS,
+	BOX_PLACE_LOCKS, /* one for all hsups of a machine, or of who is not root */
+	BOX_PLACES,
+};
+extern const struct cli_box_place {
+	const char *name, *variable;
+} cli_box_places[BOX_PLACES];
+
+/* Where a folder of native dynos is: by the environment, or the default; *ret_why: what says so,
+ * static. It need not exist. 0, or negative errno and err. */
+int cli_box_place(const struct options *o, enum box_place which, char ret_path[PATH_MAX],
+	const char **ret_why, struct err *err) HSUP_MUST_CHECK;
 
 /* What main.c tells the command line, so that it reaches into no other room. Not copied; the first
  * driver is the default. */

@@ -119,12 +119,11 @@ json_t *stack_manifest(const struct stacks *s, const struct stack_entry *entry)
 	return manifest;
 }
 
-static int set_path(struct stacks *s)
+static int set_path(struct stacks *s, struct err *err)
 {
-	return (size_t)snprintf(s->path, sizeof s->path, "%s/stacks", s->options->state_dir) <
-			       sizeof s->path
-		       ? 0
-		       : -ENAMETOOLONG;
+	const char *why;
+
+	return cli_box_place(s->options, BOX_PLACE_STACKS, s->path, &why, err);
 }
 
 static int run(struct options *o, int n, char **operands)
@@ -147,11 +146,10 @@ static int run(struct options *o, int n, char **operands)
 		return usage_error(&command_stack,
 			"--json is for list, --force for remove, --set-version for add");
 	int r = options_complete(o, &err);
+	if (r == 0)
+		r = set_path(&s, &err);
 	if (r < 0)
 		return options_error(&command_stack, r, &err);
-	r = set_path(&s);
-	if (r < 0)
-		return command_error(&command_stack, "%s", err_name(r));
 	int code = words[i].run(&s, n - 1, operands + 1);
 	stacks_done(&s);
 	return code;
@@ -171,7 +169,7 @@ void offer_stacks(struct options *o, const char *first, int operands, const char
 		else if (strcmp(words[i].name, first) == 0)
 			names = words[i].names;
 	}
-	if (!names || options_complete(o, &err) < 0 || set_path(&s) < 0 ||
+	if (!names || options_complete(o, &err) < 0 || set_path(&s, &err) < 0 ||
 		stack_list(s.path, &entries, &n, &err) < 0)
 		return;
 	for (size_t i = 0; i < n; i++)
@@ -188,8 +186,9 @@ const struct command command_stack = {
 		"image of\n"
 		"a file system (squashfs, erofs, ext4), an OCI layout or what 'docker save' wrote: "
 		"its\n"
-		"content says which. Stacks lie in stacks/ of the state directory, as "
-		"NAME-VERSION.\n"
+		"content says which. Stacks lie in HSUP_BOX_STACKS, else in stacks/ of the state "
+		"directory,\n"
+		"as NAME-VERSION.\n"
 		"\n"
 		"Examples:\n"
 		"  hsup stack add heroku-24 heroku-24.tar.zst\n"
