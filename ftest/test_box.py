@@ -582,7 +582,8 @@ def dyno(boxes):
 
 
 def beside(boxes, dyno, text, **how):
-    return boxes.shell(text, mode=2, target=how.pop("target", dyno.pid), **how)
+    how = {"target": dyno.pid, "name": dyno.name, **how}
+    return boxes.shell(text, mode=2, **how)
 
 
 def test_beside_it_is_as_the_dyno_is(boxes, dyno):
@@ -657,6 +658,19 @@ def test_beside_what_is_no_dyno_of_ours(boxes, dyno):
     gone = boxes.start("true")
     gone.wait()
     assert beside(boxes, gone, "true").wait()[1][1] == errno.ESRCH
+
+
+def test_beside_a_dyno_whose_pid_is_another_s(boxes, dyno):
+    """The one that is meant has ended, and the next has been given its pid."""
+    other = boxes.shell("echo up; sleep 100")
+    assert other.read() == b"up\n"
+    assert beside(boxes, dyno, "true", target=other.pid).wait() == (127, (STAGE_POLICY, errno.ESRCH))
+    for name in (other.name[1:], other.name[:-1], other.name + "0", "boxes"):
+        assert beside(boxes, other, "true", name=name).wait() == (127, (STAGE_POLICY, errno.ESRCH)), name
+    # Its claim is known though it was removed, and though the claims are elsewhere now.
+    (boxes.run / "boxes" / other.name).unlink()
+    elsewhere = boxes.run.parent / "elsewhere"
+    assert beside(boxes, other, "exit 3", settings=boxes.settings(HSUP_BOX_RUN=elsewhere)).wait()[0] == 3
 
 
 def test_beside_it_nobody_looks_into_it(boxes, dyno):

@@ -112,8 +112,8 @@ def test_ids_that_are_not_granted(house, name, ids):
     pytest.param(SPAWN_BOX, b"", id="init of root's"),
     pytest.param(SPAWN_BOX, AS_DYNO, id="init"),
     pytest.param(SPAWN, box(), id="run without init"),
-    pytest.param(SPAWN, box(BOX_JOIN, None, None, target=1), id="join"),
-    pytest.param(SPAWN, box(BOX_JOIN, None, None, target=1) + AS_DYNO, id="join as a dyno"),
+    pytest.param(SPAWN, box(BOX_JOIN, stack=None, target=1), id="join"),
+    pytest.param(SPAWN, box(BOX_JOIN, stack=None, target=1) + AS_DYNO, id="join as a dyno"),
 ])
 def test_a_box_that_was_not_granted(house, kind, extra):
     house.refused(STAGE_POLICY, errno.EPERM, kind=kind, extra=extra)

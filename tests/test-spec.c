@@ -381,10 +381,12 @@ static void test_what_a_mode_needs(void **state)
 	assert_int_equal(parse(), -EBADMSG);
 	begin_box(&run, "n", NULL);
 	assert_int_equal(parse(), -EBADMSG);
-	begin_box(&join, NULL, NULL);
+	begin_box(&join, "n", NULL);
 	assert_int_equal(parse(), 0);
-	join.target = 0;
 	begin_box(&join, NULL, NULL);
+	assert_int_equal(parse(), -EBADMSG);
+	join.target = 0;
+	begin_box(&join, "n", NULL);
 	assert_int_equal(parse(), -EBADMSG);
 	begin_box(&sweep, NULL, NULL);
 	assert_int_equal(parse(), 0);

@@ -18,7 +18,7 @@
  *   last.c      in the dyno's own process: limits, capabilities, seccomp, exec
  *   init.c      pid 1: what it gives up; watch.c signals, orphans, the end; pty.c between two
  *               terminals
- *   join.c      SPEC_BOX_JOIN; target.c whether its target is one
+ *   join.c      SPEC_BOX_JOIN; target.c whether its target is one, target_name.c which
  *   claim.c     who is alive: locks
  *   sweep.c     SPEC_BOX_SWEEP: sweep_cgroup.c cgroups, remove.c trees
  *   setup.c     `hsup-box --setup`: what a machine needs once; nft.c its packet filter,

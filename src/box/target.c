@@ -170,7 +170,7 @@ int target_check(struct box *b, pid_t pid)
 			   (!b->root || same_users(process));
 		r = box ? read_ids(b, process) : -EPERM;
 		if (r == 0)
-			return 0;
+			return target_check_name(process, b->spec->box_name);
 	}
 	return r;
 }

@@ -3,10 +3,14 @@
 
 #include "box/box.h"
 
-/* `pid` is init of a dyno of our own launcher: hsup-box, begun by it, in a mount namespace that
- * only our like can have made. Sets b's uid and gid, those of the dyno; waits a little for one that
- * is not yet born. 0 or negative errno: -ESRCH; -EPERM, it is something else. */
+/* `pid` is init of the dyno whose box has the spec's name, of our own launcher: hsup-box, begun by
+ * it, in a mount namespace that only our like can have made. Sets b's uid and gid, those of the
+ * dyno; waits a little for one that is not yet born. 0 or negative errno: -ESRCH, it is gone, and
+ * the pid may already be another dyno's; -EPERM, it is something else. */
 int target_check(struct box *b, pid_t pid) HSUP_MUST_CHECK;
+/* target_name.c: the process with this folder in /proc is init of the box of that name: 0; -ESRCH:
+ * it is not. */
+int target_check_name(int process, const char *name) HSUP_MUST_CHECK;
 /* What setns() has to be told for its network: CLONE_NEWNET, or 0, it is the one that we are in:
  * who is not root may not enter that. Or negative errno. */
 int target_network(pid_t pid) HSUP_MUST_CHECK;

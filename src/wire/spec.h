@@ -29,7 +29,8 @@ enum spec_terminal {
 /* What hsup-box is to do with a spec that has a box. */
 enum spec_box_mode {
 	SPEC_BOX_RUN = 1,   /* a dyno in a container of its own; ordered with WIRE_SPAWN_BOX */
-	SPEC_BOX_JOIN = 2,  /* a command beside the dyno whose init is `target`; WIRE_SPAWN */
+	SPEC_BOX_JOIN = 2,  /* a command beside the dyno of that name whose init is `target`;
+			     * WIRE_SPAWN */
 	SPEC_BOX_SWEEP = 3, /* removes what ended boxes left: their names are the arguments;
 			     * with none, whatever is left of any; WIRE_SPAWN */
 	SPEC_BOX_PARK = 4,  /* a container as for RUN, which waits to be a dyno's; the program is

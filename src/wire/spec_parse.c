@@ -100,7 +100,7 @@ static int check_box(const struct spec *s)
 	case SPEC_BOX_PARK:
 		return s->box_name && s->box_stack ? 0 : -EBADMSG;
 	case SPEC_BOX_JOIN:
-		return s->box.target > 0 ? 0 : -EBADMSG;
+		return s->box.target > 0 && s->box_name ? 0 : -EBADMSG;
 	case SPEC_BOX_SWEEP:
 		for (unsigned i = 1; i < s->n_args; i++)
 			if (!is_name(s->argv[i]))
