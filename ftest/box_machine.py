@@ -109,7 +109,7 @@ class Machine:
 
     def run(self, *words, net=None, settings=None, **more):
         return subprocess.run(self.command(*words, net=net), env={**os.environ, **self.settings, **(settings or {})},
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, **more)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=3 * PATIENCE, **more)
 
     def start(self, *words, net=None, settings=None):
         process = subprocess.Popen(self.command(*words, net=net), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -126,7 +126,7 @@ class Machine:
         assert server.stdout.readline() == "up\n", server.stderr.read()
         return server
 
-    def connect(self, address, port, net=None, seconds=2):
+    def connect(self, address, port, net=None, seconds=PATIENCE / 4):
         return self.run(sys.executable, "-c", CONNECT, address, port, seconds, net=net).stdout.strip()
 
     # ---- of the box ----
@@ -149,9 +149,9 @@ class Machine:
     def python(self, n, code, *words, **more):
         return self.box(n, sys.executable, "-c", code, *words, **more)
 
-    def try_to_connect(self, n, address, port, seconds=2):
+    def try_to_connect(self, n, address, port, seconds=PATIENCE / 4):
         box = self.python(n, CONNECT, address, port, seconds, name=self.name(f"{n}-{time.monotonic_ns()}"))
-        out, err = box.communicate(timeout=30)
+        out, err = box.communicate(timeout=1.5 * PATIENCE)
         assert box.returncode == 0, err
         return out.strip()
 

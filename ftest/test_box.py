@@ -15,6 +15,7 @@ import time
 
 import pytest
 
+from box_machine import lock
 from boxes import (ENDED, MARK, NET_HOST, NET_NONE, NET_OWN, PROGRAM, PTY, SANITIZED, STAGE_BOX,
                    STAGE_DIRECTORY, STAGE_EXEC, STAGE_NAMESPACES, STAGE_POLICY, STAGE_SPEC, STAGE_TERMINAL, STAGE_UID,
                    Box, Boxes, Held, box, inside, libc, network_of_the_test, nofile, nproc, own_of, spec, umask)
@@ -422,10 +423,23 @@ def test_a_death_frees_it(boxes):
 
 
 def test_one_that_is_just_ending_is_waited_for(boxes):
+    """By its uid's lock, which here is the test's: it lets go of it when it sees that somebody waits."""
     boxes.uids = (4121, 4121)
-    made = boxes.shell("echo up; sleep 0.1")
-    assert made.read() == b"up\n"
-    assert uid_of(boxes.start("id", "-u")) == 4121
+    fd = os.open(boxes.run / "native.uids", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock(fd, fcntl.F_WRLCK, 4121, 1)
+    made = boxes.start("id", "-u")
+    process = pathlib.Path(f"/proc/{made.pid}")
+
+    def waits():
+        try:
+            return (process / "comm").read_text() == "hsup-box\n" and \
+                any(os.readlink(link).endswith("/native.uids") for link in (process / "fd").iterdir()) and \
+                (process / "stat").read_text().rpartition(")")[2].split()[0] == "S"
+        except OSError:  # one that was open is not any more
+            return False
+    wait_until(waits, "it to wait")
+    os.close(fd)
+    assert uid_of(made) == 4121
 
 
 @pytest.mark.parametrize("text", [b"", b"\0" * 16, b"4105", b"99999999999999999999\n", b"-1\n", b"4199\n", b"4200\n",

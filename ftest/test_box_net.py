@@ -10,6 +10,7 @@ import time
 import pytest
 
 from box_machine import CONNECT, HERE, METADATA, OUTSIDE, UIDS, machine_of, until
+from hsup import PATIENCE
 
 GATEWAY, DYNO = "10.201.3.1", "10.201.3.2"
 
@@ -60,7 +61,7 @@ def test_a_dyno_reaches_neither_the_machine_nor_its_neighbours(machine):
     wanted = [(GATEWAY, 7000), (HERE, 7000), ("10.201.3.5", 7000), ("10.201.3.6", 5000), (METADATA, 80)]
     for address, port in wanted:
         # Refused, and not just without an answer, a TimeoutError: who tries by mistake is told at once.
-        assert machine.try_to_connect(0, address, port, seconds=5) == "OSError", address
+        assert machine.try_to_connect(0, address, port) == "OSError", address
     # It is the table, and nothing else, that keeps them apart. (Where it is missing a box makes it.)
     rules = machine.run("nft", "list", "table", "inet", "hsup", check=True).stdout
     assert "reject" in rules
@@ -94,7 +95,7 @@ except OSError as e:
             return [a["local"] for a in link["addr_info"] if a["family"] == "inet6"]
         (machine.folder / f"part{n}").write_text(until(link_local)[0])
         os.rename(machine.folder / f"part{n}", machine.folder / f"to{n}")
-        out, err = box.communicate(timeout=30)
+        out, err = box.communicate(timeout=1.5 * PATIENCE)
         assert not err, err
         return out.strip()
 
@@ -154,7 +155,7 @@ def test_the_uid_of_who_has_just_died(machine):
     machine.setup()
     for i in range(20):
         box = machine.box(0, "ip", "-j", "link", name=machine.name(f"again{i}"))
-        out, err = box.communicate(timeout=30)
+        out, err = box.communicate(timeout=1.5 * PATIENCE)
         assert box.returncode == 0, err
         assert "eth0" in out
 
@@ -164,7 +165,7 @@ def test_a_living_pair_is_not_taken(machine):
     first = machine.living(0)
     second = machine.box(0, "true", name=machine.name("second"))
     started = time.monotonic()
-    _, err = second.communicate(timeout=30)
+    _, err = second.communicate(timeout=1.5 * PATIENCE)
     assert "link_make: File exists" in err
     assert time.monotonic() - started > 0.15
     assert first.poll() is None
@@ -195,7 +196,7 @@ def test_loopback_only(machine):
     settings = {"LIBCONTAINER_DYNO_NETWORK": "none"}
     machine.setup(settings=settings)
     box = machine.box(0, "ip", "-j", "addr", settings=settings)
-    out, err = box.communicate(timeout=30)
+    out, err = box.communicate(timeout=1.5 * PATIENCE)
     assert [(i["ifname"], "UP" in i["flags"]) for i in json.loads(out)] == [("lo", True)], err
     assert not machine.has_table()
 
@@ -211,7 +212,7 @@ def test_extra_interface_and_routes(machine):
                       "import socket, sys\n"
                       "s = socket.create_connection((sys.argv[1], 7000), timeout=5)\n"
                       "print(s.recv(100).decode())", OUTSIDE, settings=settings)
-    out, err = box.communicate(timeout=30)
+    out, err = box.communicate(timeout=1.5 * PATIENCE)
     assert box.returncode == 0, err
     lines = out.splitlines()
     eth1 = json.loads(lines[0])[0]
@@ -231,11 +232,11 @@ def test_extra_addresses(machine):
     for n in (0, 1, 63):
         machine.living(n, settings=settings)
     for n in (0, 1, 63):
-        assert machine.connect(f"198.51.100.{100 + n}", 5000, net=machine.outside, seconds=5) == OUTSIDE
-    assert machine.connect("198.51.100.102", 5000, net=machine.outside, seconds=5) == "OSError"
+        assert machine.connect(f"198.51.100.{100 + n}", 5000, net=machine.outside) == OUTSIDE
+    assert machine.connect("198.51.100.102", 5000, net=machine.outside) == "OSError"
     # From one to another nothing leads, by this way either.
     box = machine.python(2, CONNECT, "198.51.100.100", 5000, 2, settings=settings)
-    assert box.communicate(timeout=30)[0].strip() in ("OSError", "TimeoutError")
+    assert box.communicate(timeout=1.5 * PATIENCE)[0].strip() in ("OSError", "TimeoutError")
 
 
 def test_an_extra_address_for_all_is_told(machine):
@@ -248,7 +249,7 @@ def test_an_extra_address_for_all_is_told(machine):
 def test_extra_interface_of_nothing(machine):
     settings = {"LIBCONTAINER_DYNO_EXTRA_INTERFACE": "nope0:198.51.100.77/24"}
     machine.setup(settings=settings)
-    _, err = machine.box(0, "true", settings=settings).communicate(timeout=30)
+    _, err = machine.box(0, "true", settings=settings).communicate(timeout=1.5 * PATIENCE)
     assert "link_make: No such device" in err
     until(lambda: not machine.links())
 
@@ -362,7 +363,7 @@ def test_links_are_quick(machine):
     taken = []
     for n in range(10):
         box = machine.box(n, "true", settings={"DRIVE_TIMES": "1"})
-        _, err = box.communicate(timeout=30)
+        _, err = box.communicate(timeout=1.5 * PATIENCE)
         made, configured = re.search(r"make (\d+) configure (\d+)", err).groups()
         taken.append(int(made) + int(configured))
     assert min(taken) < 8000, taken

@@ -247,7 +247,7 @@ class Passing:
         self.servers.append(server)
         assert server.stdout.readline() == "up\n"
 
-    def connect(self, address, port, seconds=2):
+    def connect(self, address, port, seconds=PATIENCE / 4):
         return subprocess.run(["nsenter", f"--net=/run/netns/{self.here}", sys.executable, "-c", CONNECT_TO, address,
                                str(port), str(seconds)], capture_output=True, text=True, check=True).stdout.strip()
 

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from hsup import PATIENCE, children_of, wait_until
+from test_box_wire import program  # noqa: F401 (a fixture)
 from wire import (BOX_PARK, BOX_RUN, BUILD, CAN_WARM, GIVEN, PARK, PIPES, RUNNING, SIGNAL, SPAWNED, SPAWN_BOX, SPAWN_WARM,
                   STAGE_POLICY, STAGE_SPEC, STAGE_WARM, box, read_some, record, spec, user)
 
@@ -28,11 +29,13 @@ def app(make_driver_app):
 
 
 def waits(init):
-    """It has all it needs, and waits for an order, or a signal."""
-    folder = pathlib.Path(f"/proc/{init}/fd")
+    """It has all it needs, has said so, and sleeps until an order comes, or a signal: between the descriptor for those
+    and its sleep it does nothing but say so."""
+    process = pathlib.Path("/proc", str(init))
     try:
-        return pathlib.Path(f"/proc/{init}/comm").read_text() == "hsup-box\n" and \
-            any(os.readlink(folder / fd) == "anon_inode:[signalfd]" for fd in os.listdir(folder))
+        return (process / "comm").read_text() == "hsup-box\n" and \
+            any(os.readlink(process / "fd" / fd) == "anon_inode:[signalfd]" for fd in os.listdir(process / "fd")) and \
+            (process / "stat").read_text().rpartition(")")[2].split()[0] == "S"
     except OSError:  # one that was open is not any more, or it has ended
         return False
 
@@ -72,6 +75,16 @@ def taken(app, name):
     return [int(pid) for pid in re.findall(rf"{re.escape(name)} is pid (\d+), which was parked", app.errors)]
 
 
+def wait_taken(app, name, n=1):
+    """taken(), once it has as many: the launcher's lines come by another pipe than the dyno's."""
+    def look():
+        found = taken(app, name)
+        return found if len(found) >= n else None
+    found = wait_until(look, f"{n} lives of {name} to begin in a parked box")
+    assert len(found) == n, found
+    return found
+
+
 def begin(app, n, *processes, **more):
     app.submit(app.release(*processes, **more))
     app.start("--warm", str(n), "--verbose")
@@ -87,9 +100,8 @@ def test_a_start_takes_one(app):
     assert list(app.ps()) == ["web.1"]
     end(app, "web.1")
     app.wait_line(r"app\[web\.1\]: from web\.1 on web-1$", count=2)
-    wait_until(lambda: taken(app, "web.1"), "the launcher to say so")
-    pid = app.ps()["web.1"]["pid"]
-    assert taken(app, "web.1") == [pid] and pid in before
+    [pid] = wait_taken(app, "web.1")
+    assert app.ps()["web.1"]["pid"] == pid and pid in before
     # Another one has taken its place.
     assert len(set(wait_parked(app, 2)) & set(before)) == 1
 
@@ -134,7 +146,7 @@ def test_a_warm_dyno_is_as_a_cold_one(app):
     end(app, "web.1")
     app.wait_line(r"app\[web\.1\]: done$", count=2)
     warm = app.texts("web.1")[len(cold):]
-    assert len(taken(app, "web.1")) == 1
+    wait_taken(app, "web.1")
     assert "WORD=said" in cold and "FROM_APP_PROFILE=+app" in cold and "123" in cold and "web-1" in cold
     # A cold one begins before it is in the cgroups of version 1.
     assert [line for line in warm if "/" not in line or line == "/app"] == \
@@ -149,7 +161,7 @@ def test_limits(app):
     wait_parked(app, 1)
     end(app, "web.1")
     assert 1 < int(app.wait_line(r"app\[web\.1\]: forked (\d+)$", count=2).group(1)) < 20
-    assert len(taken(app, "web.1")) == 1
+    wait_taken(app, "web.1")
 
 
 @pytest.mark.parametrize("how, said", [("exit 7", "exited with status 7"), ("kill -SEGV $$", "killed by SIGSEGV")])
@@ -159,7 +171,7 @@ def test_how_it_has_ended(app, how, said):
     wait_parked(app, 1)
     end(app, "web.1")
     app.wait_line(r"app\[web\.1\]: on$", count=2)
-    assert len(taken(app, "web.1")) == 1
+    wait_taken(app, "web.1")
     seen = len(app.lines)
     end(app, "web.1", signal.SIGUSR1)
     app.wait_line(rf"hsup\[web\.1\]: .*{said}", since=seen)
@@ -172,7 +184,7 @@ def test_output_that_is_merged_and_an_input(app):
     wait_parked(app, 1)
     end(app, "web.1")
     app.wait_line(r"app\[web\.1\]: begun$", count=2)
-    assert len(taken(app, "web.1")) == 1
+    wait_taken(app, "web.1")
     app.type_line("web.1", "word", "got word")
 
 
@@ -182,7 +194,7 @@ def test_signals_reach_it_and_it_is_stopped(app):
     wait_parked(app, 1)
     end(app, "web.1")
     app.wait_line(r"app\[web\.1\]: on$", count=2)
-    assert len(taken(app, "web.1")) == 1
+    wait_taken(app, "web.1")
     assert app.hsup("scale", "-C", app.control, "web=0").returncode == 0
     app.wait_line(r"app\[web\.1\]: asked$")
 
@@ -193,7 +205,7 @@ def test_kinds_with_other_limits_have_their_own(app):
     before = wait_parked(app, 2)
     end(app, "big.1")
     app.wait_line(r"from big\.1 on big-1$", count=2)
-    assert len(taken(app, "big.1")) == 1
+    wait_taken(app, "big.1")
     wait_parked(app, 2)
     assert len(before) == 2 and taken(app, "web.1") == []
 
@@ -208,7 +220,7 @@ def test_of_an_old_release_nothing_stays_parked(app):
     app.submit(app.release(("web", ["echo second; " + SAY], 1), Version=2))
     app.wait_line(r"app\[web\.1\]: second$")
     app.wait_line("release v2 is up")
-    assert len(taken(app, "web.1")) == 1 and taken(app, "web.1")[0] in before
+    assert wait_taken(app, "web.1")[0] in before
     before = wait_parked(app, 2)
     other = app.folder / "other"
     other.mkdir()
@@ -216,7 +228,7 @@ def test_of_an_old_release_nothing_stays_parked(app):
                            Binds=[f"{app.shared}:{app.shared}", f"{other}:/other"]))
     app.wait_line(r"app\[web\.1\]: third$")
     app.wait_line(r"app\[web\.1\]: /other$")
-    assert len(taken(app, "web.1")) == 1
+    wait_taken(app, "web.1")
     wait_until(lambda: not set(before) & set(children_of(app.launcher)), "those of v2 to be gone")
     wait_parked(app, 2)
 
@@ -257,7 +269,7 @@ def test_the_supervisor_is_killed(app):
     app.wait_line(r"from web\.1 on web-1$", count=2)
     before = wait_parked(app, 2)
     pid = app.ps()["web.1"]["pid"]
-    assert pid in taken(app, "web.1")
+    assert wait_taken(app, "web.1") == [pid]
     app.kill_supervisor()
     assert app.ps()["web.1"]["pid"] == pid
     wait_until(lambda: not set(before) & set(children_of(app.launcher)), "its parked ones to be gone")
@@ -276,7 +288,7 @@ def test_the_launcher_is_killed(app):
     app.wait_line(r"app\[web\.1\]: on$", count=2)
     before = wait_parked(app, 2)
     pid = app.ps()["web.1"]["pid"]
-    assert taken(app, "web.1") == [pid]
+    assert wait_taken(app, "web.1") == [pid]
     app.process.kill()
     app.process.wait()
     wait_until(lambda: not any(pathlib.Path(f"/proc/{one}").exists() for one in before), "the parked ones to end")
@@ -305,7 +317,7 @@ def test_an_upgrade_in_place(app):
     wait_parked(app, 2)
     end(app, "web.1")
     app.wait_line(r"from web\.1 on web-1$", count=4)
-    assert len(taken(app, "web.1")) == 2
+    wait_taken(app, "web.1", 2)
 
 
 def test_a_stop_leaves_nothing(app):
@@ -342,9 +354,9 @@ def test_gc_leaves_parked_boxes_alone(app, folder):
 # ---- a supervisor in an enemy's hands ----
 
 class House:
-    """A launcher with the real hsup-box, and its wire in our hands."""
+    """A launcher with the real hsup-box, or what the test has in its place, and its wire in our hands."""
 
-    def __init__(self, start, folder):
+    def __init__(self, start, folder, program=BUILD.resolve() / "hsup-box"):
         self.folder = folder / "boxes"
         for name in ("state", "stacks", "run"):
             (self.folder / name).mkdir(parents=True)
@@ -355,7 +367,7 @@ class House:
         # So that what all boxes share goes with the last of them.
         assert os.spawnv(os.P_WAIT, BUILD / "hsup-box", ["hsup-box", "--setup", *self.settings]) == 0
         options = [word for setting in self.settings for word in ("--box-option", setting)]
-        self.launcher = start(options=["--box", str(BUILD.resolve() / "hsup-box"), *options])
+        self.launcher = start(options=["--box", str(program), *options])
         self.w = self.launcher.connect()
         self.null = os.open("/dev/null", os.O_RDWR)
         self.names = []
@@ -367,14 +379,13 @@ class House:
         self.names.append(name)
         return spec(args[0], args, directory="/", seal=seal, extra=box(mode, name, network=network, **more) + extra)
 
-    def park(self, ident, mode=BOX_PARK, kind=PARK, ready=True, **more):
-        fd = self.spec(mode, f"test-{os.getpid()}-{ident}", "park", **more)
+    def park(self, ident, mode=BOX_PARK, kind=PARK, ready=True, program="park", **more):
+        fd = self.spec(mode, f"test-{os.getpid()}-{ident}", program, **more)
         self.w.send(kind, self.body(ident, b"~warm", output=GIVEN) + b"~warm", [fd] + [self.null] * 3)
         os.close(fd)
         pid = struct.unpack("=i", self.w.expect(SPAWNED)[0][16:20])[0]
         if ready:
             wait_until(lambda: waits(pid), "it to be ready")
-            time.sleep(0.02)  # it says so in the next instruction
         return pid
 
     def warm(self, ident, of, *args, mode=BOX_RUN, fd=None, fds=(), **more):
@@ -387,8 +398,10 @@ class House:
 
 
 @pytest.fixture
-def house(start, folder):
-    house = House(start, folder)
+def house(request, start, folder):
+    """The parameter: a fixture, the program that is in hsup-box's place."""
+    fake = getattr(request, "param", None)
+    house = House(start, folder, *([request.getfixturevalue(fake)] if fake else []))
     yield house
     house.close()
     launcher = house.launcher.process
@@ -431,13 +444,18 @@ def test_who_is_not_parked_is_not_had(house, of):
     assert 8 not in alive and all(one["state"] == RUNNING for one in alive.values())
 
 
-def test_one_that_is_gone_or_not_ready_is_refused(house):
+def test_one_that_is_gone_is_refused(house):
     pid = house.park(5)
     os.kill(pid, signal.SIGKILL)
     assert house.w.exited()[0] == 5
     house.warm(7, 5, "/bin/true")
     assert house.w.failed() == (7, STAGE_WARM, errno.ESRCH)
-    os.kill(house.park(6, ready=False), signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("house", ["program"], indirect=True, ids=["a fake"])
+def test_one_that_is_not_ready_is_refused(house):
+    """However long that takes it: this one never says so."""
+    house.park(6, ready=False, program="wait")
     house.warm(8, 6, "/bin/true")
     assert house.w.failed() == (8, STAGE_WARM, errno.EAGAIN)
 

@@ -15,6 +15,8 @@ import subprocess
 import sys
 import time
 
+from hsup import PATIENCE
+
 BUILD = pathlib.Path(os.environ.get("HSUP_BUILD_DIR", "build"))
 LAUNCHER = BUILD / "hsup-launcher"
 
@@ -99,7 +101,7 @@ class Wire:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         self.sock.sendmsg([header(kind, body, self.sequence)], rights)
 
-    def receive(self, timeout=10, pings=False):
+    def receive(self, timeout=PATIENCE / 2, pings=False):
         """(type, body, fds), or None at the end of file."""
         deadline = time.monotonic() + timeout
         if self.exits:
@@ -126,7 +128,7 @@ class Wire:
                 body = body[:EXITED_SIZE]
             return kind, body, fds
 
-    def expect(self, wanted, timeout=10):
+    def expect(self, wanted, timeout=PATIENCE / 2):
         kind, body, fds = self.receive(timeout)
         assert kind == wanted
         return body, fds
@@ -161,7 +163,7 @@ class Wire:
         assert len(fds) == 2
         return ident, pid, fds[0], fds[1]
 
-    def exited(self, timeout=10):
+    def exited(self, timeout=PATIENCE / 2):
         body, _ = self.expect(EXITED, timeout)
         ident, generation, _, status = struct.unpack("=QIIi", body[:20])
         return ident, status
@@ -191,7 +193,7 @@ class Wire:
             else:
                 found[ident]["failed"] = struct.unpack("=Ii", body[16:24])
 
-    def closed(self, timeout=10):
+    def closed(self, timeout=PATIENCE / 2):
         """True when the launcher has closed the connection; what it said before is passed over."""
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
@@ -209,7 +211,7 @@ class Wire:
         self.control.send(str(code).encode())
 
 
-def connect(listener, hello=True, timeout=15):
+def connect(listener, hello=True, timeout=PATIENCE):
     """The next supervisor that the launcher starts."""
     listener.settimeout(timeout)
     control, _ = listener.accept()
@@ -234,7 +236,7 @@ class Launcher:
                 (command or [sys.executable, "-S", "-E", "-c", STUB, str(self.path)]),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
-    def connect(self, hello=True, timeout=15):
+    def connect(self, hello=True, timeout=PATIENCE):
         return connect(self.listener, hello, timeout)
 
     def text(self):
@@ -300,7 +302,7 @@ def read_all(fd):
             return data
 
 
-def read_some(fd, timeout=10):
+def read_some(fd, timeout=PATIENCE / 2):
     assert readable(fd, timeout), "no output came"
     return os.read(fd, 65536)
 
