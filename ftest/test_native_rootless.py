@@ -44,7 +44,8 @@ class UserApp(App):
         return [*self.inside, *DROP, str(self.build / "hsup"), *map(str, args)]
 
     def hsup(self, command, *args, **options):
-        return subprocess.run(self.command(command, "-C", self.control, *args), env=self.env, text=True,
+        options.setdefault("env", self.env)
+        return subprocess.run(self.command(command, "-C", self.control, *args), text=True,
                               capture_output=True, timeout=3 * PATIENCE, **options)
 
     def run(self, script, **options):
@@ -360,7 +361,96 @@ def test_without_a_way_out_there_is_the_machines(app, passing):
     app.start()
     app.submit(app.release(("web", [SLEEP], 1)))
     app.wait_up("web.1")
-    assert "pasta does not work here" in app.errors
+    wait_until(lambda: "pasta does not work here" in app.errors, "a warning")
     assert "note: dynos have the machine's network" in app.hsup("ps").stdout
     assert not passers()
     assert app.stop() == 0
+
+
+OWN = {"LIBCONTAINER_DYNO_NETWORK": "own"}
+NETWORK = "readlink /proc/self/ns/net"
+SLOW = "exec sleep 6750.5"
+
+
+def fake_pasta(app, script):
+    """In place of pasta; returns what has a line for each time it was begun."""
+    folder, calls = app.folder / "fake", app.folder / "calls"
+    folder.mkdir()
+    (folder / "pasta").write_text(f"#!/bin/sh\necho >>{calls}\n{script}\n")
+    (folder / "pasta").chmod(0o755)
+    calls.touch()
+    os.chown(calls, USER, USER)
+    app.env["PATH"] = f"{folder}:{app.env['PATH']}"
+    return calls
+
+
+def slow_ones():
+    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if SLOW.split()[-1] in command_line(pid)]
+
+
+def test_one_that_is_slow_at_first_is_tried_again(app, passing):
+    calls = fake_pasta(app, f"test $(wc -l <{app.folder}/calls) -gt 1 || {SLOW}; exec {shutil.which('pasta')} \"$@\"")
+    app.submit(app.release())
+    ran = app.run(NETWORK, env={**app.env, **OWN})
+    assert ran.returncode == 0 and "pasta" not in ran.stderr, ran
+    assert ran.stdout.strip() not in ("", os.readlink("/proc/self/ns/net"),
+                                      f"net:[{os.stat(f'/run/netns/{passing.here}').st_ino}]")
+    assert calls.read_text() == 3 * "\n"  # twice to try it, and then for the dyno
+    assert not slow_ones()
+
+
+def test_one_that_never_works(app, passing):
+    """It takes too long each time: the machine's network by default, and nothing for who asks for another."""
+    calls = fake_pasta(app, SLOW)
+    app.submit(app.release())
+    ran = app.run(NETWORK)
+    assert (ran.returncode, ran.stdout) == (0, f"net:[{os.stat(f'/run/netns/{passing.here}').st_ino}]\n"), ran
+    assert re.search(r"fake/pasta was tried twice and took too long; they have the machine's network$", ran.stderr, re.M), ran
+    ran = app.run(NETWORK, env={**app.env, **OWN})
+    assert ran.returncode != 0 and ran.stdout == "", ran
+    assert re.search(r"took too long; LIBCONTAINER_DYNO_NETWORK=own cannot be had without$", ran.stderr, re.M), ran
+    assert calls.read_text() == 4 * "\n" and not slow_ones()
+
+
+def fails(app):
+    fake_pasta(app, "exit 1")
+    return "fake/pasta does not work here: see what ", True
+
+
+def has_no_device(app):
+    app.inside = ["unshare", "-m", "sh", "-c", NO_TUN]
+    fake_pasta(app, "exit 0")
+    return "fake/pasta cannot be used: /dev/net/tun: No such file or directory", False
+
+
+@pytest.mark.parametrize("why", [fails, has_no_device])
+def test_the_machines_network_is_not_had_without_a_word(app, passing, why):
+    """Nor by `run`, unless there was never another; and who has asked for one gets none instead."""
+    said, by_run = why(app)
+    app.submit(app.release(("web", [SLEEP], 1)))
+    ran = app.run(NETWORK)
+    assert ran.returncode == 0 and ran.stdout.startswith("net:["), ran
+    assert (said in ran.stderr and "; they have the machine's network" in ran.stderr) == by_run, ran
+    ran = app.run(NETWORK, env={**app.env, **OWN})
+    assert ran.returncode != 0 and ran.stdout == "", ran
+    assert said in ran.stderr, ran
+    app.start(env=OWN)
+    assert app.wait() != 0
+    assert said in app.errors and app.lines == []
+    app.start()
+    app.wait_up("web.1")
+    wait_until(lambda: re.search(re.escape(said) + ".*; they have the machine's network", app.errors), "a warning")
+    assert app.stop() == 0
+
+
+def test_without_pasta_none_is_had_by_who_asks_for_one(app):
+    tools = app.folder / "tools"
+    tools.mkdir()
+    for name in ("unshare", "sh", "mount", "setpriv"):
+        (tools / name).symlink_to(shutil.which(name))
+    app.env["PATH"] = str(tools)
+    app.submit(app.release())
+    ran = app.run("echo runs")
+    assert (ran.returncode, ran.stdout, ran.stderr.count("pasta does")) == (0, "runs\n", 0), ran
+    ran = app.run("echo runs", env={**app.env, **OWN})
+    assert ran.returncode != 0 and ran.stdout == "" and "there is no pasta in PATH" in ran.stderr, ran

@@ -147,7 +147,9 @@ static int prepare(const struct options *o, const char *program, struct boxes *b
 	if (r < 0)
 		return r;
 	if (geteuid() != 0)
-		pasta_settle(o->mode == MODE_START);
+		r = pasta_settle(o->mode == MODE_START, err);
+	if (r < 0)
+		return r;
 	box_settings_init(&s);
 	r = box_settings_load(&s, environ, err);
 	if (r == 0)
