@@ -214,7 +214,10 @@ static inline struct driver_start start_of(const char *line, const char *word)
 {
 	static char type[] = "web", line_text[100], word_text[100];
 
+	unsigned refs = release.refs ? release.refs : 1; /* the driver may have one */
+
 	memset(&release, 0, sizeof release);
+	release.refs = refs;
 	memset(args, 0, sizeof args);
 	process_init(&process);
 	process.type = type;

@@ -91,6 +91,7 @@ static void native_close(void *state)
 		return;
 	launch_listen(n->context->launch, NULL, NULL);
 	native_sweeps_done(n);
+	native_prepare_done(n);
 	native_stacks_done(n);
 	sd_event_source_disable_unref(n->looking);
 	for (size_t i = 0; i < NATIVE_BUCKETS; i++)

@@ -102,6 +102,7 @@ void native_keep(void *state, const struct release *current)
 {
 	struct native *n = state;
 
+	native_stacks_tidy(n);
 	for (struct native_kind **at = &n->warm.kinds, *k; (k = *at);) {
 		if (belongs(n, k, current)) {
 			at = &k->next;

@@ -70,10 +70,10 @@ struct native_life {
 	char box[SPEC_BOX_NAME_MAX + 1];
 };
 
-/* What is asked for with `Stack`, and what there is of it. */
+/* What the dynos of a release run on. */
 struct native_stack {
 	struct native_stack *next;
-	char *name;
+	struct release *release;   /* a reference: another one cannot lie where it does */
 	char folder[STACK_FOLDER]; /* NAME-VERSION, or "host" */
 	const char *shell;	   /* NULL = it is looked for in the dyno */
 };
@@ -172,14 +172,24 @@ void native_keep(void *state, const struct release *current);
 void native_warm_stop(struct native *n);
 void native_warm_done(struct native *n);
 
-/* ---- stack.c ---- */
+/* ---- prepare.c ---- */
 
 int native_prepare(void *state, uint64_t handle, const struct release *release, struct err *err);
 void native_prepare_stop(void *state, uint64_t handle);
 int native_tell_ready(sd_event_source *source, void *userdata);
-/* What a release's dynos run on; looked for when it was not, or when it is gone. */
+void native_prepare_done(struct native *n);
+
+/* ---- stack.c ---- */
+
+/* From now on the dynos of this release run on the newest version that there is. */
+int native_stack_look(
+	struct native *n, const struct release *release, struct err *err) HSUP_MUST_CHECK;
+/* What a release's dynos run on, whatever others were made ready with since: looked for when it was
+ * not, or when it is gone. Valid until the next call of any of these. */
 int native_stack_of(struct native *n, const struct release *release,
 	const struct native_stack **ret_stack, struct err *err) HSUP_MUST_CHECK;
+/* Of releases that nobody else has. */
+void native_stacks_tidy(struct native *n);
 void native_stacks_done(struct native *n);
 
 /* ---- compose.c: a sealed memfd ---- */

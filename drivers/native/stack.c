@@ -1,4 +1,4 @@
-/* The stacks that releases ask for, and making releases ready. */
+/* The stacks that releases ask for. */
 #include "drivers/native/private.h"
 
 #include "base/fd.h"
@@ -64,46 +64,53 @@ static const char *name_of(const struct native *n, const struct release *release
 	return n->all_on_host || !release->stack ? STACK_HOST : release->stack;
 }
 
-static struct native_stack *find(const struct native *n, const char *name)
+static struct native_stack *find(const struct native *n, const struct release *release)
 {
 	struct native_stack *s = n->stacks;
 
-	while (s && strcmp(s->name, name) != 0)
+	while (s && s->release != release)
 		s = s->next;
 	return s;
 }
 
-static struct native_stack *add(struct native *n, const char *name)
+static struct native_stack *add(struct native *n, const struct release *release)
 {
 	struct native_stack *s = calloc(1, sizeof *s);
 
-	if (s)
-		s->name = strdup(name);
-	if (!s || !s->name) {
-		free(s);
+	if (!s)
 		return NULL;
-	}
+	memcpy(&s->release, &release, sizeof release); /* shared, but for its count */
+	(void)release_ref(s->release);
 	s->next = n->stacks;
 	n->stacks = s;
 	return s;
 }
 
-/* The newest there is now. */
-static int look(
-	struct native *n, const char *name, struct native_stack **ret_stack, struct err *err)
+static void forget(struct native_stack **at)
 {
-	struct native_stack *s = find(n, name);
+	struct native_stack *s = *at;
+
+	*at = s->next;
+	release_unref(s->release);
+	free(s);
+}
+
+/* The newest there is now. */
+static int look(struct native *n, const struct release *release, struct native_stack **ret_stack,
+	struct err *err)
+{
+	struct native_stack *s = find(n, release);
 	char folder[STACK_FOLDER];
 	const char *shell = NULL;
 
-	int r = stack_find(n->settings.stacks, name, folder, err);
+	int r = stack_find(n->settings.stacks, name_of(n, release), folder, err);
 	if (r < 0)
 		return err_wrap(err, "Stack");
 	r = choose_shell(n, folder, &shell, err);
 	if (r < 0)
 		return r;
 	if (!s)
-		s = add(n, name);
+		s = add(n, release);
 	if (!s)
 		return err_errno(err, -ENOMEM, "Stack");
 	(void)snprintf(s->folder, sizeof s->folder, "%s", folder);
@@ -112,123 +119,42 @@ static int look(
 	return 0;
 }
 
-/* Dynos that are started again keep the version that their release was made ready with, as long as
- * it is there. */
+int native_stack_look(struct native *n, const struct release *release, struct err *err)
+{
+	struct native_stack *s;
+
+	native_stacks_tidy(n);
+	return look(n, release, &s, err);
+}
+
 int native_stack_of(struct native *n, const struct release *release,
 	const struct native_stack **ret_stack, struct err *err)
 {
-	const char *name = name_of(n, release);
-	struct native_stack *s = find(n, name);
+	struct native_stack *s = find(n, release);
 	char path[PATH_MAX + STACK_FOLDER];
 	int r = 0;
 
 	if (s)
 		(void)snprintf(path, sizeof path, "%s/%s", n->settings.stacks, s->folder);
 	if (!s || (strcmp(s->folder, STACK_HOST) != 0 && access(path, F_OK) < 0))
-		r = look(n, name, &s, err);
+		r = look(n, release, &s, err);
 	if (r == 0)
 		*ret_stack = s;
 	return r;
 }
 
-/* ---- prepare ---- */
-
-/* A uid that is no other dyno's is what makes one safe from the others. */
-static int check_users(const struct release *release, struct err *err)
+void native_stacks_tidy(struct native *n)
 {
-	for (size_t i = 0; i < release->n_processes; i++) {
-		const struct process *p = &release->processes[i];
-
-		if (p->user)
-			return err_set(err, -EOPNOTSUPP,
-				"User of %s: a native dyno has a user of its own and cannot be %s",
-				p->type, p->user);
+	for (struct native_stack **at = &n->stacks; *at;) {
+		if ((*at)->release->refs == 1)
+			forget(at);
+		else
+			at = &(*at)->next;
 	}
-	return 0;
-}
-
-/* One more is that of NOTIFY_SOCKET. */
-static int check_binds(const struct release *release, struct err *err)
-{
-	if (release->n_binds >= SPEC_BOX_BINDS)
-		return err_set(
-			err, -E2BIG, "Binds: a native dyno has %d at most", SPEC_BOX_BINDS - 1);
-	for (size_t i = 0; i < release->n_binds; i++) {
-		const struct bind_mount *b = &release->binds[i];
-
-		if (strchr(b->host, ':') || strchr(b->container, ':'))
-			return err_set(err, -EINVAL,
-				"Binds: %s to %s: a native dyno cannot have a path with a colon",
-				b->host, b->container);
-	}
-	return 0;
-}
-
-int native_prepare(void *state, uint64_t handle, const struct release *release, struct err *err)
-{
-	struct native *n = state;
-	struct native_stack *stack;
-
-	int r = check_users(release, err);
-	if (r == 0)
-		r = check_binds(release, err);
-	if (r == 0)
-		r = look(n, name_of(n, release), &stack, err);
-	if (r < 0)
-		return r;
-	struct native_ready *ready = calloc(1, sizeof *ready);
-	if (!ready)
-		return err_errno(err, -ENOMEM, "native driver");
-	native_warn_of_limits(n, release);
-	*ready = (struct native_ready){.next = n->ready, .handle = handle};
-	n->ready = ready;
-	r = sd_event_source_set_enabled(n->telling, SD_EVENT_ONESHOT);
-	return r < 0 ? err_errno(err, r, "event loop") : 0;
-}
-
-void native_prepare_stop(void *state, uint64_t handle)
-{
-	struct native *n = state;
-
-	for (struct native_ready **at = &n->ready; *at;) {
-		struct native_ready *one = *at;
-
-		if (one->handle != handle) {
-			at = &one->next;
-			continue;
-		}
-		*at = one->next;
-		free(one);
-	}
-}
-
-int native_tell_ready(sd_event_source *source, void *userdata)
-{
-	struct native *n = userdata;
-	const struct driver_context *context = n->context;
-	const struct err none = {0};
-
-	(void)source;
-	while (n->ready) {
-		struct native_ready *first = n->ready;
-		uint64_t handle = first->handle;
-
-		n->ready = first->next;
-		free(first);
-		context->events->prepared(context->userdata, handle, 0, &none);
-	}
-	return 0;
 }
 
 void native_stacks_done(struct native *n)
 {
-	while (n->ready)
-		native_prepare_stop(n, n->ready->handle);
-	while (n->stacks) {
-		struct native_stack *first = n->stacks;
-
-		n->stacks = first->next;
-		free(first->name);
-		free(first);
-	}
+	while (n->stacks)
+		forget(&n->stacks);
 }
