@@ -309,4 +309,35 @@ static inline const struct spec *sweep_at(unsigned i)
 	return house.orders[i].spec;
 }
 
+/* ---- boxes that are parked ---- */
+
+/* The order that parks one. */
+static inline struct order *wait_parked(unsigned n_orders)
+{
+	for (int i = 0; i < 20 && house.n_orders < n_orders; i++)
+		assert_true(sd_event_run(house.context.loop, 500000) >= 0);
+	assert_int_equal(house.n_orders, n_orders);
+	struct order *o = &house.orders[n_orders - 1];
+	assert_true(o->park);
+	assert_int_equal(o->spec->box.mode, SPEC_BOX_PARK);
+	assert_true(child_job_kind(o->child.id) == CHILD_PARK);
+	house.to->spawned(house.to_userdata, o->child, 50 + (int)n_orders, -1, -1);
+	return o;
+}
+
+static inline struct native *open_warm(unsigned warm)
+{
+	house.can |= WIRE_CAN_WARM;
+	house.context.warm = warm;
+	return open_driver();
+}
+
+static inline struct driver_start another(uint32_t generation)
+{
+	struct driver_start start = start_of("true", NULL);
+
+	start.generation = generation;
+	return start;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, clean_up)

@@ -64,6 +64,8 @@ static int native_release(void *state, uint64_t id, uint32_t generation)
 	if (l)
 		native_sweep(n, l);
 	native_forget(n, id, generation);
+	/* For want of its uid none may have been parked. */
+	native_warm_refill(n);
 	return launch_ack(n->context->launch, (struct launch_child){id, generation});
 }
 

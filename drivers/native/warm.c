@@ -123,8 +123,10 @@ void native_warm_began(struct native *n, struct native_life *life)
 	if (life->wish)
 		n->warm.failures = 0;
 	native_wish_end(life);
-	if (p)
-		forget(n, p);
+	if (!p)
+		return;
+	forget(n, p);
+	native_warm_refill(n);
 }
 
 /* What it was sent meanwhile has found nobody. */
