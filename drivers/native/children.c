@@ -68,6 +68,7 @@ static void life_over(struct native *n, struct launch_child c, struct driver_exi
 	}
 	if (l) {
 		l->pid = 0;
+		native_kind_leave(n, l);
 		exit->out_of_memory = native_out_of_memory(n, l);
 		/* Its end may be kept for long, until the next life; its files and cgroups not. */
 		native_sweep(n, l);

@@ -66,5 +66,6 @@ void native_forget(struct native *n, uint64_t id, uint32_t generation)
 	*at = l->next;
 	n->n_lives--;
 	native_wish_end(l);
+	native_kind_leave(n, l);
 	free(l);
 }

@@ -21,99 +21,6 @@ static bool wanted(const struct native *n)
 	return n->context->warm > 0 && n->context->lasts && !n->warm.off && !passed_on;
 }
 
-/* ---- kinds ---- */
-
-/* What was composed last is of this kind. */
-static bool is_composed(const struct native *n, const struct native_kind *k)
-{
-	return n->spec.text.len == k->len && memcmp(n->spec.text.data, k->text, k->len) == 0;
-}
-
-const struct native_kind *native_kind_of(struct native *n, const struct driver_start *start)
-{
-	struct err err;
-
-	if (native_compose_park(n, start, &err) < 0)
-		return NULL;
-	for (const struct native_kind *k = n->warm.kinds; k; k = k->next)
-		if (is_composed(n, k))
-			return k;
-	return NULL;
-}
-
-static void free_kind(struct native_kind *k)
-{
-	free(k->text);
-	free(k->notify);
-	free(k);
-}
-
-static int add_kind(struct native *n, const struct driver_start *start)
-{
-	struct native_kind *k = calloc(1, sizeof *k);
-	struct err err;
-
-	if (!k)
-		return -ENOMEM;
-	int r = native_compose_park(n, start, &err);
-	if (r == 0) {
-		k->len = n->spec.text.len;
-		k->text = malloc(k->len);
-		k->notify = start->notify_socket ? strdup(start->notify_socket) : NULL;
-		if (!k->text || (start->notify_socket && !k->notify))
-			r = -ENOMEM;
-	}
-	if (r < 0) {
-		free_kind(k);
-		return r;
-	}
-	memcpy(k->text, n->spec.text.data, k->len);
-	k->next = n->warm.kinds;
-	n->warm.kinds = k;
-	return 0;
-}
-
-static bool belongs(struct native *n, const struct native_kind *k, const struct release *release)
-{
-	struct err err;
-
-	for (size_t i = 0; i < release->n_processes; i++) {
-		const struct driver_start start = {
-			.process = &release->processes[i],
-			.release = release,
-			.notify_socket = k->notify,
-		};
-
-		if (native_compose_park(n, &start, &err) == 0 && is_composed(n, k))
-			return true;
-	}
-	return false;
-}
-
-static void end_all(struct native *n, const struct native_kind *kind)
-{
-	for (struct native_parked *p = n->warm.parked; p; p = p->next)
-		if (p->kind && (p->kind == kind || !kind))
-			native_warm_end(n, p);
-}
-
-/* Those of an older release have nobody left to wait for. */
-void native_keep(void *state, const struct release *current)
-{
-	struct native *n = state;
-
-	native_stacks_tidy(n);
-	for (struct native_kind **at = &n->warm.kinds, *k; (k = *at);) {
-		if (belongs(n, k, current)) {
-			at = &k->next;
-			continue;
-		}
-		*at = k->next;
-		end_all(n, k);
-		free_kind(k);
-	}
-}
-
 /* ---- parking ---- */
 
 /* The name is one more record. */
@@ -186,7 +93,7 @@ static bool uids_are_left(const struct native *n)
 static struct native_kind *lacking(const struct native *n)
 {
 	for (struct native_kind *k = n->warm.kinds; k; k = k->next)
-		if (count(n, k) < n->context->warm)
+		if (k->n_lives > 0 && count(n, k) < n->context->warm)
 			return k;
 	return NULL;
 }
@@ -232,19 +139,23 @@ void native_warm_refill(struct native *n)
 	arm(n, pause < MOST_PAUSE ? pause : MOST_PAUSE);
 }
 
-void native_warm_want(struct native *n, const struct driver_start *start)
+/* A release phase runs once. */
+void native_warm_want(struct native *n, const struct driver_start *start, struct native_life *life)
 {
-	if (!wanted(n) || !(launch_can(n->context->launch) & WIRE_CAN_WARM))
+	if (!wanted(n) || !(launch_can(n->context->launch) & WIRE_CAN_WARM) ||
+		process_is_phase(start->process))
 		return;
-	if (!native_kind_of(n, start) && add_kind(n, start) < 0)
-		return;
-	native_warm_refill(n);
+	if (native_kind_join(n, start, life) == 0)
+		native_warm_refill(n);
 }
 
 void native_warm_yield(struct native *n)
 {
-	if (n->root && n->warm.parked && n->n_lives + n->warm.n_parked > box_uids(&n->settings))
-		end_all(n, NULL);
+	if (!n->root || n->n_lives + n->warm.n_parked <= box_uids(&n->settings))
+		return;
+	for (struct native_parked *p = n->warm.parked; p; p = p->next)
+		if (p->kind)
+			native_warm_end(n, p);
 }
 
 /* ---- the end ---- */
@@ -258,15 +169,11 @@ void native_warm_stop(struct native *n)
 
 void native_warm_done(struct native *n)
 {
-	for (struct native_kind *k = n->warm.kinds, *next; k; k = next) {
-		next = k->next;
-		free_kind(k);
-	}
+	native_kinds_done(n);
 	for (struct native_parked *p = n->warm.parked, *next; p; p = next) {
 		next = p->next;
 		free(p);
 	}
-	n->warm.kinds = NULL;
 	n->warm.parked = NULL;
 	sd_event_source_disable_unref(n->warm.timer);
 }

@@ -8,6 +8,7 @@
 #include "base/cgroup.h"
 #include "drivers/child.h"
 #include "drivers/driver.h"
+#include "drivers/native/warm.h"
 #include "drivers/port_life.h"
 #include "drivers/stdin_dir.h"
 #include "io/stack_dir.h"
@@ -16,44 +17,6 @@
 
 #define NATIVE_PORT    5000 /* with a network of its own, unless Env says otherwise */
 #define NATIVE_BUCKETS 1024
-
-/* What boxes are parked for: all whose container would be the same, whatever runs in it. */
-struct native_kind {
-	struct native_kind *next;
-	void *text; /* of a parked one's spec, but for its name */
-	size_t len;
-	char *notify; /* driver_start.notify_socket; NULL = none */
-};
-
-struct native_parked {
-	struct native_parked *next;
-	const struct native_kind *kind; /* NULL: it is being ended */
-	struct native_life *taker;	/* who has ordered it, until that is answered */
-	struct launch_child child;
-	char box[SPEC_BOX_NAME_MAX + 1];
-};
-
-/* That a life is to begin in a parked box, until it is known whether it has: all that is needed to
- * start it without. */
-struct native_wish {
-	struct native_parked *parked; /* NULL: it has ended */
-	int spec, in;
-	bool merged;
-	uint64_t signals; /* 1 << (signo - 1): that it was sent meanwhile */
-	unsigned char tag[LIMIT_TAG];
-	size_t tag_len;
-	char name[LIMIT_NAME + 1];
-	char box[SPEC_BOX_NAME_MAX + 1];
-};
-
-struct native_warm {
-	struct native_kind *kinds;
-	struct native_parked *parked;
-	unsigned n_parked, failures; /* that ended by themselves, in a row */
-	uint64_t n_ordered;
-	sd_event_source *timer;
-	bool armed, off;
-};
 
 /* One life, from its order to its release. */
 struct native_life {
@@ -66,6 +29,7 @@ struct native_life {
 	unsigned looks;		  /* for its uid, that were in vain */
 	bool told;		  /* `known` was told */
 	bool swept;		  /* what it left is removed, or waits for that */
+	uint64_t kind;		  /* id; 0 = none, or it has ended; that kind may be gone */
 	struct native_wish *wish; /* NULL = none that is open */
 	char box[SPEC_BOX_NAME_MAX + 1];
 };
@@ -141,36 +105,6 @@ extern const struct launch_child_events native_child_events;
 /* The tag that the launcher keeps. The length, or -E2BIG. */
 int native_tag(const struct native_life *l, const void *tag, size_t tag_len,
 	unsigned char ret_tag[LIMIT_TAG]) HSUP_MUST_CHECK;
-
-/* ---- warm.c: boxes that are parked; pool.c: how many ---- */
-
-/* One that fits is ordered to become this life. 0; -ENOENT: there is none; or negative errno: it is
- * to be started without, and nothing has happened. */
-int native_warm_start(struct native *n, const struct driver_start *start, struct native_life *life,
-	int spec, const struct launch_stdio *stdio) HSUP_MUST_CHECK;
-/* It has begun. */
-void native_warm_began(struct native *n, struct native_life *life);
-/* It has not: true when it was ordered without, and nothing is to be told. */
-bool native_warm_refused(struct native *n, struct native_life *life, unsigned stage);
-/* The life's wish, if it has any, is over. */
-void native_wish_end(struct native_life *life);
-/* A parked one has ended, of this supervisor's or of an earlier one's. */
-void native_warm_ended(struct native *n, struct launch_child c);
-/* An earlier supervisor's: it is ended. */
-void native_warm_found(struct native *n, struct launch_child c, const char *box);
-void native_warm_end(struct native *n, struct native_parked *p);
-
-/* After a start: some of its kind are to be parked, soon. */
-void native_warm_want(struct native *n, const struct driver_start *start);
-/* A parked one is away, in whatever way. */
-void native_warm_refill(struct native *n);
-/* One more is started without: the parked ones must not have the last uids. */
-void native_warm_yield(struct native *n);
-const struct native_kind *native_kind_of(struct native *n, const struct driver_start *start);
-void native_keep(void *state, const struct release *current);
-/* None any more. */
-void native_warm_stop(struct native *n);
-void native_warm_done(struct native *n);
 
 /* ---- prepare.c ---- */
 

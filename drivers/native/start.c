@@ -104,6 +104,6 @@ int native_start(void *state, const struct driver_start *start, struct err *err)
 	if (r < 0)
 		native_forget(n, start->id, start->generation);
 	else if (!start->stdio)
-		native_warm_want(n, start);
+		native_warm_want(n, start, life);
 	return r;
 }
