@@ -42,3 +42,25 @@ def test_a_release_that_comes_to_nothing_changes_nothing(app):
     app.wait_line(r"web\.1 of v1 on 1$", count=2)
     app.submit(release(app, 3))
     app.wait_line(r"web\.1 of v3 on 2$")
+
+
+def test_the_next_supervisor_keeps_it(app):
+    app.start()
+    app.submit(release(app, 1))
+    app.wait_line(r"web\.1 of v1 on 1$")
+    add_version(app, 2)
+    app.kill_supervisor()
+    app.kill("web.1")
+    app.wait_line(r"web\.1 of v1 on 1$", count=2)
+    app.submit(release(app, 2))
+    app.wait_line(r"web\.1 of v2 on 2$")
+
+
+def test_the_next_start_has_the_newest(app):
+    app.start()
+    app.submit(release(app, 1))
+    app.wait_line(r"web\.1 of v1 on 1$")
+    add_version(app, 2)
+    app.stop()
+    app.start()
+    app.wait_line(r"web\.1 of v1 on 2$")

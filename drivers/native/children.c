@@ -159,6 +159,7 @@ static void on_list_end(void *userdata)
 	struct native *n = userdata;
 
 	if (n->context->lasts) {
+		native_stacks_load(n);
 		native_sweep_all(n);
 		native_tell_missing(n);
 	}

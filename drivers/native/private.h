@@ -40,6 +40,7 @@ struct native_stack {
 	struct release *release;   /* a reference: another one cannot lie where it does */
 	char folder[STACK_FOLDER]; /* NAME-VERSION, or "host" */
 	const char *shell;	   /* NULL = it is looked for in the dyno */
+	bool used;		   /* dynos run on it, and it is written down */
 };
 
 /* A release that was made ready; it is told from the loop. */
@@ -68,6 +69,7 @@ struct native {
 	unsigned n_lives;
 	struct native_warm warm;
 	struct native_stack *stacks;
+	char *found_stacks; /* what an earlier supervisor wrote down of them; NULL = nothing */
 	struct native_ready *ready;
 	sd_event_source *telling; /* while `ready` holds any */
 	sd_event_source *looking; /* while there are lives whose address is not known */
@@ -115,16 +117,32 @@ void native_prepare_done(struct native *n);
 
 /* ---- stack.c ---- */
 
-/* From now on the dynos of this release run on the newest version that there is. */
+/* What a release asks for. */
+const char *native_stack_name(const struct native *n, const struct release *release);
+/* From now on the dynos of this release run on the newest version that there is, or on what they
+ * run on since an earlier supervisor's time. */
 int native_stack_look(
 	struct native *n, const struct release *release, struct err *err) HSUP_MUST_CHECK;
 /* What a release's dynos run on, whatever others were made ready with since: looked for when it was
  * not, or when it is gone. Valid until the next call of any of these. */
 int native_stack_of(struct native *n, const struct release *release,
 	const struct native_stack **ret_stack, struct err *err) HSUP_MUST_CHECK;
+/* A dyno of it is started: the next supervisor is to know. */
+void native_stack_use(struct native *n, const struct release *release);
 /* Of releases that nobody else has. */
 void native_stacks_tidy(struct native *n);
 void native_stacks_done(struct native *n);
+
+/* ---- stack_file.c ---- */
+
+void native_stacks_save(const struct native *n);
+/* When all that runs was told. */
+void native_stacks_load(struct native *n);
+/* No dyno is left. */
+void native_stacks_remove(const struct native *n);
+/* The first release that is not in it is the end of what was found. */
+bool native_stacks_recall(
+	struct native *n, const struct release *release, char ret_folder[STACK_FOLDER]);
 
 /* ---- compose.c: a sealed memfd ---- */
 

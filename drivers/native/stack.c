@@ -59,7 +59,7 @@ static int choose_shell(
 	return 0;
 }
 
-static const char *name_of(const struct native *n, const struct release *release)
+const char *native_stack_name(const struct native *n, const struct release *release)
 {
 	return n->all_on_host || !release->stack ? STACK_HOST : release->stack;
 }
@@ -95,18 +95,13 @@ static void forget(struct native_stack **at)
 	free(s);
 }
 
-/* The newest there is now. */
-static int look(struct native *n, const struct release *release, struct native_stack **ret_stack,
-	struct err *err)
+static int take(struct native *n, const struct release *release, const char *folder,
+	struct native_stack **ret_stack, struct err *err)
 {
 	struct native_stack *s = find(n, release);
-	char folder[STACK_FOLDER];
 	const char *shell = NULL;
 
-	int r = stack_find(n->settings.stacks, name_of(n, release), folder, err);
-	if (r < 0)
-		return err_wrap(err, "Stack");
-	r = choose_shell(n, folder, &shell, err);
+	int r = choose_shell(n, folder, &shell, err);
 	if (r < 0)
 		return r;
 	if (!s)
@@ -115,16 +110,41 @@ static int look(struct native *n, const struct release *release, struct native_s
 		return err_errno(err, -ENOMEM, "Stack");
 	(void)snprintf(s->folder, sizeof s->folder, "%s", folder);
 	s->shell = shell;
+	s->used = false;
 	*ret_stack = s;
 	return 0;
 }
 
+/* The newest there is now. */
+static int look(struct native *n, const struct release *release, struct native_stack **ret_stack,
+	struct err *err)
+{
+	char folder[STACK_FOLDER];
+
+	int r = stack_find(n->settings.stacks, native_stack_name(n, release), folder, err);
+	return r < 0 ? err_wrap(err, "Stack") : take(n, release, folder, ret_stack, err);
+}
+
 int native_stack_look(struct native *n, const struct release *release, struct err *err)
 {
+	char folder[STACK_FOLDER];
 	struct native_stack *s;
 
 	native_stacks_tidy(n);
-	return look(n, release, &s, err);
+	if (!native_stacks_recall(n, release, folder) || take(n, release, folder, &s, err) < 0)
+		return look(n, release, &s, err);
+	s->used = true;
+	return 0;
+}
+
+void native_stack_use(struct native *n, const struct release *release)
+{
+	struct native_stack *s = find(n, release);
+
+	if (!s || s->used)
+		return;
+	s->used = true;
+	native_stacks_save(n);
 }
 
 int native_stack_of(struct native *n, const struct release *release,
@@ -145,16 +165,23 @@ int native_stack_of(struct native *n, const struct release *release,
 
 void native_stacks_tidy(struct native *n)
 {
-	for (struct native_stack **at = &n->stacks; *at;) {
-		if ((*at)->release->refs == 1)
-			forget(at);
-		else
-			at = &(*at)->next;
+	bool save = false;
+
+	for (struct native_stack **at = &n->stacks, *s; (s = *at);) {
+		if (s->release->refs > 1) {
+			at = &s->next;
+			continue;
+		}
+		save |= s->used;
+		forget(at);
 	}
+	if (save)
+		native_stacks_save(n);
 }
 
 void native_stacks_done(struct native *n)
 {
 	while (n->stacks)
 		forget(&n->stacks);
+	free(n->found_stacks);
 }

@@ -101,9 +101,13 @@ int native_start(void *state, const struct driver_start *start, struct err *err)
 		life->port = port;
 		r = order(n, start, life, err);
 	}
-	if (r < 0)
+	if (r < 0) {
 		native_forget(n, start->id, start->generation);
-	else if (!start->stdio)
+		return r;
+	}
+	if (!process_is_phase(start->process))
+		native_stack_use(n, start->release);
+	if (!start->stdio)
 		native_warm_want(n, start, life);
-	return r;
+	return 0;
 }

@@ -15,6 +15,7 @@ static void tell_finished(struct native *n)
 {
 	const struct driver_context *context = n->context;
 
+	native_stacks_remove(n);
 	n->finishing = FINISH_TOLD;
 	n->patience = sd_event_source_disable_unref(n->patience);
 	context->events->finished(context->userdata);
