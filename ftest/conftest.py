@@ -18,9 +18,11 @@ from hsup import App, marked_processes
 from native import DIFFERENCES as OF_NATIVE
 from native import ROOTLESS, ROOTLESS_ALWAYS, ROOTLESS_DIFFERENCES
 from podman import DIFFERENCES as OF_PODMAN
+from vm_suite import IN_VM, IN_VM_ALWAYS, Inside
 from wire import Launcher
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = pathlib.Path(os.environ.get("HSUP_BUILD_DIR", ROOT / "build")).resolve()
 
 
 # What nohup and a shell's `&` have us ignore, every program of the tests would ignore, too.
@@ -46,17 +48,22 @@ def pytest_runtest_makereport(item, call):
         report.longrepr = f"skipped, which counts as a failure: {report.longrepr}"
 
 
-def pytest_collection_modifyitems(config, items):
-    """What is not asked for by the name of its driver, and not said to be always run."""
-    if os.environ.get("HSUP_TEST_DRIVERS"):
-        return
+def driver_of(item):
+    of = getattr(item, "callspec", None)
+    return of and of.params.get("driver")
 
-    def asked(item):
-        of = getattr(item, "callspec", None)
-        return not of or of.params.get("driver") != ROOTLESS or item.originalname in ROOTLESS_ALWAYS
-    left_out = [item for item in items if not asked(item)]
-    items[:] = [item for item in items if asked(item)]
-    config.hook.pytest_deselected(items=left_out)
+
+def pytest_collection_modifyitems(config, items):
+    """Without what is not asked for by the name of its driver, and not said to be always run. What is for the
+    virtual machine goes there: when it alone is asked for, all."""
+    asked = os.environ.get("HSUP_TEST_DRIVERS")
+    always = {ROOTLESS: ROOTLESS_ALWAYS, IN_VM: IN_VM_ALWAYS}
+
+    def left_out(item):
+        return not asked and driver_of(item) in always and item.originalname not in always[driver_of(item)]
+    config.hook.pytest_deselected(items=[item for item in items if left_out(item)])
+    items[:] = [Inside.from_parent(item.parent, name=item.name, item=item, build=BUILD)
+                if asked == IN_VM or driver_of(item) == IN_VM else item for item in items if not left_out(item)]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -72,10 +79,9 @@ def pytest_pyfunc_call(pyfuncitem):
 
 @pytest.fixture(scope="session")
 def build():
-    path = pathlib.Path(os.environ.get("HSUP_BUILD_DIR", ROOT / "build")).resolve()
     for program in ("hsup", "hsup-launcher", "hsup-slug", "hsup-box"):
-        assert (path / program).exists(), f"{path / program} is missing: build first"
-    return path
+        assert (BUILD / program).exists(), f"{BUILD / program} is missing: build first"
+    return BUILD
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from own_root import OwnRoot
 
 BASH, BUSYBOX = "hsup-test/bash:1", "hsup-test/busybox:1"
 SLEEP = ["sleep", "1000"]
-DRIVERS = [name for name in os.environ.get("HSUP_TEST_DRIVERS", "simple,docker,native,native-rootless").split(",") if name]
+DRIVERS = [name for name in os.environ.get("HSUP_TEST_DRIVERS", "simple,docker,native,native-rootless,native-vm").split(",") if name]
 
 
 def pack(path, files, mode=0o755):
@@ -99,9 +99,14 @@ class DriverApp(App):
         """(dyno, what tells one life of it from another), of those that live."""
         if self.engine is None:
             leads = self.boxes.leads if self.boxes else self.leads
-            (self.boxes or self).settle()
-            found = [(self.variables(pid), pid) for pid in self.processes() if leads(pid)]
-            return {(its["DYNO"], pid) for its, pid in found if "DYNO" in its}  # else it is just being executed
+
+            def look():
+                found = [(self.variables(pid), pid) for pid in self.processes() if leads(pid)]
+                return {(its["DYNO"], pid) for its, pid in found if "DYNO" in its}  # else it is just being executed
+            if self.boxes:
+                return self.boxes.settled(look)
+            self.settle()
+            return look()
         return {(f"{c['Labels']['hsup.type']}.{c['Labels']['hsup.instance']}", c["Id"])
                 for c in self.engine.rest.containers(label="hsup.kind=dyno") if c["State"] == "running"}
 

@@ -97,7 +97,6 @@ class App:
             self.env["PATH"] = "/usr/local/bin:/usr/bin:/bin"  # root's may lead where others cannot go
         self.process = None
         self.lines = []
-        self.raw = b""
         self.errors = ""
         self.readers = []
 
@@ -136,7 +135,6 @@ class App:
 
     def _read_out(self, stream):
         for line in iter(stream.readline, b""):
-            self.raw += line
             self.lines.append(line.decode(errors="replace").rstrip("\n"))
 
     def _read_err(self, stream):
@@ -246,9 +244,13 @@ class App:
     def wait_line(self, pattern, count=1, since=0):
         """Waits until `count` lines match; returns the last match."""
         expression = re.compile(pattern)
+        found, seen = [], since
 
         def matches():
-            found = [m for m in map(expression.search, list(self.lines)[since:]) if m]
+            nonlocal seen
+            lines = self.lines[seen:]  # of tens of thousands, those that are new: who reads them wants to get on, too
+            seen += len(lines)
+            found.extend(m for m in map(expression.search, lines) if m)
             return found if len(found) >= count else None
         try:
             return wait_until(matches, f"{count} lines like {pattern!r}")[count - 1]

@@ -50,21 +50,32 @@ class Native:
         pids = next(line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:"))
         return len(pids) > 1 and pids[-1] == "2"
 
-    def settle(self):
-        """Waits for boxes that are being born: hsup counts StartSeconds from their order on, and the suite's are few."""
+    def settled(self, look):
+        """What `look` finds, {(dyno, pid)}, when no box is being born: hsup counts StartSeconds from their order on, and
+        the suite's are few. A program that is just being executed has no environment, and is not found."""
         def comm(pid):
             return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
 
-        def born():
+        def leaders():
+            """Of those that have begun; raises when one has not."""
+            found = set()
+            for child in children_of(self.app.launcher):
+                name, first = comm(child), children_of(child)[:1]
+                if name == "hsup-launcher" or name == "hsup-box" and (not first or comm(first[0]) == "hsup-box"):
+                    raise ProcessLookupError
+                found |= {pid for pid in first if name == "hsup-box" and self.leads(pid)}
+            return found
+
+        def seen():
             try:
-                for init in children_of(self.app.launcher):
-                    if comm(init) == "hsup-box" and (not children_of(init) or comm(children_of(init)[0]) == "hsup-box"):
-                        return False
+                before = leaders()
+                found = look()
+                return [found] if not before & leaders() - {pid for _, pid in found} else None
             except OSError:  # one has ended just now
-                return self.app.process.poll() is not None
-            return True
-        if self.app.process is not None and self.app.process.poll() is None:
-            wait_until(born, "all births to end")
+                return [look()] if self.app.process.poll() is not None else None
+        if self.app.process is None or self.app.process.poll() is not None:
+            return look()
+        return wait_until(seen, "all births to end")[0]
 
     @staticmethod
     def inits(pids):

@@ -7,7 +7,7 @@ import pytest
 
 from driver_app import SLEEP, pack
 from engines import app  # noqa: F401 (fixture)
-from hsup import wait_until
+from hsup import PATIENCE, wait_until
 
 
 def names(lives):
@@ -46,7 +46,7 @@ def test_a_back_off_after_the_first(app):
     app.wait_line(r"hsup\[crash\.1\]: process exited with status 1$", count=3)
     times = wait_until(lambda: (lambda t: t if len(t) >= 3 else None)(
         [float(line.split()[0]) for line in runs.read_text().splitlines()]), "three runs")
-    assert times[1] - times[0] < 1.0 + (2 if app.engine else 0)
+    assert times[1] - times[0] < PATIENCE / 20 + (2 if app.engine else 0)
     assert times[2] - times[1] >= 1.0
 
 

@@ -28,6 +28,26 @@ def slug():
     return packed.getvalue()
 
 
+def modules(*names):
+    """(name, file) of that kernel's modules and of what they need, in the order to insert them."""
+    found = {}
+
+    def add(name):
+        if name in found:
+            return
+        path = MODULES / f"{name}.ko"
+        assert path.exists(), f"{path} is missing: run scripts/setup"
+        data = path.read_bytes()
+        needed = re.search(rb"\0depends=([^\0]*)\0", data).group(1).decode()
+        for other in needed.split(",") if needed else ():
+            add(other.replace("-", "_") if not (MODULES / f"{other}.ko").exists() else other)
+        found[name] = data
+
+    for name in names:
+        add(name)
+    return list(found.items())
+
+
 class Initrd:
     """A cpio archive in the format that the kernel unpacks (newc)."""
 
@@ -78,21 +98,9 @@ class Initrd:
     def modules(self, *names):
         """Of that kernel, with what they need, below /modules; the order to insert them in."""
         order = []
-
-        def add(name):
-            if name in order:
-                return
-            path = MODULES / f"{name}.ko"
-            assert path.exists(), f"{path} is missing: run scripts/setup"
-            data = path.read_bytes()
-            needed = re.search(rb"\0depends=([^\0]*)\0", data).group(1).decode()
-            for other in needed.split(",") if needed else ():
-                add(other.replace("-", "_") if not (MODULES / f"{other}.ko").exists() else other)
+        for name, data in modules(*names):
             order.append(name)
             self.file(f"/modules/{name}.ko", data)
-
-        for name in names:
-            add(name)
         return order
 
     def write(self, path):
@@ -102,18 +110,20 @@ class Initrd:
 
 
 class Machine:
-    """Boots at once; `lines` is what its serial console has said."""
+    """Boots at once; `lines` is what its serial console has said. `hardware`: more options of qemu."""
 
-    def __init__(self, folder, initrd, options=""):
+    def __init__(self, folder, initrd=None, options="", memory="1G", hardware=()):
         assert KERNEL.exists(), f"{KERNEL} is missing: run scripts/setup"
-        initrd.write(folder / "initrd")
+        if initrd:
+            initrd.write(folder / "initrd")
+            hardware = ["-initrd", folder / "initrd", *hardware]
         self.monitor_path = folder / "monitor"
         self.lines = []
         self.process = subprocess.Popen(
-            [QEMU, "-accel", "tcg", "-machine", "pc", "-cpu", "max", "-m", "1G", "-nodefaults", "-no-user-config",
-             "-display", "none", "-no-reboot", "-kernel", KERNEL, "-initrd", folder / "initrd",
+            [QEMU, "-accel", "tcg", "-machine", "pc", "-cpu", "max", "-m", memory, "-nodefaults", "-no-user-config",
+             "-display", "none", "-no-reboot", "-kernel", KERNEL,
              "-append", f"console=ttyS0 quiet panic=-1 {options}", "-serial", "stdio",
-             "-monitor", f"unix:{self.monitor_path},server=on,wait=off"],
+             "-monitor", f"unix:{self.monitor_path},server=on,wait=off", *hardware],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
