@@ -35,10 +35,12 @@ def marked_processes(mark):
             continue
         try:
             environ = pathlib.Path("/proc", entry, "environ").read_bytes()
+            if f"HSUP_TEST_MARK={mark}".encode() not in environ.split(b"\0"):
+                continue
             state = pathlib.Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             continue
-        if f"HSUP_TEST_MARK={mark}".encode() in environ.split(b"\0") and state != "Z":
+        if state != "Z":
             found.append(int(entry))
     return found
 

@@ -37,7 +37,7 @@ IN_VM_ALWAYS = {
 # Its processors are emulated, beside whatever else this machine does.
 SLOWER = 5
 # Between two tests in there.
-LIMIT = 20 * PATIENCE
+LIMIT = 30 * PATIENCE
 
 INIT = """#!/bin/bash
 export PATH=/usr/sbin:/usr/bin HOME=/root LC_ALL=C.UTF-8
@@ -68,11 +68,10 @@ TROUBLE = r"Kernel panic|Oops|Sanitizer|runtime error|no module"
 
 def compiled(root):
     """What python would compile first of all: it is in no package, but made when one is installed."""
-    for source in ("usr/lib/python3.11", "usr/lib/python3/dist-packages"):
-        for folder in [root / source, *(p for p in (root / source).rglob("*") if p.is_dir())]:
-            made = pathlib.Path("/") / folder.relative_to(root) / "__pycache__"
-            if made.is_dir() and folder.name != "__pycache__":
-                shutil.copytree(made, folder / "__pycache__")
+    for folder in [path for path in (root / "usr/lib").glob("python3*/**") if path.is_dir()]:
+        made = pathlib.Path("/") / folder.relative_to(root) / "__pycache__"
+        if made.is_dir():
+            shutil.copytree(made, folder / "__pycache__")
 
 
 def install(root, build):
@@ -125,49 +124,66 @@ def make_disk(folder, root):
     return disk
 
 
+class NotRun(Exception):
+    pass
+
+
+class Failed(Exception):
+    """In there."""
+
+
+class Told:
+    """What vm_results.py has written of each test by now."""
+
+    def __init__(self, path, machine):
+        self.channel, self.machine = path.open(), machine
+        self.rest, self.of, self.ended = "", {}, False
+
+    def read(self):
+        """True when there was something new."""
+        *lines, self.rest = (self.rest + self.channel.read()).split("\n")
+        for line in map(json.loads, lines):
+            self.of[line.get("test")] = line
+            self.ended |= "end" in line
+        return bool(lines)
+
+    def wait(self, test):
+        begin = time.monotonic()
+        while test not in self.of:
+            off = self.machine.process.poll() is not None
+            if self.read():
+                begin = time.monotonic()
+            elif off or self.ended:
+                raise NotRun(f"{test} was not run; the machine said:\n{self.machine.text()}")
+            elif time.monotonic() > begin + LIMIT:
+                self.machine.process.kill()  # nor will the tests after this one be run
+                raise NotRun(f"{test} has not ended within {LIMIT:.0f} s; the machine said:\n{self.machine.text()}")
+            else:
+                time.sleep(0.05)
+        if not self.of[test]["passed"]:
+            raise Failed(self.of[test]["text"])
+
+    def close(self):
+        self.channel.close()
+
+
 class Suite:
     """One machine that runs all of a session's tests which are to run there, in their order."""
 
     def __init__(self, build, tests):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="hsup-vm-"))
-        self.tests, self.results, self.ended = tests, {}, None
-        self.machine = self.channel = None
-        self.rest = ""
+        self.machine = self.told = None
         try:
             disk = make_disk(self.folder, make_root(self.folder, build, tests))
-            (self.folder / "results").touch()
-            self.channel = (self.folder / "results").open()
+            results = self.folder / "results"
+            results.touch()
             self.machine = Machine(self.folder, options="root=/dev/nvme0n1 rootwait rw init=/vm/init", memory="2G", hardware=[
-                "-smp", "2", "-serial", f"file:{self.folder}/results", "-device", "nvme,drive=disk,serial=disk",
+                "-smp", "2", "-serial", f"file:{results}", "-device", "nvme,drive=disk,serial=disk",
                 "-drive", f"file={disk},format=raw,if=none,id=disk,cache=unsafe"])
+            self.told = Told(results, self.machine)
         except BaseException:
             self.end()
             raise
-
-    def read(self):
-        """True when there was something new."""
-        *lines, self.rest = (self.rest + self.channel.read()).split("\n")
-        for line in map(json.loads, filter(None, lines)):
-            if "test" in line:
-                self.results[line["test"]] = line
-            else:
-                self.ended = line["end"]
-        return bool(lines)
-
-    def result(self, test):
-        """Of one that is among `tests`."""
-        begin = time.monotonic()
-        while test not in self.results:
-            off = self.machine.process.poll() is not None
-            if self.read():
-                begin = time.monotonic()
-            elif off or self.ended is not None:
-                raise NotRun(f"the machine has not run {test}; it said:\n{self.machine.text()}")
-            elif time.monotonic() > begin + LIMIT:
-                raise NotRun(f"{LIMIT:.0f} s without a result; the machine said:\n{self.machine.text()}")
-            else:
-                time.sleep(0.05)
-        return self.results[test]
 
     def judge(self):
         """When all is run: it goes off by itself, and no kernel or sanitizer has complained."""
@@ -177,17 +193,9 @@ class Suite:
     def end(self):
         if self.machine:
             self.machine.end()
-        if self.channel:
-            self.channel.close()
+        if self.told:
+            self.told.close()
         shutil.rmtree(self.folder)
-
-
-class NotRun(Exception):
-    pass
-
-
-class Failed(Exception):
-    """In there."""
 
 
 class Inside(pytest.Item):
@@ -205,9 +213,7 @@ class Inside(pytest.Item):
             config.suite_in_vm = Suite(self.build, [i.there for i in all_of_them])
             config.add_cleanup(config.suite_in_vm.end)
         assert config.suite_in_vm, "there is no machine"
-        result = config.suite_in_vm.result(self.there)
-        if not result["passed"]:
-            raise Failed(result["text"])
+        config.suite_in_vm.told.wait(self.there)
         if self is all_of_them[-1]:
             config.suite_in_vm.judge()
 

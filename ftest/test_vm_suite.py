@@ -1,0 +1,75 @@
+"""What becomes here of a test that is run in the virtual machine: its own pytest, with neither machine nor programs."""
+import os
+import pathlib
+import subprocess
+import types
+
+import pytest
+
+from vm_suite import Failed, NotRun, Told
+
+INNER = """
+import pytest
+
+def test_passes():
+    print("is not told")
+
+def test_fails():
+    print("what it said")
+    assert 1 + 1 == 3
+
+def test_skips():
+    pytest.skip("cannot")
+
+@pytest.fixture
+def leaves():
+    yield
+    raise RuntimeError("something is left")
+
+def test_leaves(leaves):
+    pass
+"""
+
+
+class Off:
+    """A machine that is off."""
+
+    process = types.SimpleNamespace(poll=lambda: 0)
+
+    @staticmethod
+    def text():
+        return "Power down"
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inner")
+    (folder / "test_inner.py").write_text(INNER)
+    results = folder / "results"
+    results.touch()
+    # (Of our conftest.py the rule that to skip is to fail.)
+    done = subprocess.run(
+        ["/usr/bin/python3", "-B", "-m", "pytest", "-q", "-p", "vm_results", "-p", "conftest", "-p", "no:cacheprovider",
+         "--noconftest", folder / "test_inner.py"], cwd=folder, capture_output=True, text=True,
+        env=dict(os.environ, HSUP_TEST_CHANNEL=str(results), PYTHONPATH=str(pathlib.Path(__file__).parent)))
+    assert done.returncode == 1, (done.stdout, done.stderr)
+    told = Told(results, Off)
+    yield lambda test: told.wait(f"test_inner.py::{test}")
+    told.close()
+
+
+def test_who_passes_passes(told):
+    told("test_passes")
+
+
+@pytest.mark.parametrize("test, text", [
+    ("test_fails", r"assert \(1 \+ 1\) == 3(.|\n)*what it said"), ("test_leaves", "something is left"),
+    ("test_skips", "skipped, which counts as a failure")])
+def test_who_fails_fails_with_the_same_words(told, test, text):
+    with pytest.raises(Failed, match=text):
+        told(test)
+
+
+def test_who_was_not_run_fails(told):
+    with pytest.raises(NotRun, match="test_else was not run; the machine said:\nPower down"):
+        told("test_else")
