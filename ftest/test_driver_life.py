@@ -109,7 +109,8 @@ def test_a_release_that_never_comes_up_is_rolled_back(app):
     app.wait_line(r"release v1 is up")
     before = app.wait_lives(2)
     # (What starts a container has been at it for longer than a process lives that fails at once.)
-    app.submit(app.release({"Type": "web", "Args": ["false", "now"], "Quantity": 2, "StartSeconds": 2}, Version=2))
+    app.submit(app.release({"Type": "web", "Args": ["false", "now"], "Quantity": 2, "StartSeconds": PATIENCE / 10},
+                           Version=2))
     app.wait_line(r"release v2 rolled back")
     app.wait_rejected(r"web")
     assert app.loaded()["Version"] == 1

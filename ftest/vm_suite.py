@@ -4,7 +4,9 @@ A test that is to run there is one of pytest's here, too, and waits for what bec
 a node id chooses is run, and what was not run there has failed here.
 """
 import json
+import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -58,12 +60,16 @@ python3 -m pytest -p vm_results -q -rN --tb=short --color=no -p no:cacheprovider
 cat /vm/reports/* 2>/dev/null
 busybox poweroff -f
 """
-ENVIRONMENT = f"""
-export HSUP_TEST_DRIVERS=native HSUP_BUILD_DIR=/hsup/build HSUP_TEST_TOOL=/hsup/build/tool PYTHONPATH=/hsup/ftest
-export HSUP_TEST_PATIENCE={SLOWER * PATIENCE / 20}
-export ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0:log_path=/vm/reports/report
-"""
 TROUBLE = r"Kernel panic|Oops|Sanitizer|runtime error|no module"
+
+
+def environment():
+    """Of the tests in there: what is said to all tests, but for what is otherwise there."""
+    told = {name: value for name, value in os.environ.items() if name.startswith("HSUP_TEST_")}
+    told.update(HSUP_TEST_DRIVERS="native", HSUP_TEST_TOOL="/hsup/build/tool", HSUP_BUILD_DIR="/hsup/build",
+                HSUP_TEST_PATIENCE=str(SLOWER * PATIENCE / 20), PYTHONPATH="/hsup/ftest",
+                ASAN_OPTIONS="detect_leaks=0:verify_asan_link_order=0:log_path=/vm/reports/report")
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(told.items()))
 
 
 def compiled(root):
@@ -108,7 +114,7 @@ def make_root(folder, build, tests):
         (settings / f"{name}.ko").write_bytes(data)
     (settings / "order").write_text("".join(f"{name}\n" for name, _ in found))
     (settings / "tests").write_text("".join(f"{test}\n" for test in tests))
-    (settings / "environment").write_text(ENVIRONMENT)
+    (settings / "environment").write_text(environment())
     (settings / "init").write_text(INIT)
     (settings / "init").chmod(0o755)
     return root
