@@ -5,6 +5,7 @@
 
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/way.h"
 #include "drivers/docker/keeper.h"
 
 #include <dirent.h>
@@ -59,27 +60,19 @@ int abspath_take(struct abspath_root *root, struct err *err)
 {
 	if (root->lock >= 0)
 		return 0;
-	char *slash = strrchr(root->place, '/');
-	*slash = '\0';
-	int r = mkdir(root->place, 0755) < 0 && errno != EEXIST ? -errno : 0;
-	*slash = '/';
-	if (r == 0 && mkdir(root->place, 0755) < 0 && errno != EEXIST)
-		r = -errno;
+	struct way HSUP_CLEANUP(way_done) way;
+	int r = way_open(&way, root->place, true, err);
 	if (r < 0)
-		return err_errno(err, r, "%.300s", root->place);
-	_cleanup_close_ int dir = open(root->place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return err_errno(err, -errno, "%.300s", root->place);
-	_cleanup_close_ int fd =
-		openat(dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	r = fd < 0 ? -errno : abspath_lock(fd, F_RDLCK);
+		return r;
+	_cleanup_close_ int fd = abspath_open_lock(way.fd, O_CREAT);
+	r = fd < 0 ? fd : abspath_lock(fd, F_RDLCK);
 	if (r < 0)
 		return err_errno(err, r, "%.300s/lock", root->place);
 	char name[KEEPER_SIZE];
 	keeper_name(name);
-	if (root->lasts && (r = file_replace(dir, "holder", name, strlen(name), 0600)) < 0)
+	if (root->lasts && (r = file_replace(way.fd, "holder", name, strlen(name), 0600)) < 0)
 		return err_errno(err, r, "%.300s/holder", root->place);
-	root->dir = TAKE_FD(dir);
+	root->dir = TAKE_FD(way.fd);
 	root->lock = TAKE_FD(fd);
 	return 0;
 }
@@ -143,14 +136,15 @@ static bool has_note(int dir)
 static int take_over(const struct abspath_root *root, const char *link, struct err *err)
 {
 	char place[PATH_MAX], was[64] = "absent";
+	struct way HSUP_CLEANUP(way_done) way;
 
 	(void)snprintf(place, sizeof place, "%.*s", (int)(strlen(link) - strlen("/app")), link);
 	if (abspath_in_use(place))
 		return err_set(
 			err, -EBUSY, "/app is in use by another hsup, that of %.300s", place);
-	_cleanup_close_ int dir = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool noted = dir >= 0 && abspath_read_link(dir, "was", was, sizeof was);
-	if (!noted && dir >= 0 && !has_note(root->dir))
+	bool there = way_open(&way, place, false, NULL) == 0;
+	bool noted = there && abspath_read_link(way.fd, "was", was, sizeof was);
+	if (!noted && there && !has_note(root->dir))
 		return err_set(err, -EEXIST,
 			"/app was made ready for another app, that of %.300s, and stays as it is",
 			place);
@@ -159,17 +153,13 @@ static int take_over(const struct abspath_root *root, const char *link, struct e
 		return r;
 	r = abspath_point(root->top, "app", root->target);
 	if (r == 0 && noted)
-		(void)unlinkat(dir, "was", 0);
+		(void)unlinkat(way.fd, "was", 0);
 	return r < 0 ? cannot(root, r, err) : 0;
 }
 
-int abspath_claim(struct abspath_root *root, struct err *err)
+int abspath_lead(const struct abspath_root *root, struct err *err)
 {
 	char link[PATH_MAX];
-	int r = abspath_take(root, err);
-
-	if (r < 0)
-		return r;
 	enum abspath_kind kind = abspath_look(root, link, err);
 	if (kind == ABSPATH_OURS)
 		return 0;
@@ -179,10 +169,17 @@ int abspath_claim(struct abspath_root *root, struct err *err)
 		return take_folder(root, err);
 	if (kind == ABSPATH_OWN)
 		return err_set(err, -EEXIST, "/app is this root's own");
-	r = note(root, "absent", err);
+	int r = note(root, "absent", err);
 	if (r == 0 && symlinkat(root->target, root->top, "app") < 0)
 		r = cannot(root, -errno, err);
 	return r;
+}
+
+int abspath_claim(struct abspath_root *root, struct err *err)
+{
+	int r = abspath_take(root, err);
+
+	return r < 0 ? r : abspath_lead(root, err);
 }
 
 /* ---- giving it back ---- */

@@ -3,6 +3,7 @@
 
 #include "base/fd.h"
 #include "base/hash.h"
+#include "base/way.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,11 +14,11 @@
 /* A release without a slug sees a folder of ours, where this root has no /app. */
 #define NOTHING "empty"
 
-int abspath_root_open(struct abspath_root *root, const char *top, const char *state_dir,
+/* Its names, and the root directory. */
+static int begin(struct abspath_root *root, const char *top, const char *state_dir,
 	const char *control_dir, bool lasts, struct err *err)
 {
 	_cleanup_free_ char *control = realpath(control_dir, NULL);
-	char link[PATH_MAX];
 
 	*root = (struct abspath_root){.top = -1, .dir = -1, .lock = -1, .lasts = lasts};
 	if (!control)
@@ -28,8 +29,17 @@ int abspath_root_open(struct abspath_root *root, const char *top, const char *st
 		return err_errno(err, -ENAMETOOLONG, "%.300s", state_dir);
 	(void)snprintf(root->target, sizeof root->target, "%.*s/app", n, root->place);
 	root->top = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (root->top < 0)
-		return err_errno(err, -errno, "%.300s", top);
+	return root->top < 0 ? err_errno(err, -errno, "%.300s", top) : 0;
+}
+
+int abspath_root_open(struct abspath_root *root, const char *top, const char *state_dir,
+	const char *control_dir, bool lasts, struct err *err)
+{
+	char link[PATH_MAX];
+	int r = begin(root, top, state_dir, control_dir, lasts, err);
+
+	if (r < 0)
+		return r;
 	/* Dynos of a supervisor before us may run on it. */
 	if (abspath_look(root, link, err) == ABSPATH_OURS)
 		return abspath_take(root, err);
@@ -162,25 +172,50 @@ void abspath_root_close(struct abspath_root *root, bool lives)
 	root->top = fd_close(root->top);
 }
 
+/* Nothing in it is opened that its owner could have put there. */
+static int give_place(struct abspath_root *root, uid_t uid, gid_t gid, struct err *err)
+{
+	struct way HSUP_CLEANUP(way_done) way;
+	struct stat st;
+
+	int r = way_open(&way, root->place, true, err);
+	if (r < 0)
+		return r;
+	/* Of a hsup that had no user; the lock first, while the place is still root's alone. */
+	_cleanup_close_ int lock = -1;
+	if (way.safe && fstat(way.fd, &st) == 0 && st.st_uid == 0)
+		lock = abspath_open_lock(way.fd, 0);
+	if (lock >= 0 && fchown(lock, uid, gid) < 0)
+		return err_errno(err, -errno, "%.300s/lock", root->place);
+	r = way_give(&way, uid, gid);
+	if (r == -EPERM)
+		return err_set(err, r,
+			"%.300s does not belong to user %u: remove it, when nothing needs it",
+			root->place, uid);
+	if (r < 0)
+		return err_errno(err, r, "%.300s", root->place);
+	root->dir = TAKE_FD(way.fd);
+	return 0;
+}
+
 int abspath_root_ready(const char *top, const char *state_dir, const char *control_dir, uid_t uid,
 	gid_t gid, struct err *err)
 {
 	struct abspath_root root;
 	char link[PATH_MAX];
 
-	int r = abspath_root_open(&root, top, state_dir, control_dir, false, err);
+	int r = begin(&root, top, state_dir, control_dir, false, err);
 	_cleanup_close_ int turn = r == 0 ? abspath_turn(&root, err) : -1;
-	enum abspath_kind kind = r == 0 ? abspath_look(&root, link, err) : ABSPATH_OWN;
 	if (r == 0 && turn < 0)
 		r = turn;
-	if (r == 0 && kind != ABSPATH_OWN)
-		r = abspath_claim(&root, err);
-	if (r == 0 && root.lock >= 0 &&
-		(fchown(root.dir, uid, gid) < 0 || fchown(root.lock, uid, gid) < 0))
-		r = err_errno(err, -errno, "%.300s", root.place);
-	/* Who cannot take it away leaves it. */
-	if (r == 0 && root.lock >= 0)
-		(void)unlinkat(root.dir, "was", 0);
+	if (r == 0 && abspath_look(&root, link, err) != ABSPATH_OWN) {
+		r = give_place(&root, uid, gid, err);
+		if (r == 0)
+			r = abspath_lead(&root, err);
+		/* Who cannot take it away leaves it. */
+		if (r == 0)
+			(void)unlinkat(root.dir, "was", 0);
+	}
 	abspath_root_close(&root, true);
 	return r;
 }

@@ -46,7 +46,8 @@ int abspath_root_show(
 	struct abspath_root *root, const char *slug, bool lives, struct err *err) HSUP_MUST_CHECK;
 
 /* Of a supervisor that is to be uid and gid, while hsup is root: what he could not make himself.
- * That link stays. An /app of the root's own is left alone (0). */
+ * That link stays. An /app of the root's own is left alone (0). -EPERM: the way to the place leads
+ * through a link, or to what is of neither root nor uid, and root lets it be. */
 int abspath_root_ready(const char *top, const char *state_dir, const char *control_dir, uid_t uid,
 	gid_t gid, struct err *err) HSUP_MUST_CHECK;
 
@@ -59,7 +60,9 @@ enum abspath_kind abspath_look(
 	const struct abspath_root *root, char ret_link[PATH_MAX], struct err *err);
 /* Opens the place, and takes the lock, shared. */
 int abspath_take(struct abspath_root *root, struct err *err) HSUP_MUST_CHECK;
-/* Makes /app lead to our place, and takes the lock. Under abspath_turn(). */
+/* Makes /app lead to our place, which is open. Under abspath_turn(). */
+int abspath_lead(const struct abspath_root *root, struct err *err) HSUP_MUST_CHECK;
+/* The same, and takes the lock. */
 int abspath_claim(struct abspath_root *root, struct err *err) HSUP_MUST_CHECK;
 /* Puts back what `was` says. Under abspath_turn(), with the lock alone. */
 void abspath_restore(struct abspath_root *root);
@@ -80,6 +83,8 @@ bool abspath_read_link(int dir, const char *name, char *ret_text, size_t size);
 bool abspath_is_place(const char *target);
 /* F_RDLCK is waited for a moment. */
 int abspath_lock(int fd, short type) HSUP_MUST_CHECK;
+/* That of a place: a file with no other name, else -EPERM. flags: O_CREAT, or none. */
+int abspath_open_lock(int dir, int flags) HSUP_MUST_CHECK;
 /* Is the hsup of this place running? */
 bool abspath_in_use(const char *place);
 /* The one that lasts, with another launcher than ours, may have dynos. */

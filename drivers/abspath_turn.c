@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/way.h"
 #include "drivers/docker/keeper.h"
 
 #include <errno.h>
@@ -130,16 +131,24 @@ static size_t whereabouts(const char *name)
 	return n + (name[n] ? 1 + strcspn(name + n + 1, " ") : 0);
 }
 
+static int read_holder(int dir, char **ret_name)
+{
+	_cleanup_close_ int fd =
+		openat(dir, "holder", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	size_t len;
+
+	return fd < 0 ? -errno : file_read_fd(fd, KEEPER_SIZE, ret_name, &len);
+}
+
 /* Its launcher lives: dynos may run, whoever their supervisor is. Of another pid namespace, as of a
  * container before its restart, the lock tells. */
 static bool holder_lives(int dir)
 {
 	_cleanup_free_ char *name = NULL;
 	char own[KEEPER_SIZE];
-	size_t len;
 
 	keeper_name(own);
-	return file_read(dir, "holder", KEEPER_SIZE, &name, &len) == 0 && strcmp(name, own) != 0 &&
+	return read_holder(dir, &name) == 0 && strcmp(name, own) != 0 &&
 	       whereabouts(name) == whereabouts(own) && strncmp(name, own, whereabouts(own)) == 0 &&
 	       keeper_alive(name);
 }
@@ -149,16 +158,28 @@ bool abspath_held_by_another(const struct abspath_root *root)
 	return holder_lives(root->dir);
 }
 
+int abspath_open_lock(int dir, int flags)
+{
+	const int always = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	_cleanup_close_ int fd = openat(dir, "lock", flags | always, 0600);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	/* Else whose place it is has given it the name of something else. */
+	return S_ISREG(st.st_mode) && st.st_nlink == 1 ? TAKE_FD(fd) : -EPERM;
+}
+
 bool abspath_in_use(const char *place)
 {
-	_cleanup_close_ int dir = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int error = dir < 0 ? errno : 0;
+	struct way HSUP_CLEANUP(way_done) way;
+	int r = way_open(&way, place, false, NULL);
 
-	if (error)
-		return error != ENOENT && error != ENOTDIR;
-	_cleanup_close_ int fd = openat(dir, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (r < 0)
+		return r != -ENOENT && r != -ENOTDIR;
+	_cleanup_close_ int fd = abspath_open_lock(way.fd, 0);
 	if (fd < 0)
-		return errno != ENOENT;
+		return fd != -ENOENT;
 	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	return fcntl(fd, F_OFD_GETLK, &l) < 0 || l.l_type != F_UNLCK || holder_lives(dir);
+	return fcntl(fd, F_OFD_GETLK, &l) < 0 || l.l_type != F_UNLCK || holder_lives(way.fd);
 }

@@ -1,6 +1,9 @@
 """-d abspath: what a dyno finds in a prepared root, and whose /app is (drivers/abspath*.c)."""
 import os
+import pathlib
+import re
 import signal
+import subprocess
 import time
 
 import pytest
@@ -235,6 +238,91 @@ def test_a_supervisor_with_a_user_of_its_own(app):
     assert app.stop() == 0
     assert app.root.app.is_symlink() and not app.root.app.exists()
     app.before = app.root.entries()
+
+
+# ---- what an account puts in the way of root ----
+
+@pytest.fixture
+def owned(app):
+    """Was started once for nobody, whose the state directory is now, and is stopped."""
+    app.folder.chmod(0o755)
+    for path in (app.control, *app.control.iterdir()):
+        os.chown(path, 65534, 65534)
+    app.start("--user", "nobody")
+    app.submit(release(app, ("web", [WATCH], 1)))
+    app.wait_line(r"app\[web\.1\]: is one$")
+    assert app.stop() == 0
+    app.state, app.place = app.folder / "state", pathlib.Path(os.readlink(app.root.app)).parent
+    assert app.state.stat().st_uid == app.place.stat().st_uid == 65534
+    # What root has made there: who owns the state directory can give it another name.
+    app.roots = app.state / "of.root" / app.place.name
+    app.roots.mkdir(parents=True)
+    app.roots.chmod(0o700)
+    (app.roots / "file").write_text("of root")
+    app.secret = app.folder / "secret"
+    app.secret.mkdir(mode=0o700)
+    (app.secret / "lock").write_text("secret")
+    yield app
+    app.before = app.root.entries()
+
+
+def look(folder):
+    def one(path):
+        st = path.lstat()
+        return (path.relative_to(folder), st.st_uid, st.st_gid, st.st_mode, path.is_file() and path.read_text())
+    return sorted(one(path) for path in (folder, *folder.rglob("*")))
+
+
+SWAPS = {
+    "place": ("mv abspath old; mkdir abspath; ln -s {secret} {place}", r"{place}: .* is a link"),
+    "places": ("mv abspath old; mkdir {secret.parent}/state/mine; ln -s {secret} mine/{place.name}; ln -s mine abspath",
+               r"{place}: .* is a link"),
+    "folder of root's": ("mv abspath old; mv of.root abspath", r"{place} does not belong to user 65534: remove it"),
+    "lock": ("rm {place}/lock; ln -s {secret}/lock {place}/lock", None),
+    "name of root's": ("rm {place}/lock; mv {place}/linked {place}/lock", None),
+}
+
+
+@pytest.mark.parametrize("what", SWAPS)
+def test_root_is_not_led_astray(owned, what):
+    """By who owns the state directory: what it leads to would then be his."""
+    app = owned
+    os.link(app.roots / "file", app.place / "linked")  # as he can without fs.protected_hardlinks
+    secret, roots = look(app.secret), look(app.roots)
+    command, says = SWAPS[what]
+    subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-e", "-c",
+                    command.format(**vars(app))], cwd=app.state, check=True)
+    app.start("--user", "nobody")
+    assert app.wait() != 0  # nobody himself cannot work with that, either
+    app.wait_line(r"hsup\[supervisor\]: error: " + str(app.place))
+    assert look(app.secret) == secret
+    assert look(app.place if what == "folder of root's" else app.roots) == roots
+    if says:
+        assert re.search("/app: " + says.format(**vars(app)), app.errors), app.errors
+
+
+@pytest.mark.parametrize("what", ["places", "place"])
+def test_root_without_a_user_is_not_led_astray(owned, what):
+    """Nor one that is root all along, in what was another's."""
+    app = owned
+    secret = look(app.secret)
+    subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-e", "-c",
+                    SWAPS[what][0].format(**vars(app))], cwd=app.state, check=True)
+    done = app.hsup("run", "-C", app.control, "true")
+    assert done.returncode != 0 and "is a link" in done.stderr, done
+    assert look(app.secret) == secret
+
+
+def test_what_a_former_version_made_is_accepted(owned):
+    """The folder of the places was root's, the place and its lock the account's."""
+    app = owned
+    os.chown(app.place.parent, 0, 0)
+    assert app.place.stat().st_uid == (app.place / "lock").stat().st_uid == 65534
+    app.start("--user", "nobody")
+    app.submit(release(app, ("web", [WATCH], 1), version=2))
+    app.wait_line(r"release v2 is up")
+    assert shown(app) == "one"
+    assert app.stop() == 0
 
 
 # ---- several ----

@@ -797,6 +797,26 @@ def test_upgrade_without_a_daemon(daemon):
     assert done.returncode == 1 and "no daemon runs" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["apps", "control"])
+def test_what_root_has_elsewhere_is_not_given_away(reachable, make_daemon, name):
+    """Who owns the state directory can give anything in it the name of what would become his."""
+    daemon = make_daemon(reachable)
+    there = daemon.state / name
+    there.mkdir(parents=True, mode=0o700)
+    (there / "file").write_text("of root")
+    os.chown(daemon.state, 65534, 65534)
+    up = daemon.hsup("up", "--user", "nobody", "--dyno-user", "daemon")
+    assert up.returncode != 0, up
+    assert f"{there} is not what hsup has made there for user nobody" in up.stderr + daemon.log()
+    assert f"chown 65534:65534 {there}" in up.stderr + daemon.log()
+    assert there.stat().st_uid == 0
+    # Where nobody but root can have put it, and what is empty, it is.
+    os.chown(daemon.state, 0, 0)
+    up = daemon.hsup("up", "--user", "nobody", "--dyno-user", "daemon")
+    assert up.returncode == 0, up.stderr
+    assert there.stat().st_uid == 65534
+
+
 def test_the_apps_of_a_daemon_with_a_user_are_confined(reachable, make_daemon):
     """Its own supervisor stays root: it reads no more than hsup.json and the names of folders."""
     daemon = make_daemon(reachable)

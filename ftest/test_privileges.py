@@ -482,6 +482,27 @@ def test_the_state_directory(make, folder):
     shutil.rmtree(state)
     state.symlink_to("/nowhere")
     assert "state directory" in refusal(app)
+    assert not pathlib.Path("/nowhere").exists()
+
+
+def test_a_state_directory_behind_a_link_of_the_account(make, folder):
+    """Root would make it, and give it away, wherever the link leads."""
+    app = make()
+    secret, theirs = folder / "secret", folder / "theirs"
+    secret.mkdir(mode=0o711)
+    theirs.mkdir()
+    os.chown(theirs, TEST_USER.pw_uid, TEST_USER.pw_gid)
+    os.symlink(secret, theirs / "link")
+    os.chown(theirs / "link", TEST_USER.pw_uid, TEST_USER.pw_gid, follow_symlinks=False)
+    app.env["HSUP_STATE_DIR"] = str(theirs / "link" / "state")
+    assert refusal(app).startswith(f"hsup: state directory: {theirs}/link/state: its part link is a link, which root")
+    assert not list(secret.iterdir())
+    # One of root's own, in a folder of root's own, is followed.
+    (folder / "link").symlink_to(secret)
+    app.env["HSUP_STATE_DIR"] = str(folder / "link" / "state")
+    app.submit(app.release(("web", SLEEP, 1)))
+    assert app.hsup("build", "-C", app.control).returncode == 0
+    assert (secret / "state").stat().st_uid == TEST_USER.pw_uid
 
 
 def test_the_launcher_itself_is_strict(build, folder):

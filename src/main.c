@@ -91,7 +91,10 @@ static void prepare_root(const struct options *o, const struct privileges *p)
 	if (driver_find(o->driver) != &driver_abspath || o->mode == MODE_BUILD ||
 		p->uid == geteuid())
 		return;
-	if (abspath_root_ready("/", o->state_dir, o->control_dir, p->uid, p->gid, &err) < 0)
+	int r = abspath_root_ready("/", o->state_dir, o->control_dir, p->uid, p->gid, &err);
+	if (r == -EPERM)
+		log_warning("/app: %s", err.text);
+	else if (r < 0)
 		log_debug("%s", err.text);
 }
 

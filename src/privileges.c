@@ -1,9 +1,9 @@
 #include "privileges.h"
 
-#include "base/fd.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "base/way.h"
 #include "drivers/account.h"
 
 #include <errno.h>
@@ -152,26 +152,31 @@ static int check_directory(const char *what, const char *path, const struct acco
 	return 0;
 }
 
-/* What is missing of the way to it is made: the last part the account's, the others root's. */
-static int make_directory(char *path, const struct account *a)
+static int give(const struct way *way, const char *path, const struct account *a, struct err *err)
 {
-	for (char *p = path + 1;; p++) {
-		if (*p != '/' && *p != '\0')
-			continue;
-		char c = *p;
-		*p = '\0';
-		int r = mkdir(path, 0755);
-		*p = c;
-		if (r < 0 && errno != EEXIST)
-			return -errno;
-		if (c != '\0')
-			continue;
-		if (r < 0)
-			return 0;
-		_cleanup_close_ int fd =
-			open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		return fd < 0 || fchown(fd, a->uid, a->gid) < 0 ? -errno : 0;
-	}
+	int r = way_give(way, a->uid, a->gid);
+
+	if (r == -EPERM)
+		return err_set(err, r,
+			"%.200s is not what hsup has made there for user %.40s; if it is right: "
+			"chown %u:%u %.150s",
+			path, a->name, a->uid, a->gid, path);
+	return r < 0 ? err_errno(err, r, "%.300s", path) : 0;
+}
+
+/* What is missing of the way to it is made: the last part the account's, the others root's. What is
+ * there already is only looked at, as the account. */
+static int make_directory(const char *path, const struct account *a, struct err *err)
+{
+	struct way HSUP_CLEANUP(way_done) way = {.fd = -1};
+	struct stat st;
+
+	if (stat(path, &st) == 0)
+		return 0;
+	int r = way_open(&way, path, true, err);
+	if (r == 0 && way.made)
+		r = give(&way, path, a, err);
+	return r;
 }
 
 static int prepare_directories(const struct options *o, const struct account *a, struct err *err)
@@ -184,9 +189,9 @@ static int prepare_directories(const struct options *o, const struct account *a,
 	int r = check_directory("control directory", o->control_dir, a, control, err);
 	if (r < 0)
 		return r;
-	r = make_directory(o->state_dir, a);
+	r = make_directory(o->state_dir, a, err);
 	if (r < 0)
-		return err_errno(err, r, "state directory %.300s", o->state_dir);
+		return err_wrap(err, "state directory");
 	/* Of a daemon it is root's, who has its log there, and only what is in it is the user's. */
 	(void)snprintf(path, sizeof path, "%s/apps", o->state_dir);
 	return check_directory(
@@ -194,14 +199,17 @@ static int prepare_directories(const struct options *o, const struct account *a,
 }
 
 /* Made a moment ago by `up`, or by one that ran without --user: from now on the account's. */
-static int give_away(const char *path, const struct account *a)
+static int give_away(const char *path, const struct account *a, struct err *err)
 {
+	struct way HSUP_CLEANUP(way_done) way;
 	struct stat st;
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	return st.st_uid == 0 && fchown(fd, a->uid, a->gid) < 0 ? -errno : 0;
+	int r = way_open(&way, path, false, err);
+	if (r < 0)
+		return r;
+	if (fstat(way.fd, &st) < 0)
+		return err_errno(err, -errno, "%.300s", path);
+	return st.st_uid == 0 ? give(&way, path, a, err) : 0;
 }
 
 static int prepare_daemon(const struct options *o, const struct account *a, struct err *err)
@@ -209,13 +217,13 @@ static int prepare_daemon(const struct options *o, const struct account *a, stru
 	char path[PATH_MAX];
 
 	(void)snprintf(path, sizeof path, "%s/apps", o->state_dir);
-	int r = make_directory(path, a);
+	int r = make_directory(path, a, err);
 	if (r == 0)
-		r = give_away(path, a);
+		r = give_away(path, a, err);
 	if (r < 0)
-		return err_errno(err, r, "%.300s", path);
-	r = give_away(o->apps_dir, a);
-	return r < 0 ? err_errno(err, r, "folder of the apps %.300s", o->apps_dir) : 0;
+		return r;
+	r = give_away(o->apps_dir, a, err);
+	return r < 0 ? err_wrap(err, "folder of the apps") : 0;
 }
 
 /* ---- for the launcher ---- */

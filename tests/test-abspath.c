@@ -239,13 +239,15 @@ static void a_link_that_was_made_ready_stays(void **unused)
 static void what_is_made_ready_for_another_user_stays(void **unused)
 {
 	struct abspath_root r;
+	uid_t user = geteuid() ? geteuid() : 1000;
 	gid_t group = geteuid() ? getegid() : 1000;
 	struct stat st;
 
 	(void)unused;
-	assert_return_code(abspath_root_ready(top, state, control, geteuid(), group, &err), 0);
+	assert_return_code(abspath_root_ready(top, state, control, user, group, &err), 0);
 	open_root(&r, control, true);
-	assert_return_code(fstat(r.lock, &st), errno);
+	assert_return_code(fstat(r.dir, &st), errno);
+	assert_int_equal(st.st_uid, user);
 	assert_int_equal(st.st_gid, group);
 	shows(&r, "/one", false);
 	assert_string_equal(app(), "/one");
@@ -256,6 +258,62 @@ static void what_is_made_ready_for_another_user_stays(void **unused)
 	assert_return_code(close(open(in_top("app"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), errno);
 	assert_return_code(abspath_root_ready(top, state, control, geteuid(), getegid(), &err), 0);
 	assert_string_equal(app(), "a file");
+}
+
+/* Of one that ran as root before: what nobody could have put there. */
+static void a_place_of_root_s_is_given_away(void **unused)
+{
+	struct abspath_root r;
+	struct stat st;
+
+	(void)unused;
+	if (geteuid() != 0)
+		return;
+	open_root(&r, control, true);
+	shows(&r, "/one", false);
+	assert_return_code(fstat(r.dir, &st), errno);
+	assert_int_equal(st.st_uid, 0);
+	assert_return_code(abspath_root_ready(top, state, control, 1000, 1000, &err), 0);
+	assert_return_code(fstat(r.dir, &st), errno);
+	assert_int_equal(st.st_uid, 1000);
+	assert_return_code(fstat(r.lock, &st), errno);
+	assert_int_equal(st.st_uid, 1000);
+	/* But not a second time, to another. */
+	refuses(abspath_root_ready(top, state, control, 1001, 1001, &err), -EPERM,
+		"does not belong to user 1001");
+	assert_return_code(fstat(r.lock, &st), errno);
+	assert_int_equal(st.st_uid, 1000);
+	abspath_root_close(&r, false);
+}
+
+/* Who owns a directory can put there what he likes: root takes what is his or root's, and no link.
+ */
+static void root_goes_no_way_that_others_have_made(void **unused)
+{
+	char places[300];
+
+	(void)unused;
+	if (geteuid() != 0)
+		return;
+	(void)snprintf(places, sizeof places, "%s/abspath", state);
+	assert_return_code(__real_mkdir(places, 0755), errno);
+	assert_return_code(chown(state, 1000, 1000), errno);
+	assert_return_code(chown(places, 1001, 1001), errno);
+	refuses(abspath_root_ready(top, state, control, 1000, 1000, &err), -EPERM,
+		"its part abspath is of a user to whom nothing before it belongs");
+	assert_return_code(rmdir(places), errno);
+	assert_return_code(symlink(top, places), errno);
+	refuses(abspath_root_ready(top, state, control, 1000, 1000, &err), -EPERM,
+		"its part abspath is a link");
+	assert_string_equal(app(), "");
+	assert_return_code(rmdir(top), errno); /* there is nothing in it */
+	assert_return_code(__real_mkdir(top, 0755), errno);
+	/* What hsup made when it was root's before. */
+	assert_return_code(unlink(places), errno);
+	assert_return_code(__real_mkdir(places, 0755), errno);
+	assert_return_code(abspath_root_ready(top, state, control, 1000, 1000, &err), 0);
+	assert_string_equal(app(), "");
+	assert_return_code(readlink(in_top("app"), (char[PATH_MAX]){0}, PATH_MAX), errno);
 }
 
 /* What is said to be done then is the operator's, and stays. */
@@ -474,6 +532,8 @@ static void killed_anywhere(const char *was)
 {
 	make_other();
 	(void)clean(was);
+	/* The first makes the place, once for all. */
+	assert_in_range(live(control, 0), 40, 200);
 	int n = live(control, 0);
 	assert_in_range(n, 40, 200);
 	assert_string_equal(app(), was);
@@ -595,6 +655,8 @@ int main(void)
 		TEST(what_somebody_puts_there_stands),
 		TEST(a_link_that_was_made_ready_stays),
 		TEST(what_is_made_ready_for_another_user_stays),
+		TEST(a_place_of_root_s_is_given_away),
+		TEST(root_goes_no_way_that_others_have_made),
 		TEST(a_link_made_by_hand_after_a_refusal_stays),
 		TEST(a_second_app_is_refused_until_the_first_ends),
 		TEST(what_a_dead_one_of_another_app_left_is_taken_over),
