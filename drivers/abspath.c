@@ -5,6 +5,7 @@
 #include "drivers/simple_private.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 struct abspath {
 	struct abspath_root root; /* first: what struct simple knows of us */
@@ -32,7 +33,7 @@ static int abspath_open(struct driver_context *context, void **ret_state, struct
 	if (r == 0)
 		r = simple_open(context, ret_state, err);
 	if (r < 0) {
-		abspath_root_close(&a->root, true);
+		(void)abspath_root_close(&a->root, true, NULL);
 		return r;
 	}
 	struct simple *s = *ret_state;
@@ -87,8 +88,15 @@ static void abspath_close(void *state)
 	struct simple *s = state;
 	_cleanup_free_ struct abspath *a = abspath_of(s);
 
+	struct err err;
+
 	sd_event_source_disable_unref(a->soon);
-	abspath_root_close(&a->root, port_lives_any(&s->lives));
+	if (abspath_root_close(&a->root, port_lives_any(&s->lives), &err) < 0) {
+		char text[sizeof err.text + 40];
+
+		(void)snprintf(text, sizeof text, "/app stays as it is: %s", err.text);
+		a->context->events->note(a->context->userdata, NULL, text);
+	}
 	simple_close(state);
 }
 

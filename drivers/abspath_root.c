@@ -139,37 +139,43 @@ int abspath_root_show(struct abspath_root *root, const char *slug, bool lives, s
 	if (lives)
 		return err_set(err, -EBUSY, "/app shows another slug, of which dynos run");
 	if (kind != ABSPATH_OURS || root->lock < 0) {
-		_cleanup_close_ int turn = abspath_turn(root, err);
-		int r = turn < 0 ? turn : abspath_claim(root, err);
+		struct abspath_turn HSUP_CLEANUP(abspath_turn_done) turn;
+		int r = abspath_turn(root, &turn, err);
+		if (r == 0)
+			r = abspath_claim(root, err);
 		if (r < 0)
 			return r;
 	}
 	return shows(root, slug) ? 0 : change(root, slug, err);
 }
 
-static void give_back(struct abspath_root *root)
+static int give_back(struct abspath_root *root, struct err *err)
 {
-	struct err err;
-	_cleanup_close_ int turn = abspath_turn(root, &err);
+	struct abspath_turn HSUP_CLEANUP(abspath_turn_done) turn;
+	int r = abspath_turn(root, &turn, err);
 
+	if (r < 0)
+		return r;
 	/* In its turn: nobody takes it over meanwhile. */
-	if (turn < 0 || abspath_lock(root->lock, F_WRLCK) < 0)
-		return;
+	if (abspath_lock(root->lock, F_WRLCK) < 0)
+		return 0;
 	if (!root->lasts && abspath_held_by_another(root))
-		return;
+		return 0;
 	abspath_restore(root);
 	(void)unlinkat(root->dir, "app", 0);
 	(void)unlinkat(root->dir, NOTHING, AT_REMOVEDIR);
 	(void)unlinkat(root->dir, "holder", 0);
+	return 0;
 }
 
-void abspath_root_close(struct abspath_root *root, bool lives)
+int abspath_root_close(struct abspath_root *root, bool lives, struct err *err)
 {
-	if (root->lock >= 0 && !lives)
-		give_back(root);
+	int r = root->lock >= 0 && !lives ? give_back(root, err) : 0;
+
 	root->lock = fd_close(root->lock);
 	root->dir = fd_close(root->dir);
 	root->top = fd_close(root->top);
+	return r;
 }
 
 /* Nothing in it is opened that its owner could have put there. */
@@ -202,12 +208,12 @@ int abspath_root_ready(const char *top, const char *state_dir, const char *contr
 	gid_t gid, struct err *err)
 {
 	struct abspath_root root;
+	struct abspath_turn HSUP_CLEANUP(abspath_turn_done) turn = {.fd = -1};
 	char link[PATH_MAX];
 
 	int r = begin(&root, top, state_dir, control_dir, false, err);
-	_cleanup_close_ int turn = r == 0 ? abspath_turn(&root, err) : -1;
-	if (r == 0 && turn < 0)
-		r = turn;
+	if (r == 0)
+		r = abspath_turn(&root, &turn, err);
 	if (r == 0 && abspath_look(&root, link, err) != ABSPATH_OWN) {
 		r = give_place(&root, uid, gid, err);
 		if (r == 0)
@@ -216,6 +222,7 @@ int abspath_root_ready(const char *top, const char *state_dir, const char *contr
 		if (r == 0)
 			(void)unlinkat(root.dir, "was", 0);
 	}
-	abspath_root_close(&root, true);
+	abspath_turn_done(&turn);
+	(void)abspath_root_close(&root, true, NULL);
 	return r;
 }

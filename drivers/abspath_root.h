@@ -51,8 +51,9 @@ int abspath_root_show(
 int abspath_root_ready(const char *top, const char *state_dir, const char *control_dir, uid_t uid,
 	gid_t gid, struct err *err) HSUP_MUST_CHECK;
 
-/* Puts back what stood there, unless somebody still uses it (lives: we do). */
-void abspath_root_close(struct abspath_root *root, bool lives);
+/* Puts back what stood there, unless somebody still uses it (lives: we do). Negative errno and err:
+ * that could not be tried; root is closed in any case. */
+int abspath_root_close(struct abspath_root *root, bool lives, struct err *err);
 
 /* ---- abspath_claim.c ---- */
 
@@ -69,12 +70,20 @@ void abspath_restore(struct abspath_root *root);
 
 /* ---- abspath_turn.c ---- */
 
-/* Beside /app, for moments, both of them hsup's. */
+/* Beside /app, for moments, all of them hsup's. */
 #define ABSPATH_ASIDE  ".app-hsup"
 #define ABSPATH_FOLDER ".app-hsup-folder"
+#define ABSPATH_TURN   ".app-hsup-turn"
 
-/* The turn to change what is at /app, where all is whole: the caller's to close. */
-int abspath_turn(const struct abspath_root *root, struct err *err) HSUP_MUST_CHECK;
+struct abspath_turn {
+	int top, fd; /* -1 = nothing is held */
+};
+
+/* The turn to change what is at /app, where all is whole; over with abspath_turn_done(), also after
+ * a failure. Nothing is held where nobody like us can change it. */
+int abspath_turn(const struct abspath_root *root, struct abspath_turn *turn,
+	struct err *err) HSUP_MUST_CHECK;
+void abspath_turn_done(struct abspath_turn *turn);
 /* From aside to /app, when nothing is there. */
 int abspath_place(int top, const char *name) HSUP_MUST_CHECK;
 /* A link in the place of another, or of nothing, at once. */

@@ -94,19 +94,49 @@ static void recover(int top)
 		(void)unlinkat(top, ABSPATH_ASIDE, 0);
 }
 
-int abspath_turn(const struct abspath_root *root, struct err *err)
+/* Nobody else than who can open it, so none but a hsup that could change /app, can hold it. Held,
+ * it is there; a dead one's is the next one's. */
+static int open_turn(int top)
 {
-	_cleanup_close_ int fd = openat(root->top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int fd = openat(top, ABSPATH_TURN,
+		O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
+	struct stat own, there;
 
 	if (fd < 0)
-		return err_errno(err, -errno, "/");
-	for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
-		if (errno != EWOULDBLOCK || i == TRIES)
-			return err_errno(err, -errno, "/app: the lock of its directory");
-		pause_a_moment();
-	}
-	recover(root->top);
+		/* Another user's, and there for this moment only? */
+		return errno == EACCES && fstatat(top, ABSPATH_TURN, &there, 0) == 0 ? -EAGAIN
+										     : -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &own) < 0)
+		return -errno;
+	/* Its last holder may have taken it away between the two. */
+	if (fstatat(top, ABSPATH_TURN, &there, AT_SYMLINK_NOFOLLOW) < 0 ||
+		own.st_ino != there.st_ino || own.st_dev != there.st_dev)
+		return -EAGAIN;
 	return TAKE_FD(fd);
+}
+
+int abspath_turn(const struct abspath_root *root, struct abspath_turn *turn, struct err *err)
+{
+	int fd;
+
+	*turn = (struct abspath_turn){.top = root->top, .fd = -1};
+	for (int i = 0; (fd = open_turn(root->top)) == -EAGAIN && i < TRIES; i++)
+		pause_a_moment();
+	/* Where no file can be made nobody can change /app: who tries is told why. */
+	if (fd == -EACCES || fd == -EPERM || fd == -EROFS || fd == -ENOENT)
+		return 0;
+	if (fd < 0)
+		return err_errno(err, fd, "/app: the turn to change it (/" ABSPATH_TURN ")");
+	turn->fd = fd;
+	recover(root->top);
+	return 0;
+}
+
+void abspath_turn_done(struct abspath_turn *turn)
+{
+	if (turn->fd >= 0)
+		(void)unlinkat(turn->top, ABSPATH_TURN, 0);
+	turn->fd = fd_close(turn->fd);
 }
 
 /* From aside to /app, where nothing is: what was made there meanwhile, by one who knows nothing of

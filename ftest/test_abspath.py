@@ -1,4 +1,5 @@
 """-d abspath: what a dyno finds in a prepared root, and whose /app is (drivers/abspath*.c)."""
+import fcntl
 import os
 import pathlib
 import re
@@ -323,6 +324,34 @@ def test_what_a_former_version_made_is_accepted(owned):
     app.wait_line(r"release v2 is up")
     assert shown(app) == "one"
     assert app.stop() == 0
+
+
+def test_nobody_can_hold_the_turn(app):
+    """Whoever can open / can lock it: a hsup that waits for that would neither start nor put back what was there."""
+    with subprocess.Popen([*app.root.wrap, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+                           "flock", "-x", "/", "sh", "-c", "echo held; read x"], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == "held\n"
+        start(app)
+        assert app.stop() == 0
+        assert app.root.entries() == app.before
+        holder.stdin.close()
+
+
+def test_what_is_not_given_back_is_told(app):
+    """As of one that was stopped in its turn."""
+    start(app)
+    turn = app.root.path / ".app-hsup-turn"
+    with open(turn, "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert app.stop() == 0
+    app.wait_line(r"/app stays as it is: /app: the turn to change it \(/\.app-hsup-turn\): Resource temporarily")
+    assert app.root.app.is_symlink()
+    # Which another goes on from.
+    app.start()
+    app.wait_line(r"found|release v1 is up", count=2)
+    assert app.stop() == 0
+    assert not turn.exists() and app.root.entries() == app.before
 
 
 # ---- several ----

@@ -139,7 +139,7 @@ static void an_absent_one_is_absent_again(void **unused)
 	assert_string_equal(app(), "/two");
 	shows(&r, NULL, false);
 	assert_string_equal(app(), "empty");
-	abspath_root_close(&r, false);
+	abspath_root_close(&r, false, &err);
 	assert_string_equal(app(), "");
 }
 
@@ -155,7 +155,7 @@ static void an_empty_one_comes_back_as_it_was(void **unused)
 	assert_string_equal(app(), "folder 1751");
 	shows(&r, "/one", false);
 	assert_string_equal(app(), "/one");
-	abspath_root_close(&r, false);
+	abspath_root_close(&r, false, &err);
 	assert_string_equal(app(), "folder 1751");
 }
 
@@ -168,11 +168,11 @@ static void while_dynos_run_it_shows_what_it_shows(void **unused)
 	shows(&r, "/one", false);
 	refuses(abspath_root_show(&r, "/two", true, &err), -EBUSY, "of which dynos run");
 	refuses(abspath_root_show(&r, NULL, true, &err), -EBUSY, "of which dynos run");
-	abspath_root_close(&r, true);
+	abspath_root_close(&r, true, &err);
 	assert_string_equal(app(), "/one");
 	open_root(&r, control, true); /* its successor */
 	shows(&r, "/one", true);
-	abspath_root_close(&r, false);
+	abspath_root_close(&r, false, &err);
 	assert_string_equal(app(), "");
 }
 
@@ -188,7 +188,7 @@ static void a_root_s_own_is_left_alone(void **unused)
 	refuses(abspath_root_show(&r, "/one", false, &err), -EEXIST, "is this root's own");
 	assert_return_code(abspath_root_check(&r, NULL, &err), 0);
 	shows(&r, NULL, false);
-	abspath_root_close(&r, false);
+	abspath_root_close(&r, false, &err);
 	assert_return_code(access(in_top("app/bin"), F_OK), errno);
 	/* A link that is not ours, and a file. */
 	assert_return_code(rmdir(in_top("app/bin")), errno);
@@ -199,7 +199,7 @@ static void a_root_s_own_is_left_alone(void **unused)
 	(void)unlink(in_top("app"));
 	assert_return_code(close(open(in_top("app"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), errno);
 	refuses(abspath_root_show(&r, "/one", false, &err), -EEXIST, "is this root's own");
-	abspath_root_close(&r, false);
+	abspath_root_close(&r, false, &err);
 	assert_return_code(access(in_top("app"), F_OK), errno);
 }
 
@@ -213,7 +213,7 @@ static void what_somebody_puts_there_stands(void **unused)
 	assert_return_code(unlink(in_top("app")), errno);
 	assert_return_code(symlink("/elsewhere", in_top("app")), errno);
 	refuses(abspath_root_show(&r, "/one", true, &err), -EEXIST, "is this root's own");
-	abspath_root_close(&r, false);
+	abspath_root_close(&r, false, &err);
 	char link[20] = "";
 	assert_int_equal(readlink(in_top("app"), link, sizeof link - 1), 10);
 	assert_string_equal(link, "/elsewhere");
@@ -226,11 +226,11 @@ static void a_link_that_was_made_ready_stays(void **unused)
 	(void)unused;
 	open_root(&r, control, true);
 	assert_return_code(symlink(r.target, in_top("app")), errno);
-	abspath_root_close(&r, false);
+	abspath_root_close(&r, false, &err);
 	open_root(&r, control, true);
 	shows(&r, "/one", false);
 	assert_string_equal(app(), "/one");
-	abspath_root_close(&r, false);
+	abspath_root_close(&r, false, &err);
 	assert_return_code(readlink(in_top("app"), (char[PATH_MAX]){0}, PATH_MAX), errno);
 	assert_string_equal(app(), "");
 }
@@ -251,7 +251,7 @@ static void what_is_made_ready_for_another_user_stays(void **unused)
 	assert_int_equal(st.st_gid, group);
 	shows(&r, "/one", false);
 	assert_string_equal(app(), "/one");
-	abspath_root_close(&r, false);
+	abspath_root_close(&r, false, &err);
 	assert_return_code(readlink(in_top("app"), (char[PATH_MAX]){0}, PATH_MAX), errno);
 	/* A root's own is not. */
 	assert_return_code(unlink(in_top("app")), errno);
@@ -283,7 +283,7 @@ static void a_place_of_root_s_is_given_away(void **unused)
 		"does not belong to user 1001");
 	assert_return_code(fstat(r.lock, &st), errno);
 	assert_int_equal(st.st_uid, 1000);
-	abspath_root_close(&r, false);
+	abspath_root_close(&r, false, &err);
 }
 
 /* Who owns a directory can put there what he likes: root takes what is his or root's, and no link.
@@ -332,7 +332,7 @@ static void a_link_made_by_hand_after_a_refusal_stays(void **unused)
 	r.top = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_return_code(symlink(r.target, in_top("app")), errno);
 	shows(&r, "/one", false);
-	abspath_root_close(&r, false);
+	abspath_root_close(&r, false, &err);
 	assert_return_code(readlink(in_top("app"), (char[PATH_MAX]){0}, PATH_MAX), errno);
 }
 
@@ -358,10 +358,10 @@ static void a_second_app_is_refused_until_the_first_ends(void **unused)
 	refuses(abspath_root_check(&second, "/two", &err), -EBUSY, "another hsup");
 	refuses(abspath_root_show(&second, "/two", false, &err), -EBUSY, "another hsup");
 	assert_string_equal(app(), "/one");
-	abspath_root_close(&first, false);
+	abspath_root_close(&first, false, &err);
 	shows(&second, "/two", false);
 	assert_string_equal(app(), "/two");
-	abspath_root_close(&second, false);
+	abspath_root_close(&second, false, &err);
 	assert_string_equal(app(), "");
 }
 
@@ -404,7 +404,7 @@ static void what_a_dead_one_of_another_app_left_is_taken_over(void **unused)
 	assert_return_code(abspath_root_check(&r, "/one", &err), 0);
 	shows(&r, "/one", false);
 	assert_string_equal(app(), "/one");
-	abspath_root_close(&r, false);
+	abspath_root_close(&r, false, &err);
 	assert_string_equal(app(), "folder 0750");
 }
 
@@ -428,13 +428,13 @@ static void between_two_supervisors_it_is_not_free(void **unused)
 	open_root(&r, control, true);
 	refuses(abspath_root_check(&r, "/one", &err), -EBUSY, "another hsup");
 	refuses(abspath_root_show(&r, "/one", false, &err), -EBUSY, "another hsup");
-	abspath_root_close(&r, false);
+	abspath_root_close(&r, false, &err);
 	assert_string_equal(app(), "/theirs");
 	/* Nor for a `run` of its own app, with another slug. */
 	open_root(&r, other_control, false);
 	refuses(abspath_root_show(&r, "/one", false, &err), -EBUSY, "start or run");
 	shows(&r, "/theirs", false);
-	abspath_root_close(&r, false);
+	abspath_root_close(&r, false, &err);
 	assert_string_equal(app(), "/theirs");
 }
 
@@ -451,9 +451,9 @@ static void one_that_runs_beside_keeps_it(void **unused)
 	refuses(abspath_root_check(&start, "/two", &err), -EBUSY, "start or run");
 	refuses(abspath_root_show(&start, "/two", false, &err), -EBUSY, "start or run");
 	assert_return_code(abspath_root_check(&start, "/one", &err), 0);
-	abspath_root_close(&start, false);
+	abspath_root_close(&start, false, &err);
 	assert_string_equal(app(), "/one");
-	abspath_root_close(&run, false);
+	abspath_root_close(&run, false, &err);
 	assert_string_equal(app(), "");
 }
 
@@ -508,7 +508,7 @@ static int live(const char *of, unsigned at)
 				abspath_root_show(&r, "/two", false, &err) < 0 ||
 				abspath_root_show(&r, NULL, false, &err) < 0)
 				_exit(255);
-			abspath_root_close(&r, false);
+			abspath_root_close(&r, false, &err);
 			_exit((int)steps);
 		}
 		(void)waitpid(inner, &status, 0);
@@ -549,6 +549,7 @@ static void killed_anywhere(const char *was)
 			assert_string_equal(app(), was);
 		}
 		assert_return_code(access(in_top(".app-hsup"), F_OK) < 0 ? 0 : -1, 0);
+		assert_return_code(access(in_top(".app-hsup-turn"), F_OK) < 0 ? 0 : -1, 0);
 	}
 }
 
@@ -629,7 +630,7 @@ static void of_two_at_once_one_has_it(void **unused)
 			struct abspath_root r;
 
 			open_root(&r, i ? control : other_control, true);
-			abspath_root_close(&r, false);
+			abspath_root_close(&r, false, &err);
 		}
 		assert_string_equal(app(), "");
 	}

@@ -243,6 +243,9 @@ static void end(struct supervisor *s)
 	}
 	if (s->driver_state)
 		s->setup->driver->close(TAKE_PTR(s->driver_state));
+	/* What it has said at its end. */
+	if (s->router)
+		router_flush(s->router, 0);
 	launch_close(s->launch);
 	engine_free(s->engine);
 	s->engine = NULL;
