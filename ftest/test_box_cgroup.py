@@ -71,10 +71,10 @@ def test_memory_is_limited(machine):
     machine.setup()
     eat = "x = bytearray(200 << 20); print(len(x))"
     box = when_joined(machine, 0, eat, memory=MEMORY)
-    box.communicate(timeout=30)
+    box.communicate(timeout=1.5 * PATIENCE)
     assert box.returncode == 128 + signal.SIGKILL
     box = when_joined(machine, 1, eat)
-    assert box.communicate(timeout=30)[0] == f"{200 << 20}\n"
+    assert box.communicate(timeout=1.5 * PATIENCE)[0] == f"{200 << 20}\n"
 
 
 def test_processes_are_limited(machine):
@@ -89,7 +89,7 @@ try:
 except OSError as e:
     print(type(e).__name__, n)
 """
-    assert when_joined(machine, 0, fork, processes=7).communicate(timeout=30)[0] == "BlockingIOError 7\n"
+    assert when_joined(machine, 0, fork, processes=7).communicate(timeout=1.5 * PATIENCE)[0] == "BlockingIOError 7\n"
 
 
 @pytest.mark.parametrize("unified", [True, False])
@@ -135,15 +135,15 @@ time.sleep(60)
     # The join is late here: all are there before it begins.
     box = machine.box(0, "python3", "-c", code, settings={"DRIVE_JOIN_MS": "6000"})
     assert box.stdout.readline() == "done\n"
-    until(lambda: len(members(machine, 0, "memory")) > 1500, PATIENCE)
-    assert members(machine, 0, "memory") == members(machine, 0, "unified")
+    until(lambda: len(members(machine, 0, "memory")) > 1500 and
+          members(machine, 0, "memory") == members(machine, 0, "unified"), PATIENCE)
     until(lambda: "frozen 0" in value(machine, 0, "unified", "cgroup.events"))
 
 
 def test_a_cgroup_is_used_once(machine):
     machine.setup()
     assert machine.box(0, "true").wait(30) == 0
-    _, err = machine.box(0, "true").communicate(timeout=30)
+    _, err = machine.box(0, "true").communicate(timeout=1.5 * PATIENCE)
     assert "cgroup_make: File exists" in err
     assert machine.sweep(machine.name(0)).returncode == 0
     assert machine.box(0, "true").wait(30) == 0

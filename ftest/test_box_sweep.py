@@ -10,6 +10,7 @@ import time
 import pytest
 
 from box_machine import CGROUPS, lock, machine_of, until
+from hsup import PATIENCE
 
 MEMORY = 64 << 20
 
@@ -54,7 +55,7 @@ def test_the_living_are_left_alone(machine):
 def test_a_name_in_use_is_not_given_twice(machine):
     machine.setup()
     machine.living(0)
-    _, err = machine.box(1, "true", name=machine.name(0)).communicate(timeout=30)
+    _, err = machine.box(1, "true", name=machine.name(0)).communicate(timeout=1.5 * PATIENCE)
     assert "box_claim: Device or resource busy" in err
 
 
@@ -106,7 +107,7 @@ def test_processes_that_are_left_are_killed(machine):
         (path / "cgroup.procs").write_text(str(sleeper.pid))
     machine.kill(box)
     assert machine.sweep(machine.name(0)).returncode == 0
-    assert sleeper.wait(5) == -signal.SIGKILL
+    assert sleeper.wait(PATIENCE / 2) == -signal.SIGKILL
     assert swept(machine, 0)
 
 
@@ -264,7 +265,7 @@ def test_a_sweep_that_is_killed_is_taken_up_again(machine):
     for i in range(2000):
         (layer / "upper" / f"{i}" / "x" / "y").mkdir(parents=True)
     sweep = machine.start(machine.drive, "sweep", machine.name(0))
-    until(lambda: (machine.run_folder / "boxes" / machine.name(0)).exists())
+    until(lambda: (machine.run_folder / "boxes" / machine.name(0)).exists() or sweep.poll() is not None)
     time.sleep(0.02)
     machine.kill(sweep)
     until(lambda: machine.sweep().returncode == 0 and swept(machine, 0))

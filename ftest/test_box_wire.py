@@ -15,7 +15,7 @@ import subprocess
 import pytest
 
 from boxes import Held
-from hsup import command_line, wait_until
+from hsup import PATIENCE, command_line, wait_until
 from test_keep import UNKNOWN, keep, kill, upgrade  # noqa: F401 (a fixture)
 from wire import (ACK, BOX_JOIN, BOX_RUN, BOX_SWEEP, CAN_BOX, ENTRY_EXITED, EXITED, LAUNCHER, RESTART, RUNNING, SEALS, SIGNAL, SPAWN, SPAWNED,
                   SPAWN_BOX, STAGE_BOX, STAGE_POLICY, STAGE_SPEC, Terminal, alive, box, read_some, spec, user)
@@ -283,7 +283,7 @@ def test_the_launcher_ends_when_all_are_reaped(over):
     with pytest.raises(subprocess.TimeoutExpired):
         launcher.process.wait(0.5)
     held.release()
-    assert launcher.process.wait(5) == 0
+    assert launcher.process.wait(PATIENCE) == 0
     assert "stopping" not in launcher.text()
 
 

@@ -267,7 +267,7 @@ def test_a_stack_in_use_is_not_removed(app):
     assert refused.returncode == 1 and "bb-1 is in use by web.1 with pid" in refused.stderr, refused
     assert folder.exists()
     assert app.hsup("scale", "-C", app.control, "web=0").returncode == 0
-    wait_until(lambda: not app.lives(), "the dyno to end")
+    app.wait_line(r"hsup\[web\.1\]: process was killed by SIGTERM$")
     removed = app.hsup("stack", "remove", "bb")
     assert removed.returncode == 0 and not folder.exists(), removed
     assert app.hsup("stack", "add", "bb", root, "--set-version", "1").returncode == 0
@@ -408,7 +408,7 @@ def test_stop_and_go_on(app):
     seen = None
     while seen != len(app.lines):  # what it wrote before is still on its way
         seen = len(app.lines)
-        time.sleep(0.3)
+        time.sleep(PATIENCE / 20)
     assert app.app_lines()
     time.sleep(0.3)
     assert len(app.lines) == seen

@@ -157,7 +157,7 @@ def test_restarts(app):
     first = ports(app)[name]
     before = app.life(name)
     app.kill(name)
-    until(lambda: app.lives() and app.life(name) != before)
+    until(lambda: app.lives() - {(name, before)})
     app.wait_line(r"state changed from \w+ to up", count=2)
     second = ports(app)[name]
     assert second != first  # uids come again as late as can be

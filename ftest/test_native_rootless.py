@@ -69,6 +69,12 @@ class UserApp(App):
                 pass
         return found
 
+    def leader(self):
+        """{pid: its command} of the one dyno: none of the commands that it runs, which come and go."""
+        found = {pid: text for pid, text in self.processes().items() if Native.leads(pid) and "hsup-box" not in text}
+        assert len(found) < 2, found
+        return found
+
     def inits(self):
         return Native.inits(self.processes())
 
@@ -167,8 +173,7 @@ def test_found_again(app):
     app.start()
     app.submit(app.release(("web", [f"echo mine >/tmp/here; while :; do cat /tmp/here; sleep 0.1; done"], 1)))
     app.wait_up("web.1")
-    leader = wait_until(lambda: {pid: text for pid, text in app.processes().items() if "here" in text}, "it to be born")
-    assert len(leader) == 1
+    leader = wait_until(app.leader, "it to be born")
     os.kill(app.supervisor(), signal.SIGKILL)
     app.wait_line("found 1 dynos running")
     assert leader.items() <= app.processes().items()
@@ -194,10 +199,9 @@ def test_a_cgroup_that_was_delegated(app, delegated):
     app.start()
     app.submit(app.release(("web", [SLEEP], 1)))
     app.wait_up("web.1")
-    inside = {pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines()[-1] for pid, text in app.processes().items()
-              if "sleep" in text}
-    assert len(inside) == 1
-    assert re.fullmatch(rf"0::/{CGROUP.name}/hsup/\w+\.web\.1\.\w+\.1", inside.pop())
+    (pid,) = wait_until(app.leader, "it to be born")
+    inside = pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines()[-1]
+    assert re.fullmatch(rf"0::/{CGROUP.name}/hsup/\w+\.web\.1\.\w+\.1", inside)
     assert app.stop() == 0
     assert not [path for path in delegated.rglob("*") if path.is_dir()]
 
