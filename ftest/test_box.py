@@ -17,8 +17,9 @@ import pytest
 
 from box_machine import lock
 from boxes import (ENDED, MARK, NET_HOST, NET_NONE, NET_OWN, PROGRAM, PTY, SANITIZED, STAGE_BOX,
-                   STAGE_DIRECTORY, STAGE_EXEC, STAGE_NAMESPACES, STAGE_POLICY, STAGE_SPEC, STAGE_TERMINAL, STAGE_UID,
-                   Box, Boxes, Held, box, inside, libc, network_of_the_test, nofile, nproc, own_of, spec, umask)
+                   STAGE_DIRECTORY, STAGE_EXEC, STAGE_NAMESPACES, STAGE_POLICY, STAGE_SPEC, STAGE_SWEEP, STAGE_TERMINAL,
+                   STAGE_UID, Box, Boxes, Held, box, inside, libc, network_of_the_test, nofile, nproc,
+                   own_of, spec, umask)
 from hsup import PATIENCE, wait_until
 from wire import alive, readable
 
@@ -179,8 +180,8 @@ def test_init_is_no_more_than_its_dyno(boxes):
         return found if "anon_inode:[signalfd]" in found.values() else None
     links = wait_until(descriptors, "the last that it does before it waits")
     files = sorted(os.path.basename(target) for target in links.values() if target.startswith("/"))
-    assert files == ["native.uids", made.name]
-    assert len(links) == 5 and 1 in links and 2 in links  # and its signals
+    assert files == sorted(["boxes.lock", "native.uids", made.name])
+    assert len(links) == 6 and 1 in links and 2 in links  # and its signals
     assert MARK.encode() in pathlib.Path(f"/proc/{made.pid}/environ").read_bytes()
     assert pathlib.Path(f"/proc/{made.pid}/cmdline").read_bytes().rstrip(b"\0") == b"hsup-box"
 
@@ -323,13 +324,36 @@ def test_help_and_version():
 def locks_of(boxes, made):
     """Whoever comes next could not have these."""
     held = []
-    for path, start, length in ((boxes.run / "native.uids", boxes.uids[0], 1), (boxes.run / "boxes" / made.name, 0, 0)):
+    for path, start, length in ((boxes.run / "native.uids", boxes.uids[0], 1), (boxes.run / "boxes" / made.name, 0, 0),
+                                (boxes.state / "boxes.lock", 0, 0)):
         with open(path, "r+b") as file:
             try:
                 fcntl.fcntl(file, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, start, length, 0))  # OFD_SETLK
             except BlockingIOError:
                 held.append(path.name)
     return held
+
+
+def test_who_sweeps_with_other_locks_leaves_the_living(boxes):
+    """Each hsup may have a RUN of its own, and all of them one STATE. No cgroup says that he lives."""
+    made = boxes.shell("echo up; exec sleep 100")
+    assert made.read() == b"up\n"
+    layer, dead = boxes.state / "boxes" / made.name, boxes.state / "boxes" / f"{made.name}-dead"
+    other = boxes.settings(HSUP_BOX_RUN=boxes.run.parent / "other")
+
+    def sweep(*names):
+        script = 'umount -l /sys/fs/cgroup; exec "$0" --sweep "$@"'
+        return subprocess.run(["unshare", "-m", "sh", "-c", script, PROGRAM, *names, *other], capture_output=True,
+                              text=True, check=True, stdin=subprocess.DEVNULL).stdout.splitlines()
+    dead.mkdir()
+    assert sweep("--dry-run") == [f"would remove box {dead.name}"]
+    assert sweep() == [f"removed box {dead.name}"]
+    assert layer.exists() and not dead.exists() and os.path.exists(f"/proc/{made.pid}/exe")
+    assert boxes.start("sweep", made.name, mode=3, settings=other).wait() == (127, (STAGE_SWEEP, errno.EBUSY))
+    made.signal(signal.SIGKILL)
+    made.wait()
+    assert sweep() == [f"removed box {made.name}"]
+    assert not layer.exists()
 
 
 STAYS = "(trap '' TERM HUP; setsid sleep 100 & sleep 101) & echo begun; read go; "
@@ -345,7 +369,7 @@ def test_the_end_is_told(boxes, lives, end, status):
     assert made.read(b"begun\n") == b"begun\n"
     own = own_of(made)
     wait_until(lambda: len(inside(made, own)) >= 3, "all of it")
-    assert locks_of(boxes, made) == ["native.uids", made.name]
+    assert locks_of(boxes, made) == ["native.uids", made.name, "boxes.lock"]
     time.sleep(lives)
     os.write(writing, b"\n")
     told = made.ended()

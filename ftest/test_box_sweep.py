@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from box_machine import CGROUPS, lock, machine_of, until
+from box_machine import CGROUPS, Machine, lock, machine_of, until
 from hsup import PATIENCE
 
 MEMORY = 64 << 20
@@ -74,6 +74,54 @@ def test_what_a_reboot_leaves(machine):
     assert swept(machine, 0)
 
 
+def test_the_living_of_another_run(machine):
+    """They have the same STATE: a sweep sees their layers, and none of their claims."""
+    machine.setup()
+    alive, layer = machine.living(0, memory=MEMORY), machine.layer(0)
+    other = {"HSUP_BOX_RUN": str(machine.folder / "other")}
+    # Who they are is known by their locks, also where no cgroups are to be seen.
+    for sweep in (sweep_alone, Machine.sweep, lambda m, **more: m.sweep(m.name(0), **more)):
+        done = sweep(machine, settings=other)
+        assert (done.returncode, "busy" in done.stderr) in ((0, False), (127, True)), done.stderr
+        assert alive.poll() is None and layer.exists() and len(machine.cgroups(0)) == 2
+    assert machine.connect("10.201.3.2", 5000) == "10.201.3.1"
+    machine.kill(alive)
+    assert machine.sweep(settings=other).returncode == 0
+    assert not layer.exists() and not machine.cgroups(0)
+
+
+def test_the_living_of_another_run_and_of_a_version_without_the_lock(machine):
+    machine.setup()
+    layer, cgroup = machine.layer(0), CGROUPS / "memory" / "hsup" / machine.name(0)
+    other = {"HSUP_BOX_RUN": str(machine.folder / "other")}
+    cgroup.mkdir(parents=True)
+    sleeper = subprocess.Popen(["sleep", "60"])
+    try:
+        (cgroup / "cgroup.procs").write_text(str(sleeper.pid))
+        for _ in range(2):
+            assert machine.sweep(settings=other).returncode == 0
+            assert sleeper.poll() is None and layer.exists() and cgroup.exists()
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    until(lambda: machine.sweep(settings=other).returncode == 0 and swept(machine, 0))
+
+
+def test_a_lock_of_all_layers_that_goes_while_it_is_waited_for(machine):
+    """The last one's sweep removes the file: who comes then is alone in another."""
+    machine.setup()
+    lock_file = machine.state / "boxes.lock"
+    assert machine.sweep(machine.name(0)).returncode == 0
+    assert lock_file.stat().st_mode & 0o7777 == 0o600
+    with open(lock_file, "r+") as f:
+        lock(f, 1, 12345, 1)
+        assert sweep_alone(machine).returncode == 0
+        assert lock_file.exists()
+    machine.setup()
+    assert sweep_alone(machine).returncode == 0
+    assert not lock_file.exists()
+
+
 def test_cgroups_of_another_run(machine):
     """Of whom we know nothing: only what is old and empty goes."""
     machine.setup()
@@ -114,9 +162,9 @@ def test_processes_that_are_left_are_killed(machine):
 # ---- all of it ----
 
 
-def sweep_alone(machine):
+def sweep_alone(machine, **more):
     """Where no cgroups are to be seen: those of other tests would keep the table."""
-    return machine.run("unshare", "-m", "sh", "-c", 'umount -l /sys/fs/cgroup; exec "$0" sweep', machine.drive)
+    return machine.run("unshare", "-m", "sh", "-c", 'umount -l /sys/fs/cgroup; exec "$0" sweep', machine.drive, **more)
 
 
 def test_nobody_left(machine):

@@ -52,6 +52,18 @@ def test_what_a_crash_left(app, folder):
     wait_until(lambda: not boxes(app), "all to be swept")
 
 
+def test_asked_with_other_locks(app, folder):
+    """What the service has in its environment, who asks by hand has not."""
+    app.submit(app.release(("web", ["echo up; sleep 1000"], 1)))
+    app.start()
+    app.wait_line(r"app\[web\.1\]: up$")
+    dyno, there = app.ps()["web.1"]["pid"], boxes(app)
+    app.env["HSUP_BOX_RUN"] = str(folder / "others")
+    assert gc(app, "--dry-run") == gc(app) == ["nothing to remove"]
+    assert boxes(app) == there and app.ps()["web.1"]["pid"] == dyno
+    app.env["HSUP_BOX_RUN"] = str(folder / "locks")
+
+
 def test_who_asks_may_ignore_the_ends_of_children(app):
     assert gc(app, preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)) == ["nothing to remove"]
 

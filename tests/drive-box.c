@@ -124,7 +124,7 @@ static int run_box(int argc, char **argv)
 	spec.box.network = settings.network;
 	if (!box_addresses(&settings, box.uid, &box.machine_address, &box.dyno_address))
 		check(-ERANGE, "uid");
-	check(box_claim(&settings, spec.box_name), "box_claim");
+	check(box_claim(&box), "box_claim");
 	check(cgroup_find(&box), "cgroup_find");
 	check(cgroup_make(&box, &box.cgroup), "cgroup_make");
 	check(cgroup_make_late(&box), "cgroup_make_late");

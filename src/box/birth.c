@@ -61,7 +61,7 @@ static void plan(struct box *b, struct birth_room *room)
 		b->machine_address = b->dyno_address = 0;
 	box_step(b);
 	/* From here on a sweep takes nothing of ours. */
-	box_must(b->claim = box_claim(b->settings, b->spec->box_name), WIRE_STAGE_BOX);
+	box_must(box_claim(b), WIRE_STAGE_BOX);
 	box_must(publish_take(b), WIRE_STAGE_NETWORK);
 	box_step(b);
 	room->root = (struct box_root){

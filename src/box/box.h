@@ -55,12 +55,13 @@ struct box {
 	bool root;	  /* else rootless: uid and gid are the launcher's */
 	bool owns_output; /* 1 and 2 are pipes made for this dyno: they become its user's */
 	struct rlimit nofile;
-	uid_t uid;			 /* outside; inside it is the same */
-	gid_t gid;			 /* likewise */
-	int uid_lock, claim, stack_lock; /* held by us as long as we live, -1 = none */
-	int warm;			 /* the launcher's socket; -1 = not parked */
-	int terminal;			 /* the dyno's, in its own process; -1 = none */
-	int end; /* where init tells that the dyno has ended; -1: its own end tells it */
+	uid_t uid; /* outside; inside it is the same */
+	gid_t gid; /* likewise */
+	/* Held by us as long as we live; -1 = none. */
+	int uid_lock, claim, layer_lock, stack_lock;
+	int warm;     /* the launcher's socket; -1 = not parked */
+	int terminal; /* the dyno's, in its own process; -1 = none */
+	int end;      /* where init tells that the dyno has ended; -1: its own end tells it */
 	uint32_t machine_address, dyno_address; /* host order; 0 = no network of its own */
 	unsigned published, port; /* of the machine's, and where in the dyno it leads; 0 = none */
 	struct cgroup_layout hierarchies; /* cgroup_find() */

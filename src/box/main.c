@@ -32,6 +32,7 @@ static struct box box = {
 	.spec = &plan.spec,
 	.uid_lock = -1,
 	.claim = -1,
+	.layer_lock = -1,
 	.stack_lock = -1,
 	.warm = -1,
 	.terminal = -1,

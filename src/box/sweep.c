@@ -56,10 +56,22 @@ static int remove_layer(int layers, const char *name)
 	return r;
 }
 
+/* Of whom nobody has told us: he may be another RUN's, and of a version that held no lock of his
+ * layer. After a crash, or when the machine was started anew, nobody is in his cgroups. */
+static bool is_of_others(const struct sweep *s, const char *name)
+{
+	bool known = s->claims >= 0 && faccessat(s->claims, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+
+	return !known && sweep_cgroups_used(name);
+}
+
+/* Nothing is made, so that nothing is left of having looked. */
 static bool has_ended(const struct sweep *s, const char *name)
 {
 	_cleanup_close_ int claim = claims_look(s->claims, name);
 
+	if (layer_is_locked(s->settings, name) || is_of_others(s, name))
+		return false;
 	return claim_is_free(claim);
 }
 
@@ -73,8 +85,13 @@ static void tell(const struct sweep *s, const char *what, const char *name, int 
 /* Its claim goes last, and only if all else did: it is by its claim that it is found again. */
 static int sweep_one(struct sweep *s, const char *name)
 {
-	_cleanup_close_ int claim = claims_take(s->claims, name);
+	_cleanup_close_ int lock = layer_lock(s->settings, name);
 
+	if (lock < 0 && lock != -ENOENT)
+		return lock;
+	if (is_of_others(s, name))
+		return -EBUSY;
+	_cleanup_close_ int claim = claims_take(s->claims, name);
 	if (claim < 0)
 		return claim;
 	int r = sweep_cgroups(name);
@@ -148,6 +165,7 @@ int sweep_setup(const struct box_settings *s)
 	if (state >= 0) {
 		(void)unlinkat(state, BOX_CLAIMS, AT_REMOVEDIR);
 		spare_remove(state);
+		layers_unlock_all(state);
 	}
 	(void)unlinkat(run, BOX_UIDS, 0);
 	(void)unlinkat(run, BOX_PRESENT, 0);

@@ -1,16 +1,22 @@
 /* Who is alive: each box, from before it makes anything until its init has ended, holds the lock of
  * RUN/boxes/<its name>. The files outlive it: they are removed last of all that it was, by its
- * sweep, which holds the lock meanwhile. */
+ * sweep, which holds the lock meanwhile.
+ *
+ * Two with different RUNs may have one STATE: each of them sees the layers of all, and none the
+ * claims of the other's. So each box also holds a byte, its name's, of STATE/boxes.lock, and who
+ * sweeps takes that first. Boxes of a version that had no such lock are known by their cgroups. */
 #pragma once
 
 #include "wire/box_settings.h"
 
 #define BOX_CLAIMS "boxes" /* in RUN: their locks; in STATE: their layers */
 #define BOX_UIDS   "native.uids"
+#define BOX_LAYERS "boxes.lock" /* in STATE */
 
-/* Before anything of the box is made: its cgroups and folders are nobody's else. To be kept open
- * for life (close-on-exec). -EBUSY: the name is in use. */
-int box_claim(const struct box_settings *s, const char *name) HSUP_MUST_CHECK;
+struct box;
+/* Before anything of the box is made: its cgroups and folders are nobody's else. Sets b->claim and
+ * b->layer_lock, to be kept open for life (close-on-exec). -EBUSY: the name is in use. */
+int box_claim(struct box *b) HSUP_MUST_CHECK;
 
 /* The folder of the claims, made when it is missing. */
 int claims_open(const struct box_settings *s) HSUP_MUST_CHECK;
@@ -21,9 +27,17 @@ int claims_take(int claims, const char *name) HSUP_MUST_CHECK;
 int claims_look(int claims, const char *name) HSUP_MUST_CHECK;
 /* Who has ended, or nobody knows. Nothing is made, so that nothing is left of having looked. */
 bool claim_is_free(int claim);
+/* The byte of that name in STATE/boxes.lock. -EBUSY: he lives; -ENOENT: there is no STATE. */
+int layer_lock(const struct box_settings *s, const char *name) HSUP_MUST_CHECK;
+/* The same, and nothing is made. */
+bool layer_is_locked(const struct box_settings *s, const char *name);
+/* Removes the file when nobody has a lock of it. */
+void layers_unlock_all(int state);
 
 /* The cgroups of that name, in every hierarchy: whoever is in them is killed. */
 int sweep_cgroups(const char *name) HSUP_MUST_CHECK;
+/* Somebody is in one of them. */
+bool sweep_cgroups_used(const char *name);
 /* Cgroups whose boxes nobody knows here, as no claim of theirs is in `claims`: only if nobody is in
  * them, and none of them is new: another hsup, with another RUN, may just be making it. */
 void sweep_cgroups_unknown(int claims);

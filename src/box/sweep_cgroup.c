@@ -93,6 +93,25 @@ int sweep_cgroups(const char *name)
 	return first;
 }
 
+bool sweep_cgroups_used(const char *name)
+{
+	char path[NAME_MAX + sizeof "/cgroup.procs"], byte;
+	struct cgroup_layout l;
+	bool used = false;
+
+	(void)snprintf(path, sizeof path, "%.*s/cgroup.procs", NAME_MAX, name);
+	if (load(&l) < 0)
+		return false;
+	for (unsigned n = 0; n < HIERARCHIES && !used; n++) {
+		_cleanup_close_ int parent = open_parent(&l, n);
+		_cleanup_close_ int procs =
+			parent < 0 ? -1 : openat(parent, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+		used = procs >= 0 && read(procs, &byte, 1) == 1;
+	}
+	return used;
+}
+
 static bool is_old(int parent, const char *name)
 {
 	struct stat st;

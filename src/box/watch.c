@@ -68,6 +68,7 @@ static void tell_end(struct box *b, int status)
 	struct rusage own, others;
 
 	b->uid_lock = fd_close(b->uid_lock);
+	b->layer_lock = fd_close(b->layer_lock);
 	b->claim = fd_close(b->claim);
 	b->stack_lock = fd_close(b->stack_lock);
 	(void)getrusage(RUSAGE_SELF, &own);
