@@ -334,6 +334,17 @@ def locks_of(boxes, made):
     return held
 
 
+def test_a_claim_that_is_just_being_let_go_of(boxes):
+    """By a sweep that does not run for a while."""
+    claims = boxes.run / "boxes"
+    claims.mkdir(mode=0o700)
+    with open(claims / "slow", "w+b") as file:
+        fcntl.fcntl(file, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))  # OFD_SETLK
+        made = boxes.shell("echo up", name="slow")
+        time.sleep(0.6)
+    assert made.read() == b"up\n", made.wait()
+
+
 def test_who_sweeps_with_other_locks_leaves_the_living(boxes):
     """Each hsup may have a RUN of its own, and all of them one STATE. No cgroup says that he lives."""
     made = boxes.shell("echo up; exec sleep 100")

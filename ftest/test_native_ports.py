@@ -3,6 +3,7 @@
 The machine is a network namespace of the test's own, and so is what is outside of it."""
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import time
 
 import pytest
 
-from box_machine import HERE, METADATA, OUTSIDE, SERVE, machine_of, until
+from box_machine import HERE, METADATA, OUTSIDE, SERVE, lock, machine_of, until
 from boxes import NET_OWN, PROGRAM, STAGE_NETWORK, Boxes
 from hsup import wait_until
 
@@ -381,6 +382,15 @@ def test_two_with_the_same_ports(boxes):
     killed(first)
     living(boxes, port="6000", **other)
     assert published(boxes.machine) == {PORTS[0]: ("10.68.0.2", 6000)}
+
+
+def test_a_port_that_is_just_being_let_go_of(boxes):
+    """By a sweep, or an init, that does not run for a while."""
+    with open(boxes.run / "native.uids", "w+b") as file:
+        lock(file, fcntl.F_WRLCK, (1 << 32) + PORTS[0], 1)
+        made = box(boxes, **ONE)
+        time.sleep(0.6)
+    assert made.read() == b"up\n", made.wait()
 
 
 def test_fifty_at_once(boxes):

@@ -9,8 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WAIT_MS 100
-#define STEP_MS 2
+/* Who is waited for has next to nothing left to do, but where many run he may not for long. */
+#define WAIT_SECONDS 4
+#define STEP_MS	     2
 
 #define LAYERS_PATH (PATH_MAX + sizeof BOX_LAYERS + 1)
 
@@ -127,18 +128,28 @@ static int claim_once(struct box *b)
 	return 0;
 }
 
+bool box_wait(struct box *b)
+{
+	static const struct timespec step = {.tv_nsec = STEP_MS * 1000000};
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	if (b->waits_until == 0)
+		b->waits_until = now.tv_sec + WAIT_SECONDS;
+	if (now.tv_sec >= b->waits_until)
+		return false;
+	(void)nanosleep(&step, NULL);
+	return true;
+}
+
 int box_claim(struct box *b)
 {
-	const struct timespec step = {.tv_nsec = STEP_MS * 1000000};
-	int waited = 0, r;
+	int r;
 
-	for (;;) {
+	/* A sweep that has seen our file before it was locked takes it for one that was left; or it
+	 * has just removed the folder. */
+	do
 		r = claim_once(b);
-		/* A sweep that has seen our file before it was locked takes it for one that was
-		 * left; or it has just removed the folder. */
-		if ((r != -EBUSY && r != -ENOENT) || waited >= WAIT_MS)
-			return r;
-		(void)nanosleep(&step, NULL);
-		waited += STEP_MS;
-	}
+	while ((r == -EBUSY || r == -ENOENT) && box_wait(b));
+	return r;
 }

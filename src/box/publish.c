@@ -15,14 +15,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CLAIM	   48 /* bytes: port of the machine, port and address of the dyno, a line each */
 #define FIRST_BYTE (INT64_C(1) << 32)
-/* For a port that is just being swept, or whose box is just ending. */
-#define TRIES  200
-#define NAP_NS 1000000
 
 static int lock(int fd, unsigned port)
 {
@@ -50,17 +46,16 @@ unsigned publish_port(const struct spec *spec)
 
 int publish_take(struct box *b)
 {
-	static const struct timespec nap = {.tv_nsec = NAP_NS};
 	unsigned published = box_published(b->settings, b->uid);
 	char text[CLAIM];
 
 	if (!published || !b->root || b->dyno_address == 0)
 		return 0;
-	int r = lock(b->uid_lock, published);
-	for (int i = 0; r == -EADDRINUSE && i < TRIES; i++) {
-		(void)nanosleep(&nap, NULL);
+	/* It may just be swept, or its box be ending. */
+	int r;
+	do
 		r = lock(b->uid_lock, published);
-	}
+	while (r == -EADDRINUSE && box_wait(b));
 	if (r < 0)
 		return r;
 	b->published = published;

@@ -17,6 +17,9 @@ struct box;
 /* Before anything of the box is made: its cgroups and folders are nobody's else. Sets b->claim and
  * b->layer_lock, to be kept open for life (close-on-exec). -EBUSY: the name is in use. */
 int box_claim(struct box *b) HSUP_MUST_CHECK;
+/* A moment, for what another has and is about to let go of; false: all such waiting of this birth
+ * together has been long enough. Who need not wait does not look at the clock. */
+bool box_wait(struct box *b);
 
 /* The folder of the claims, made when it is missing. */
 int claims_open(const struct box_settings *s) HSUP_MUST_CHECK;
