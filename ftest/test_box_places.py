@@ -6,18 +6,21 @@ import os
 import pathlib
 import shutil
 import signal
+import stat
 import tempfile
 import threading
 
 import pytest
 
-from boxes import ENDED, NET_NONE, STAGE_APP, STAGE_BINDS, STAGE_STACK, Box
+from boxes import ENDED, NET_NONE, STAGE_APP, STAGE_BINDS, STAGE_STACK, Box, libc
 from hsup import children_of, wait_until
 from test_box_root import (LOOK, PLACES, SLUG_OWNER, Machine, check_mounts, exchange, left, put_in_place, table)
 from wire import box, record, spec
 
 SLUG, HOSTNAME, BIND = 13, 14, 15
 UIDS = (4200, 4299)
+USER = 4298  # without root
+CLONE_NEWNS = 0x20000
 
 
 class Whole(Machine):
@@ -29,8 +32,9 @@ class Whole(Machine):
         self.run_folder = folder / "run"
         self.run_folder.mkdir()
 
-    def begin(self, script, stack="bb", slug=None, binds=(), name=None):
+    def begin(self, script, stack="bb", slug=None, binds=(), name=None, own=None, **how):
         self.boxes += 1
+        run, state = own or (self.run_folder, self.state)
         extra = box(name=name or f"p{os.getpid()}-{self.boxes}", network=NET_NONE, stack=stack)
         for kind, texts in ((SLUG, [slug] if slug else []), (BIND, binds)):
             for text in texts:
@@ -38,9 +42,9 @@ class Whole(Machine):
         fd = spec("/bin/sh", ["sh", "-c", script], env=("PATH=/usr/bin:/bin", "HOME=/app"), directory="/app",
                   extra=extra)
         made = Box(fd, [f"LIBCONTAINER_DYNO_UID_MIN={UIDS[0]}", f"LIBCONTAINER_DYNO_UID_MAX={UIDS[1]}",
-                        "LIBCONTAINER_DYNO_SUBNET=10.201.2.0/24", f"HSUP_BOX_RUN={self.run_folder}",
-                        f"HSUP_BOX_STATE={self.state}", f"HSUP_BOX_STACKS={self.stacks}",
-                        f"HSUP_BOX_SLUGS={self.slugs}", f"HSUP_BOX_BINDS={self.binds}"])
+                        "LIBCONTAINER_DYNO_SUBNET=10.201.2.0/24", f"HSUP_BOX_RUN={run}",
+                        f"HSUP_BOX_STATE={state}", f"HSUP_BOX_STACKS={self.stacks}",
+                        f"HSUP_BOX_SLUGS={self.slugs}", f"HSUP_BOX_BINDS={self.binds}"], **how)
         os.close(fd)
         self.boxes_made.append(made)
         return made
@@ -106,35 +110,95 @@ def test_what_is_refused_is_told(whole):
 
 
 def test_a_stack_is_held_as_long_as_its_dyno_lives(whole):
-    """By its init alone, through a folder from which nothing else of the machine can be reached."""
+    """By its init alone, through a file that nobody else can open."""
     whole.stack()
-    stack = os.open(whole.stacks / "bb", os.O_RDONLY)
-    try:
-        made = whole.begin("echo runs; exec busybox sleep 60")
-        assert made.read(until=b"runs\n").endswith(b"runs\n")
+    made = whole.begin("echo runs; exec busybox sleep 60")
+    assert made.read(until=b"runs\n").endswith(b"runs\n")
+    path = whole.stacks / ".locks/bb"
+    assert [stat.S_IMODE(p.stat().st_mode) for p in (path, path.parent)] == [0o600, 0o700]
+    with open(path) as file:
         with pytest.raises(BlockingIOError):
-            fcntl.flock(stack, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        here = os.fstat(stack).st_ino
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        here = os.fstat(file.fileno()).st_ino
 
-        def held():
+        def opened(of):
             found = []
             for path in pathlib.Path(f"/proc/{made.pid}/fd").iterdir():
                 with contextlib.suppress(FileNotFoundError):  # its init closes some when the dyno already runs
-                    if path.stat().st_ino == here:
-                        found.append(path)
+                    found += [path] if of(path) else []
             return found
-        wait_until(lambda: len(held()) == 1, "all but one to be closed")
-        assert os.stat(f"{held()[0]}/..").st_ino == here
+        wait_until(lambda: len(opened(lambda path: path.stat().st_ino == here)) == 1, "all but one to be closed")
+        # From a folder, ".." would lead to what else the machine has.
+        wait_until(lambda: not opened(lambda path: path.is_dir()), "all folders to be closed")
         [dyno] = children_of(made.pid)
         assert not [path for path in pathlib.Path(f"/proc/{dyno}/fd").iterdir() if path.stat().st_ino == here]
         os.kill(dyno, signal.SIGKILL)
         made.wait(30)
-        fcntl.flock(stack, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Whoever has it alone is about to remove it.
         code, told = whole.begin("echo ran").wait()
         assert code == 127 and told[:2] == (STAGE_STACK, errno.EBUSY)
-    finally:
-        os.close(stack)
+
+
+def test_a_stranger_s_lock_keeps_nobody_from_starting(whole):
+    """Whoever may read a folder may lock it."""
+    folder = whole.stack()
+    fds = [os.open(path, os.O_RDONLY) for path in (whole.stacks, whole.stacks / "bb", folder)]
+    for fd in fds:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert whole.whole("echo ran") == (0, "ran\n")
+    # A file of locks that others can open is none of ours.
+    (whole.stacks / ".locks/bb").chmod(0o644)
+    fds.append(os.open(whole.stacks / ".locks/bb", os.O_RDONLY))
+    fcntl.flock(fds[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert whole.whole("echo ran") == (0, "ran\n")
+    for fd in fds:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("made_before", [False, True])
+def test_stacks_that_cannot_be_written_to(whole, made_before):
+    """Who is not there in the lock cannot be held either; who is, is."""
+    whole.stack()
+    path = whole.stacks / ".locks/bb"
+    if made_before:
+        path.parent.mkdir(mode=0o700)
+        path.touch(mode=0o600)
+
+    mounts = "mount --make-rprivate / && mount --bind {0} {0} && mount -o remount,bind,ro {0}".format(whole.stacks)
+
+    def before():
+        assert libc.unshare(CLONE_NEWNS) == 0 and os.system(mounts) == 0
+    made = whole.begin("echo runs; exec busybox sleep 60", before=before)
+    assert made.read(until=b"runs\n").endswith(b"runs\n"), made.wait()
+    assert path.exists() == made_before
+    if made_before:
+        with open(path) as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("whose", ["root", "user"])
+def test_a_stack_without_root(whole, whose):
+    """Of another's stacks he has no lock, and need not have one."""
+    whole.stack()
+    own = [whole.folder / name for name in ("own-run", "own-state")]
+    for path in own:
+        path.mkdir()
+        os.chown(path, USER, USER)
+    lock = whole.stacks / ".locks/bb"
+    if whose == "user":
+        os.chown(whole.stacks, USER, USER)
+    else:
+        assert whole.whole("echo ran") == (0, "ran\n")
+    made = whole.begin("echo runs; exec busybox sleep 60", own=own, rootless=USER)
+    assert made.read(until=b"runs\n").endswith(b"runs\n"), made.wait()
+    with open(lock) as file:
+        assert os.fstat(file.fileno()).st_uid == (USER if whose == "user" else 0)
+        if whose == "user":
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_a_stack_that_changes_while_dynos_start(whole):

@@ -55,7 +55,7 @@ class Stacks:
         return said.stderr
 
     def folders(self):
-        return sorted(os.listdir(self.path)) if self.path.exists() else []
+        return sorted(set(os.listdir(self.path)) - {".locks"}) if self.path.exists() else []
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_a_folder_that_holds_the_stacks(stacks, tmp_path):
     (tmp_path / "bin").mkdir()
     root = stacks.add("self", tmp_path) / "rootfs"
     assert sorted(os.listdir(root)) == ["bin", "state"]
-    assert os.listdir(root / "state/stacks") == []
+    assert os.listdir(root / "state/stacks") == [".locks"]
 
 
 def ext4(path):
@@ -659,8 +659,8 @@ def test_remove(stacks, tmp_path):
     assert "the machine's own root" in stacks.call("remove", "host").stderr
 
 
-HOLD = "import fcntl, os, sys, time; fd = os.open(sys.argv[1], os.O_RDONLY); fcntl.flock(fd, fcntl.LOCK_SH); " \
-       "print(flush=True); time.sleep(60)"
+HOLD = "import fcntl, os, sys, time; [fcntl.flock(os.open(path, os.O_RDONLY), " \
+       "fcntl.LOCK_SH | fcntl.LOCK_NB) for path in sys.argv[1:]]; print(flush=True); time.sleep(60)"
 
 
 def held(process):
@@ -670,7 +670,7 @@ def held(process):
 
 def test_remove_refuses_what_a_box_holds(stacks, tmp_path):
     made = stacks.add("r", save(tmp_path, ROOT))
-    box = held(subprocess.Popen(["python3", "-c", HOLD, made], stdout=subprocess.PIPE,
+    box = held(subprocess.Popen(["python3", "-c", HOLD, stacks.path / ".locks" / made.name], stdout=subprocess.PIPE,
                                 env={**os.environ, "DYNO": "web.7"}))
     try:
         said = stacks.call("remove", "r")
@@ -684,6 +684,55 @@ def test_remove_refuses_what_a_box_holds(stacks, tmp_path):
         box.wait()
     stacks.call("list")
     assert stacks.folders() == []
+
+
+def test_remove_refuses_what_a_box_of_an_earlier_version_holds(stacks, tmp_path):
+    """By the folder: its init, of a pid namespace of its own."""
+    made = stacks.add("r", save(tmp_path, ROOT))
+    box = held(subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", "python3", "-c", HOLD, made],
+                                stdout=subprocess.PIPE, env={**os.environ, "DYNO": "web.7"}))
+    init = pathlib.Path(f"/proc/{box.pid}/task/{box.pid}/children").read_text().strip()
+    try:
+        said = stacks.call("remove", "r")
+        assert f"{made.name} is in use by web.7 with pid {init}; stop them" in said.stderr
+    finally:
+        box.kill()
+        box.wait()
+    wait_until(lambda: stacks.call("remove", "r").returncode == 0, "it to be free")
+
+
+def reachable(path):
+    """By anybody."""
+    for folder in (path, *path.parents):
+        if folder not in (pathlib.Path("/"), pathlib.Path("/tmp")):
+            os.chmod(folder, os.stat(folder).st_mode | 0o011)
+
+
+def test_a_stranger_s_locks_are_in_nobody_s_way(stacks, tmp_path):
+    """Whoever may read a folder may lock it."""
+    source = save(tmp_path, ROOT)
+    made = stacks.add("r", source)
+    reachable(stacks.path)
+    os.chmod(stacks.path, 0o755)
+    python, who = "/usr/bin/python3", {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    stranger = held(subprocess.Popen([python, "-c", HOLD, stacks.path, made], stdout=subprocess.PIPE, **who))
+    try:
+        said = subprocess.run([python, "-c", HOLD, stacks.path / ".locks"], capture_output=True, text=True, **who)
+        assert "Permission denied" in said.stderr
+        assert stacks.call("list").stdout.count("\n") == 2
+        assert stacks.call("remove", "r").stdout == f"{made.name}: removed\n"
+        assert stacks.add("r", source).exists()
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_what_is_removed_leaves_no_lock(stacks, tmp_path):
+    made = stacks.add("r", save(tmp_path, ROOT))
+    lock = stacks.path / ".locks" / made.name
+    assert facts(lock) == (0o600, 0, 0) and facts(lock.parent) == (0o700, 0, 0)
+    assert stacks.call("remove", "r").returncode == 0
+    assert os.listdir(lock.parent) == []
 
 
 def test_remove_refuses_what_is_mounted(stacks, tmp_path):

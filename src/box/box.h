@@ -126,9 +126,8 @@ struct box_root {
 	void (*layer_wait)(void *layer_of);
 	void *layer_of;
 	/* Set by root_open(). */
-	int stack, slug; /* folders (O_PATH); -1 = the machine's own root; none */
-	bool image;	 /* the stack is a mount of its own, attached nowhere */
-	int held;	 /* the mount that the stack is locked by, attached nowhere; -1 = none */
+	int stack, slug;	   /* folders (O_PATH); -1 = the machine's own root; none */
+	bool image;		   /* the stack is a mount of its own, attached nowhere */
 	int binds[SPEC_BOX_BINDS]; /* sources, O_PATH; -1 behind the last */
 	/* Set by root_enter() of a box that is parked: what is shown in /etc can be written. */
 	int skeleton;

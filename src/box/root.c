@@ -87,8 +87,7 @@ static int find_facts(const struct box *b, const struct box_root *r, struct plan
 static int begin(struct root_work *w)
 {
 	static const struct mnt_option options[] = {{"mode", "755"}, {"size", "1m"}, {NULL, NULL}};
-	static const char *const dirs[] = {
-		"skeleton", "held", "stack", "slug", "layer", "root", "empty"};
+	static const char *const dirs[] = {"skeleton", "stack", "slug", "layer", "root", "empty"};
 	static const char *const seen[] = {"skeleton", "empty", "mask"}; /* in the new root */
 
 	w->scratch =
@@ -104,8 +103,6 @@ static int begin(struct root_work *w)
 		r = root_own(w, w->scratch, seen[i], false);
 	if (r == 0)
 		r = mnt_attach(w->scratch, AT_FDCWD, "/proc");
-	if (r == 0 && w->r->held >= 0)
-		r = mnt_attach(w->r->held, w->scratch, "held");
 	if (r < 0)
 		return r;
 	w->skeleton = mnt_open(

@@ -11,6 +11,7 @@
 
 #define FOLDER	 (O_PATH | O_DIRECTORY)
 #define IN_PLACE (RESOLVE_BENEATH | MNT_STRICT)
+#define LOCKS	 ".locks" /* in the folder of the stacks: STACK_LOCKS of io/stack_dir.h */
 
 /* A folder of the operator's: links on the way to it are his. */
 static int open_given(const char *path)
@@ -46,36 +47,77 @@ static int open_allowed(
 	return -EACCES;
 }
 
-/* Whoever would remove the stack asks for the lock alone. It is held by way of a mount that begins
- * at the stack: from this folder, which init keeps, no ".." leads to what else the machine has.
- * Closing that mount would wait for the kernel: it goes with the others. */
-static int hold_stack(int stack, struct box_root *r)
+/* For a stack of another making, or the first start on it. */
+static int make_lock(int stacks, const char *name, const char *path)
 {
-	r->held = mnt_copy(stack, "", false);
-	if (r->held < 0)
-		return r->held;
-	_cleanup_close_ int fd = mnt_open(r->held, ".", O_RDONLY | O_DIRECTORY, IN_PLACE);
+	_cleanup_close_ int stack = mnt_open(stacks, name, FOLDER, IN_PLACE);
+
+	if (stack < 0)
+		return stack;
+	if (mkdirat(stacks, LOCKS, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	int fd = openat(stacks, path, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Nobody else can have opened it. */
+static bool is_ours(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_uid == geteuid() && !(st.st_mode & 077);
+}
+
+/* Whoever would remove the stack asks for the lock alone. It is of a file that only the owner of
+ * the stacks can open: a folder that all may read all may lock, and nobody could start on it. Of a
+ * file there is no ".." that leads to what else the machine has.
+ *
+ * Stacks that cannot be written to, or are not ours (rootless, on those of root), may have none,
+ * and *ret_lock stays what it is: then whoever removes one does not ask us. */
+static int hold_stack(int stacks, const char *name, int *ret_lock)
+{
+	char path[sizeof LOCKS "/" + SPEC_BOX_NAME_MAX];
+	struct stat st;
+
+	(void)snprintf(path, sizeof path, LOCKS "/%s", name);
+	_cleanup_close_ int fd = mnt_open(stacks, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, IN_PLACE);
+	if (fd == -ENOENT)
+		fd = make_lock(stacks, name, path);
+	if (fd == -EROFS || fd == -EACCES || fd == -EPERM)
+		return 0;
 	if (fd < 0)
 		return fd;
-	if (flock(fd, LOCK_SH | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? -EBUSY : -errno;
-	return TAKE_FD(fd);
+	if (flock(fd, LOCK_SH | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return -errno;
+		return is_ours(fd) ? -EBUSY : 0;
+	}
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	/* It was removed between the two, with the stack. */
+	if (st.st_nlink == 0)
+		return -EBUSY;
+	*ret_lock = TAKE_FD(fd);
+	return 0;
 }
 
 static int open_stack(struct box *b, struct box_root *r)
 {
-	if (strcmp(b->spec->box_stack, "host") == 0)
+	const char *name = b->spec->box_stack;
+
+	if (strcmp(name, "host") == 0)
 		return 0;
 	_cleanup_close_ int stacks = open_given(b->settings->stacks);
 	if (stacks < 0)
 		return stacks;
-	_cleanup_close_ int stack = mnt_open(stacks, b->spec->box_stack, FOLDER, IN_PLACE);
+	/* What is opened then is there as long as the lock. */
+	int fd = hold_stack(stacks, name, &b->stack_lock);
+	if (fd < 0)
+		return fd;
+	_cleanup_close_ int stack = mnt_open(stacks, name, FOLDER, IN_PLACE);
 	if (stack < 0)
 		return stack;
-	b->stack_lock = hold_stack(stack, r);
-	if (b->stack_lock < 0)
-		return b->stack_lock;
-	int fd = mnt_open(stack, "rootfs", FOLDER, IN_PLACE);
+	fd = mnt_open(stack, "rootfs", FOLDER, IN_PLACE);
 	if (fd == -ENOENT) {
 		fd = image_mount(stack);
 		r->image = fd >= 0;
@@ -127,7 +169,7 @@ int root_open(struct box *b, struct box_root *ret, enum wire_stage *ret_stage)
 
 	int e = 0;
 
-	ret->stack = ret->held = ret->slug = -1;
+	ret->stack = ret->slug = -1;
 	ret->image = false;
 	for (unsigned i = 0; i < SPEC_BOX_BINDS; i++)
 		ret->binds[i] = -1;
@@ -143,7 +185,6 @@ int root_open(struct box *b, struct box_root *ret, enum wire_stage *ret_stage)
 void root_close(struct box_root *r)
 {
 	r->stack = fd_close(r->stack);
-	r->held = fd_close(r->held);
 	r->slug = fd_close(r->slug);
 	for (unsigned i = 0; i < SPEC_BOX_BINDS; i++)
 		r->binds[i] = fd_close(r->binds[i]);

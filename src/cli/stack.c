@@ -57,10 +57,11 @@ static void collect(const struct stacks *s)
 		return;
 	}
 	/* Nobody makes one, or has made one and not locked it yet. */
-	if (flock(fd, LOCK_EX) == 0)
+	if (flock(s->locks, LOCK_EX) == 0)
 		for (struct dirent *e; (e = readdir(d));)
 			if (strncmp(e->d_name, STACK_WORK, strlen(STACK_WORK)) == 0)
 				remove_left(s, e->d_name);
+	(void)flock(s->locks, LOCK_UN);
 	(void)closedir(d);
 }
 
@@ -82,14 +83,20 @@ int stacks_open(struct stacks *s, bool make, struct err *err)
 			"%.300s belongs to others or can be written by them: whoever may write "
 			"there has the root of every dyno",
 			s->path);
-	if (ours)
-		collect(s);
+	if (!ours)
+		return 0;
+	r = stack_locks_open(s);
+	if (r < 0)
+		return make ? err_errno(err, r, "%.300s/" STACK_LOCKS, s->path) : 0;
+	s->locks = r;
+	collect(s);
 	return 0;
 }
 
 void stacks_done(struct stacks *s)
 {
 	s->fd = fd_close(s->fd);
+	s->locks = fd_close(s->locks);
 }
 
 int stacks_enter(const struct stacks *s, const char *folder)
@@ -128,7 +135,7 @@ static int set_path(struct stacks *s, struct err *err)
 
 static int run(struct options *o, int n, char **operands)
 {
-	struct stacks s = {.options = o, .helper = helper, .fd = -1};
+	struct stacks s = {.options = o, .helper = helper, .fd = -1, .locks = -1};
 	struct err err = {0};
 	char shown[60];
 	size_t i = 0;
@@ -158,7 +165,7 @@ static int run(struct options *o, int n, char **operands)
 void offer_stacks(struct options *o, const char *first, int operands, const char *prefix)
 {
 	_cleanup_free_ struct stack_entry *entries = NULL;
-	struct stacks s = {.options = o, .fd = -1};
+	struct stacks s = {.options = o, .fd = -1, .locks = -1};
 	struct err err;
 	size_t n = 0;
 	bool names = false;

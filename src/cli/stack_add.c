@@ -52,7 +52,7 @@ static int make_work(struct adding *a, struct err *err)
 
 	if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
 		return err_errno(err, -EIO, "cannot get a random number");
-	if (flock(s->fd, LOCK_EX) < 0)
+	if (flock(s->locks, LOCK_EX) < 0)
 		return err_errno(err, -errno, "%.300s", s->path);
 	(void)snprintf(a->work, sizeof a->work, STACK_WORK "%016llx", (unsigned long long)random);
 	int r = mkdirat(s->fd, a->work, 0700) < 0 ? -errno : stacks_enter(s, a->work);
@@ -62,7 +62,7 @@ static int make_work(struct adding *a, struct err *err)
 	} else {
 		a->work[0] = '\0';
 	}
-	(void)flock(s->fd, LOCK_UN);
+	(void)flock(s->locks, LOCK_UN);
 	return r < 0 ? err_errno(err, r, "cannot make a folder in %.300s", s->path) : 0;
 }
 
@@ -104,6 +104,8 @@ static int rename_into_place(struct adding *a, struct err *err)
 	(void)snprintf(folder, sizeof folder, "%s-%s", a->name, a->version);
 	if (renameat2(s->fd, a->work, s->fd, folder, RENAME_NOREPLACE) == 0) {
 		a->work[0] = '\0';
+		/* There also for boxes that see the stacks by a mount that cannot be written to. */
+		(void)fd_close(stack_lock_open(s, folder));
 		return 0;
 	}
 	return errno == EEXIST ? err_set(err, -EEXIST, "stack %s is there already", folder)

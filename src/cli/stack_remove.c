@@ -46,23 +46,21 @@ static int remove_now(struct stacks *s, const char *folder, struct err *err)
 	int r = file_remove_tree(s->fd, aside);
 	if (r == 0 && renameat(s->fd, folder, s->fd, aside) < 0)
 		r = -errno;
+	/* We have it: whoever has opened it meanwhile sees that it has gone. */
+	if (r == 0 && s->locks >= 0)
+		(void)unlinkat(s->locks, folder, 0);
 	if (r == 0)
 		r = fsync(s->fd) < 0 ? -errno : file_remove_tree(s->fd, aside);
 	return r < 0 ? err_errno(err, r, "%s", folder) : 0;
 }
 
-int stack_remove(struct stacks *s, int n, char **operands)
+/* An exit code. */
+static int remove_unused(struct stacks *s, const char *folder, struct stack_hold *ret_hold)
 {
 	_cleanup_strbuf_ struct strbuf users = STRBUF(4000);
-	_cleanup_close_ int lock = -1;
-	char folder[STACK_FOLDER];
 	struct err err = {0};
 
-	if (n != 1)
-		return usage_error(&command_stack, "remove takes one NAME or NAME-VERSION");
-	if (stacks_open(s, false, &err) < 0 || choose(s, operands[0], folder, &err) < 0)
-		return command_error(&command_stack, "%s", err.text);
-	int r = stack_users(s, folder, &users, &lock);
+	int r = stack_users(s, folder, &users, ret_hold);
 	if (r < 0 && !s->options->force)
 		return command_error(
 			&command_stack, "%s: cannot see who uses it: %s", folder, err_name(r));
@@ -74,4 +72,19 @@ int stack_remove(struct stacks *s, int n, char **operands)
 		return command_error(&command_stack, "%s", err.text);
 	(void)printf("%s: removed\n", folder);
 	return EXIT_OK;
+}
+
+int stack_remove(struct stacks *s, int n, char **operands)
+{
+	struct stack_hold hold = {.lock = -1, .folder = -1};
+	char folder[STACK_FOLDER];
+	struct err err = {0};
+
+	if (n != 1)
+		return usage_error(&command_stack, "remove takes one NAME or NAME-VERSION");
+	if (stacks_open(s, false, &err) < 0 || choose(s, operands[0], folder, &err) < 0)
+		return command_error(&command_stack, "%s", err.text);
+	int code = remove_unused(s, folder, &hold);
+	stack_hold_done(&hold);
+	return code;
 }

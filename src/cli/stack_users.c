@@ -1,6 +1,7 @@
-/* Who has a stack as his root. A box holds a shared lock (flock) on the stack's folder as long as
- * it lives, which the kernel ends with it; what is mounted plainly, or by a loop device, is seen
- * without. */
+/* Who has a stack as his root. A box holds a shared lock (flock) of the stack as long as it lives,
+ * which the kernel ends with it; what is mounted plainly, or by a loop device, is seen without.
+ *
+ * Boxes of a version before this lock hold one on the stack's folder, as anybody can. */
 #include "cli/stack.h"
 
 #include "base/fd.h"
@@ -21,7 +22,6 @@
 
 struct search {
 	const char *path; /* of the stack */
-	char inode[60];	  /* as /proc/locks has it */
 	struct strbuf *users;
 };
 
@@ -95,20 +95,41 @@ static void add_user(struct search *s, unsigned pid)
 		*name ? " with " : "", known);
 }
 
-/* "1: FLOCK  ADVISORY  READ 1234 fe:01:5678 0 EOF" */
-static int find_lockers(struct search *s)
+/* Ours: of our user; or a box, which is in another pid namespace, and in our user namespace
+ * (root's: who is not root cannot have one without the other). */
+static bool is_ours(unsigned pid)
+{
+	char user[60], pids[60], path[60];
+	unsigned uid;
+
+	(void)snprintf(path, sizeof path, "/proc/%u/status", pid);
+	(void)snprintf(user, sizeof user, "/proc/%u/ns/user", pid);
+	(void)snprintf(pids, sizeof pids, "/proc/%u/ns/pid", pid);
+	_cleanup_free_ char *status = read_proc(path);
+	const char *line = status ? strstr(status, "\nUid:\t") : NULL;
+	if (line && sscanf(line, " Uid: %u", &uid) == 1 && uid == geteuid())
+		return true;
+	return same_link(user, "/proc/self/ns/user") && !same_link(pids, "/proc/self/ns/pid");
+}
+
+/* Of the file `fd`. "1: FLOCK  ADVISORY  READ 1234 fe:01:5678 0 EOF" */
+static int find_lockers(struct search *s, int fd, bool (*counts)(unsigned pid))
 {
 	_cleanup_free_ char *text = read_proc("/proc/locks");
-	char *save = NULL;
+	char *save = NULL, wanted[60]; /* as /proc/locks has it */
+	struct stat st;
 	unsigned pid;
 
-	if (!text)
-		return -EACCES;
+	if (!text || fstat(fd, &st) < 0)
+		return text ? -errno : -EACCES;
+	(void)snprintf(wanted, sizeof wanted, "%02x:%02x:%llu", major(st.st_dev), minor(st.st_dev),
+		(unsigned long long)st.st_ino);
 	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		char number[20] = "", inode[60] = "";
 
 		if (sscanf(line, "%*s FLOCK %*s %*s %19s %59s", number, inode) == 2 &&
-			strcmp(inode, s->inode) == 0 && parse_uint(number, INT_MAX, &pid) == 0)
+			strcmp(inode, wanted) == 0 && parse_uint(number, INT_MAX, &pid) == 0 &&
+			(!counts || counts(pid)))
 			add_user(s, pid);
 	}
 	return 0;
@@ -172,29 +193,41 @@ static void find_loops(struct search *s)
 		(void)closedir(d);
 }
 
-int stack_users(
-	const struct stacks *stacks, const char *folder, struct strbuf *ret_users, int *ret_lock)
+static int find_holders(struct search *s, const struct stacks *stacks, const char *folder,
+	struct stack_hold *ret_hold)
+{
+	int r = stacks->locks < 0 ? 0 : stack_lock_take(stacks, folder, &ret_hold->lock);
+
+	if (r == -EBUSY) {
+		r = find_lockers(s, ret_hold->lock, NULL);
+		if (r == 0 && s->users->len == 0)
+			(void)strbuf_puts(s->users, "a process that cannot be seen from here");
+	}
+	if (r == 0 && flock(ret_hold->folder, LOCK_EX | LOCK_NB) < 0)
+		r = errno == EWOULDBLOCK ? find_lockers(s, ret_hold->folder, is_ours) : -errno;
+	return r;
+}
+
+int stack_users(const struct stacks *stacks, const char *folder, struct strbuf *ret_users,
+	struct stack_hold *ret_hold)
 {
 	char path[PATH_MAX + STACK_FOLDER];
 	struct search s = {.path = path, .users = ret_users};
-	struct stat st;
-	_cleanup_close_ int fd = stacks_enter(stacks, folder);
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return fd < 0 ? fd : -errno;
+	*ret_hold = (struct stack_hold){.lock = -1, .folder = stacks_enter(stacks, folder)};
+	if (ret_hold->folder < 0)
+		return ret_hold->folder;
 	(void)snprintf(path, sizeof path, "%s/%s", stacks->path, folder);
-	(void)snprintf(s.inode, sizeof s.inode, "%02x:%02x:%llu", major(st.st_dev),
-		minor(st.st_dev), (unsigned long long)st.st_ino);
-	int r = 0;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		r = errno == EWOULDBLOCK ? find_lockers(&s) : -errno;
-		if (r == 0 && ret_users->len == 0)
-			(void)strbuf_puts(ret_users, "a process that cannot be seen from here");
-	}
+	int r = find_holders(&s, stacks, folder, ret_hold);
 	if (r == 0)
 		r = find_mounts(&s);
 	if (r == 0)
 		find_loops(&s);
-	*ret_lock = TAKE_FD(fd);
 	return r;
+}
+
+void stack_hold_done(struct stack_hold *h)
+{
+	h->lock = fd_close(h->lock);
+	h->folder = fd_close(h->folder);
 }

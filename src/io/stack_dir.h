@@ -7,8 +7,11 @@
  * or it is a tree itself (bin/ or usr/ lies in it), as those that Go hsup kept: "classic". A
  * version has no '-', so that the name ends at the last one. What begins with a dot is in work.
  *
- * Who has a stack as a dyno's root holds a shared lock (flock) on its folder as long as the dyno
- * lives: `hsup stack remove` refuses until the kernel has ended the last one.
+ * Who has a stack as a dyno's root holds a shared lock (flock) on .locks/NAME-VERSION as long as
+ * the dyno lives: `hsup stack remove` refuses until the kernel has ended the last one. Only the
+ * owner of the stacks can open what is in .locks: of a folder that all may read, anybody has the
+ * lock who asks for it. A box makes its file where there is none; who may not (he is not the owner,
+ * or it is a medium that cannot be written to) does without.
  *
  * Looks at names and kinds only; whoever mounts a stack opens it anew, link by link. */
 #pragma once
@@ -25,6 +28,7 @@
 #define STACK_IMAGE    "root.img"
 #define STACK_MANIFEST "manifest.json"
 #define STACK_TREE     "tree.txt"
+#define STACK_LOCKS    ".locks"
 #define STACK_WORK     ".adding-" /* in front of a random name: an add in progress, or what is left */
 
 enum stack_kind {
