@@ -103,9 +103,11 @@ def test_ps(shop):
     assert [d["name"] for d in dynos] == ["web.2"] and dynos[0]["state"] == "up"
 
 
-def test_a_supervisor_that_does_not_know_yet_what_runs_is_asked_again(app):
-    """As one that has just taken over."""
-    dyno = {"name": "web.1", "type": "web", "instance": 1, "state": "up", "desired": "run"}
+@pytest.mark.parametrize("mode, path, known", [
+    ("start", "/v1/dynos", {"name": "web.1", "type": "web", "instance": 1, "state": "up", "desired": "run"}),
+    ("up", "/v1/apps", {"name": "web.1", "state": "stopped", "control_dir": "/nowhere/web.1"})])
+def test_a_supervisor_that_does_not_know_yet_what_runs_is_asked_again(app, mode, path, known):
+    """As one that has just taken over: an app's, or the daemon's."""
     answers = [("409 Conflict", {"id": "conflict", "message": "what runs is not known yet; try again"})] * 3
     asked = []
 
@@ -116,20 +118,21 @@ def test_a_supervisor_that_does_not_know_yet_what_runs_is_asked_again(app):
             except OSError:  # it was shut down
                 return
             while request := peer.recv(65536):
-                status, body = "200 OK", {"missing": []}
-                if b" /v1/dynos" in request:
+                status, body = "200 OK", {"missing": [], "mode": mode}
+                if f" {path}".encode() in request:
                     asked.append(request.split(b" ")[0])
-                    status, body = answers[len(asked) - 1] if len(asked) <= len(answers) else ("200 OK", [dyno])
+                    status, body = answers[len(asked) - 1] if len(asked) <= len(answers) else ("200 OK", [known])
                 text = json.dumps(body).encode()
                 peer.sendall(f"HTTP/1.1 {status}\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text)
     with socket.socket(socket.AF_UNIX) as listening:
-        path = app.folder / "fake.sock"
-        listening.bind(str(path))
+        fake = app.folder / "fake.sock"
+        listening.bind(str(fake))
         listening.listen(8)
         server = threading.Thread(target=serve, daemon=True)
         server.start()
         try:
-            assert list(rows(ok(app.hsup("ps", "-s", path, "web.1")))) == ["web.1"]
+            done = app.hsup("ps", "-s", fake, "web.1")
+            assert list(rows(done)) == ["web.1"] and done.returncode == (0 if mode == "start" else 4), done
         finally:  # before the number of the socket is another's
             listening.shutdown(socket.SHUT_RDWR)
             server.join(PATIENCE)

@@ -857,9 +857,10 @@ def test_the_api_of_the_daemon(daemon):
 
     def states():
         try:
-            return {app["name"]: app["state"] for app in Client(sockets["up"]).get("/v1/apps").json}
+            answer = Client(sockets["up"]).get("/v1/apps")
         except OSError:
             return None  # there is no other one yet
+        return {app["name"]: app["state"] for app in answer.json} if answer.status == 200 else None
     wait_until(lambda: states() == {"shop": "stopped", "billing": "up"}, "the same apps")
     assert Client(sockets["up"]).post("/v1/dynos/start", {"names": ["shop"]}).status == 200
     wait_until(lambda: len(daemon.dynos("shop")) == 2, "shop to be back")

@@ -34,6 +34,7 @@ static struct house {
 	uint32_t generation;
 	struct engine_adopted kept[2]; /* what the launcher has, id 0 = nothing */
 	char control_dir[100];
+	enum run_mode mode;
 } house;
 
 static inline void note(const char *text)
@@ -316,8 +317,11 @@ static inline int set_up(void **state)
 /* Its log goes where standard output goes, which is the test's report. */
 static inline void run(step_fn *steps)
 {
-	struct options options = {
-		.driver = "null", .start_number = 1, .control_dir = house.control_dir};
+	struct options options = {.driver = "null",
+		.mode = house.mode,
+		.start_number = 1,
+		.control_dir = house.control_dir,
+		.apps_dir = house.control_dir};
 	struct supervisor_setup setup = {
 		.options = &options,
 		.driver = &house.driver,

@@ -180,6 +180,19 @@ static void test_no_list_without_those_that_are_still_to_be_adopted(void **state
 	assert_int_equal(ask("GET", "/v1/dynos", NULL, ROLE_WATCH, NULL), 200);
 }
 
+/* A daemon that has none says so; one that has not found them yet does not. */
+static void test_no_list_of_apps_before_they_are_known(void **state)
+{
+	(void)state;
+	supervisor.hides = true;
+	assert_int_equal(ask("GET", "/v1/apps", NULL, ROLE_WATCH, NULL), 200); /* itself */
+	supervisor.daemon = true;
+	assert_int_equal(ask("GET", "/v1/apps", NULL, ROLE_WATCH, NULL), 409);
+	supervisor.hides = false;
+	supervisor.n_dynos = 0;
+	assert_int_equal(ask("GET", "/v1/apps", NULL, ROLE_WATCH, NULL), 200);
+}
+
 static void test_refusals_become_statuses(void **state)
 {
 	static const struct {
@@ -397,6 +410,8 @@ int main(void)
 			test_no_name_is_unknown_before_all_is_known, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_no_list_without_those_that_are_still_to_be_adopted, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_no_list_of_apps_before_they_are_known, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refusals_become_statuses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_scale, set_up, tear_down),
 		cmocka_unit_test(test_targets),

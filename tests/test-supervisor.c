@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "house.h"
+#include "supervisor/operate.h"
 
 static void submit_then_stop(unsigned turn)
 {
@@ -255,6 +256,28 @@ static void test_one_of_no_release_is_let_go_of(void **state)
 	assert_string_equal(house.log, "prepare v1;start v1;source;release 2;");
 }
 
+static void submit_and_look(unsigned turn)
+{
+	struct app_view app;
+
+	operate_app(house.context->userdata, &app);
+	assert_int_equal(app.hides, house.mode == MODE_UP && app.version == 0);
+	/* Until then nobody has said what there is. */
+	assert_true(turn > 5 || app.version == 0);
+	assert_true(turn < 15 || app.version == 2);
+	submit_then_stop(turn);
+}
+
+/* An app without a release has no dynos; a daemon has not looked into its folder. */
+static void test_a_daemon_without_a_release_does_not_know_its_apps(void **state)
+{
+	(void)state;
+	run(submit_and_look);
+	(void)set_up(NULL);
+	house.mode = MODE_UP;
+	run(submit_and_look);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +296,8 @@ int main(void)
 		cmocka_unit_test_setup(test_one_that_waits_is_found_waiting, set_up),
 		cmocka_unit_test_setup(test_of_two_lives_the_last_counts, set_up),
 		cmocka_unit_test_setup(test_one_of_no_release_is_let_go_of, set_up),
+		cmocka_unit_test_setup(
+			test_a_daemon_without_a_release_does_not_know_its_apps, set_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,25 +94,17 @@ static int of_app(struct reach *r, const struct options *o, const char *dir)
 /* The apps that the daemon looks after, as it says. */
 static int of_daemon(struct reach *r, const struct options *o)
 {
-	struct http_call call = {
-		.socket = r->socket,
-		.method = "GET",
-		.path = "/v1/apps",
-		.timeout_ms = r->timeout_ms,
-	};
-	struct err err;
+	struct app daemon = {.socket = r->socket};
 	json_t *app;
 	size_t i;
 
 	r->daemon = true;
-	int n = http_do(r->http, &call, &err);
-	_cleanup_json_ json_t *list = n == 0 ? json_loadb(call.answer.data ? call.answer.data : "",
-						       call.answer.len, 0, NULL)
-					     : NULL;
-	http_end(r->http, &call);
+	int n = app_ask(r, &daemon, "GET", "/v1/apps", false);
+	_cleanup_free_ char *path = daemon.path;
+	_cleanup_json_ json_t *list = daemon.answer;
 	if (n < 0)
 		return ask_error(r, n == -ETIMEDOUT || n == -EPERM ? EXIT_REFUSED : EXIT_UNREACHED,
-			"the daemon: %s", err.text);
+			"the daemon: %s", daemon.err.text);
 	int code = EXIT_OK;
 	json_array_foreach(list, i, app)
 	{

@@ -116,3 +116,11 @@ void answer_failed(struct answer *a, int code, const struct err *err)
 	answer_error(a, status, "%s", err->text[0] ? err->text : err_name(code));
 	a->retry = code == -EAGAIN || code == -EBUSY;
 }
+
+void answer_not_known_yet(struct answer *a)
+{
+	struct err err;
+
+	(void)err_set(&err, -EAGAIN, "what runs is not known yet; try again");
+	answer_failed(a, -EAGAIN, &err);
+}

@@ -66,5 +66,7 @@ struct strbuf *answer_body(struct answer *a, unsigned status, enum answer_type t
 void answer_error(struct answer *a, unsigned status, const char *fmt, ...) HSUP_PRINTF(3, 4);
 /* Of a function of supervisor/operate.h, by its code. */
 void answer_failed(struct answer *a, int code, const struct err *err);
+/* The dynos, or apps, that there are may not all be listed yet: an answer would deny the others. */
+void answer_not_known_yet(struct answer *a);
 /* The id that goes with a status: "not_found". */
 const char *answer_id(unsigned status);

@@ -113,13 +113,18 @@ static void view_app_of_daemon(struct control *c, struct strbuf *b, const struct
 
 void get_apps(struct control *c, const struct request *r, struct answer *a)
 {
-	struct strbuf *b = answer_body(a, 200, ANSWER_JSON);
 	struct app_view app;
 
 	(void)r;
+	operate_app(c->s, &app);
+	/* An empty list would say that there are none. */
+	if (app.mode == MODE_UP && app.hides) {
+		answer_not_known_yet(a);
+		return;
+	}
+	struct strbuf *b = answer_body(a, 200, ANSWER_JSON);
 	if (!b)
 		return;
-	operate_app(c->s, &app);
 	view_raw(b, "[");
 	size_t n = app.mode == MODE_UP ? operate_dynos(c->s) : 0;
 	for (size_t i = 0; i < n; i++) {

@@ -104,14 +104,6 @@ static bool fits_any(struct control *c, const char *pattern, size_t n_dynos)
 	return false;
 }
 
-static void not_known_yet(struct answer *a)
-{
-	struct err err;
-
-	(void)err_set(&err, -EAGAIN, "what runs is not known yet; try again");
-	answer_failed(a, -EAGAIN, &err);
-}
-
 static void unknown_name(struct control *c, const char *pattern, struct answer *a)
 {
 	const char *names[LIMIT_TYPES];
@@ -122,7 +114,7 @@ static void unknown_name(struct control *c, const char *pattern, struct answer *
 	/* Dynos of an earlier supervisor are not there before their release is. */
 	operate_app(c->s, &app);
 	if (!app.caught_up) {
-		not_known_yet(a);
+		answer_not_known_yet(a);
 		return;
 	}
 	n = n < ARRAY_SIZE(names) ? n : ARRAY_SIZE(names);
@@ -221,7 +213,7 @@ void get_dynos(struct control *c, const struct request *r, struct answer *a)
 	/* They run: an empty list, of all or of a pattern that fits anything, would deny it. */
 	operate_app(c->s, &app);
 	if (app.hides) {
-		not_known_yet(a);
+		answer_not_known_yet(a);
 		return;
 	}
 	if (n == 0) {

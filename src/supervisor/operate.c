@@ -9,6 +9,12 @@
 #include <fnmatch.h>
 #include <stdio.h>
 
+/* A daemon has a release as soon as it has looked into its folder, with apps or without. */
+static bool hides(const struct supervisor *s, const struct known_release *current)
+{
+	return (!s->caught_up && s->n_adopted > 0) || (s->options->mode == MODE_UP && !current);
+}
+
 void operate_app(struct supervisor *s, struct app_view *ret)
 {
 	const struct known_release *k =
@@ -21,7 +27,7 @@ void operate_app(struct supervisor *s, struct app_view *ret)
 		.mode = s->options->mode,
 		.version = k ? k->release->version : 0,
 		.caught_up = s->caught_up,
-		.hides = !s->caught_up && s->n_adopted > 0,
+		.hides = hides(s, k),
 		.n_dynos = n,
 		.started = s->begun,
 		.control_dir = s->options->mode == MODE_UP ? s->options->apps_dir

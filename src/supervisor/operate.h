@@ -53,7 +53,8 @@ struct app_view {
 	int64_t previous;   /* to go back to, while it is rolled out; 0 = none */
 	const char *status; /* "none", "restoring", "preparing", "rolling", "up", "stopping" */
 	bool caught_up;
-	bool hides; /* an earlier supervisor's dynos, which are not listed yet */
+	bool hides; /* there may be dynos that are not listed yet: an earlier supervisor's, or apps
+		     */
 	size_t n_dynos, n_ready;
 	uint64_t started; /* this supervisor: CLOCK_MONOTONIC ns */
 	const char *control_dir, *driver, *software;

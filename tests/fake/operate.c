@@ -35,7 +35,7 @@ void fake_supervisor_close(struct supervisor *s)
 void operate_app(struct supervisor *s, struct app_view *ret)
 {
 	*ret = (struct app_view){.name = "shop",
-		.mode = MODE_START,
+		.mode = s->daemon ? MODE_UP : MODE_START,
 		.version = 7,
 		.status = "up",
 		.caught_up = !s->begins,

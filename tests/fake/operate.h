@@ -10,6 +10,7 @@ struct supervisor {
 	size_t n_dynos;
 	bool begins; /* does not know yet what runs */
 	bool hides;
+	bool daemon;
 	unsigned quantity[2];
 	int refuse;	 /* what every wish is answered with */
 	unsigned wishes; /* that were taken */
