@@ -60,8 +60,12 @@ static int park(struct native *n, struct native_kind *k)
 {
 	struct native_parked *p = calloc(1, sizeof *p);
 	struct err err = {0};
+	int r = -ENOMEM;
 
-	int r = p ? order(n, k, p, &err) : err_errno(&err, -ENOMEM, "a box");
+	if (p)
+		r = order(n, k, p, &err);
+	else
+		(void)err_errno(&err, r, "a box");
 	if (r < 0) {
 		if (n->warm.failures++ == 0)
 			native_note(n, "no box is parked: %s", err.text);
