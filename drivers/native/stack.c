@@ -106,8 +106,10 @@ static int take(struct native *n, const struct release *release, const char *fol
 		return r;
 	if (!s)
 		s = add(n, release);
-	if (!s)
-		return err_errno(err, -ENOMEM, "Stack");
+	if (!s) {
+		(void)err_errno(err, -ENOMEM, "Stack");
+		return -ENOMEM;
+	}
 	(void)snprintf(s->folder, sizeof s->folder, "%s", folder);
 	s->shell = shell;
 	s->used = false;
