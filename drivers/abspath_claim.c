@@ -4,7 +4,6 @@
 #include "drivers/abspath_root.h"
 
 #include "base/fd.h"
-#include "base/file.h"
 #include "base/way.h"
 #include "drivers/docker/keeper.h"
 
@@ -56,6 +55,21 @@ enum abspath_kind abspath_look(
 
 /* ---- taking it ---- */
 
+/* Of no use after a failure of the machine, so it waits for no disk. Nothing that stands there
+ * under that name is written to. */
+static int put_holder(int dir)
+{
+	static const char beside[] = ".holder-hsup";
+	char name[KEEPER_SIZE];
+
+	keeper_name(name);
+	(void)unlinkat(dir, beside, 0);
+	_cleanup_close_ int fd =
+		openat(dir, beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r = fd < 0 ? -errno : fd_write_all(fd, name, strlen(name));
+	return r == 0 && renameat(dir, beside, dir, "holder") < 0 ? -errno : r;
+}
+
 int abspath_take(struct abspath_root *root, struct err *err)
 {
 	if (root->lock >= 0)
@@ -68,9 +82,7 @@ int abspath_take(struct abspath_root *root, struct err *err)
 	r = fd < 0 ? fd : abspath_lock(fd, F_RDLCK);
 	if (r < 0)
 		return err_errno(err, r, "%.300s/lock", root->place);
-	char name[KEEPER_SIZE];
-	keeper_name(name);
-	if (root->lasts && (r = file_replace(way.fd, "holder", name, strlen(name), 0600)) < 0)
+	if (root->lasts && (r = put_holder(way.fd)) < 0)
 		return err_errno(err, r, "%.300s/holder", root->place);
 	root->dir = TAKE_FD(way.fd);
 	root->lock = TAKE_FD(fd);
@@ -173,13 +185,6 @@ int abspath_lead(const struct abspath_root *root, struct err *err)
 	if (r == 0 && symlinkat(root->target, root->top, "app") < 0)
 		r = cannot(root, -errno, err);
 	return r;
-}
-
-int abspath_claim(struct abspath_root *root, struct err *err)
-{
-	int r = abspath_take(root, err);
-
-	return r < 0 ? r : abspath_lead(root, err);
 }
 
 /* ---- giving it back ---- */

@@ -125,6 +125,17 @@ static int change(struct abspath_root *root, const char *slug, struct err *err)
 	return r < 0 || back == 0 ? r : err_errno(err, back, "%.300s/lock", root->place);
 }
 
+/* Makes /app lead to our place. What can be done before the turn is. */
+static int claim(struct abspath_root *root, struct err *err)
+{
+	struct abspath_turn HSUP_CLEANUP(abspath_turn_done) turn = {.fd = -1};
+
+	int r = abspath_take(root, err);
+	if (r == 0)
+		r = abspath_turn(root, &turn, err);
+	return r < 0 ? r : abspath_lead(root, err);
+}
+
 int abspath_root_show(struct abspath_root *root, const char *slug, bool lives, struct err *err)
 {
 	char link[PATH_MAX];
@@ -139,10 +150,7 @@ int abspath_root_show(struct abspath_root *root, const char *slug, bool lives, s
 	if (lives)
 		return err_set(err, -EBUSY, "/app shows another slug, of which dynos run");
 	if (kind != ABSPATH_OURS || root->lock < 0) {
-		struct abspath_turn HSUP_CLEANUP(abspath_turn_done) turn;
-		int r = abspath_turn(root, &turn, err);
-		if (r == 0)
-			r = abspath_claim(root, err);
+		int r = claim(root, err);
 		if (r < 0)
 			return r;
 	}
@@ -212,10 +220,10 @@ int abspath_root_ready(const char *top, const char *state_dir, const char *contr
 	char link[PATH_MAX];
 
 	int r = begin(&root, top, state_dir, control_dir, false, err);
-	if (r == 0)
-		r = abspath_turn(&root, &turn, err);
 	if (r == 0 && abspath_look(&root, link, err) != ABSPATH_OWN) {
 		r = give_place(&root, uid, gid, err);
+		if (r == 0)
+			r = abspath_turn(&root, &turn, err);
 		if (r == 0)
 			r = abspath_lead(&root, err);
 		/* Who cannot take it away leaves it. */

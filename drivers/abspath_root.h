@@ -59,12 +59,10 @@ int abspath_root_close(struct abspath_root *root, bool lives, struct err *err);
 
 enum abspath_kind abspath_look(
 	const struct abspath_root *root, char ret_link[PATH_MAX], struct err *err);
-/* Opens the place, and takes the lock, shared. */
+/* Opens the place, and takes the lock, shared. Before the turn: it makes files. */
 int abspath_take(struct abspath_root *root, struct err *err) HSUP_MUST_CHECK;
 /* Makes /app lead to our place, which is open. Under abspath_turn(). */
 int abspath_lead(const struct abspath_root *root, struct err *err) HSUP_MUST_CHECK;
-/* The same, and takes the lock. */
-int abspath_claim(struct abspath_root *root, struct err *err) HSUP_MUST_CHECK;
 /* Puts back what `was` says. Under abspath_turn(), with the lock alone. */
 void abspath_restore(struct abspath_root *root);
 

@@ -15,9 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What another does with a lock held takes microseconds. */
-#define TRIES 50
-#define PAUSE (2 * NSEC_PER_MSEC)
+/* What another does with a lock held is a few calls, but the machine may be busy with something
+ * else in between. */
+#define PATIENCE (3 * NSEC_PER_SEC)
+#define PAUSE	 (2 * NSEC_PER_MSEC)
 
 static void pause_a_moment(void)
 {
@@ -29,15 +30,15 @@ static void pause_a_moment(void)
 int abspath_lock(int fd, short type)
 {
 	struct flock l = {.l_type = type, .l_whence = SEEK_SET};
-	int r = 0;
+	uint64_t end = clock_now() + PATIENCE;
 
-	for (int i = 0; i < TRIES; i++) {
-		r = fcntl(fd, F_OFD_SETLK, &l) < 0 ? -errno : 0;
-		if (type != F_RDLCK || (r != -EAGAIN && r != -EACCES))
-			break;
+	for (;;) {
+		int r = fcntl(fd, F_OFD_SETLK, &l) < 0 ? -errno : 0;
+
+		if (type != F_RDLCK || (r != -EAGAIN && r != -EACCES) || clock_now() >= end)
+			return r;
 		pause_a_moment();
 	}
-	return r;
 }
 
 int abspath_point(int dir, const char *name, const char *to)
@@ -117,10 +118,11 @@ static int open_turn(int top)
 
 int abspath_turn(const struct abspath_root *root, struct abspath_turn *turn, struct err *err)
 {
+	uint64_t end = clock_now() + PATIENCE;
 	int fd;
 
 	*turn = (struct abspath_turn){.top = root->top, .fd = -1};
-	for (int i = 0; (fd = open_turn(root->top)) == -EAGAIN && i < TRIES; i++)
+	while ((fd = open_turn(root->top)) == -EAGAIN && clock_now() < end)
 		pause_a_moment();
 	/* Where no file can be made nobody can change /app: who tries is told why. */
 	if (fd == -EACCES || fd == -EPERM || fd == -EROFS || fd == -ENOENT)

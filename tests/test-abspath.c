@@ -11,8 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <setjmp.h>
@@ -49,6 +51,15 @@ WRAP(int, fchownat, (int dir, const char *name, uid_t u, gid_t g, int flags), di
 	flags)
 WRAP(int, fchmodat, (int dir, const char *name, mode_t mode, int flags), dir, name, mode, flags)
 WRAP(int, mkdir, (const char *path, mode_t mode), path, mode)
+static unsigned syncs;
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+	syncs++;
+	return __real_fsync(fd);
+}
+
 WRAP(int, abspath_lock, (int fd, short type), fd, type)
 
 /* ---- a place ---- */
@@ -487,6 +498,38 @@ static void where_nothing_can_be_made_it_is_said_what_to_do(void **unused)
 	assert_string_equal(app(), "");
 }
 
+/* On a busy machine the one whose turn it is may be long in it; but it waits for no disk. */
+static void another_s_turn_is_waited_for(void **unused)
+{
+	struct abspath_root r;
+	int told[2], status = 1;
+	char c;
+
+	(void)unused;
+	assert_return_code(pipe2(told, O_CLOEXEC), errno);
+	int pid = fork();
+	if (pid == 0) {
+		const struct timespec long_time = {.tv_nsec = 400000000};
+		int fd = open(in_top(".app-hsup-turn"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+		bool well = fd >= 0 && flock(fd, LOCK_EX) == 0 && write(told[1], "x", 1) == 1 &&
+			    nanosleep(&long_time, NULL) == 0;
+		_exit(!well);
+	}
+	assert_int_equal(read(told[0], &c, 1), 1);
+	open_root(&r, control, true);
+	syncs = 0;
+	shows(&r, "/one", false);
+	assert_string_equal(app(), "/one");
+	assert_return_code(abspath_root_close(&r, false, &err), 0);
+	assert_string_equal(app(), "");
+	assert_int_equal(syncs, 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	(void)close(told[0]);
+	(void)close(told[1]);
+}
+
 /* ---- killed ---- */
 
 /* A whole life; where it was killed, or how many steps there were (as the exit code). */
@@ -664,6 +707,7 @@ int main(void)
 		TEST(between_two_supervisors_it_is_not_free),
 		TEST(one_that_runs_beside_keeps_it),
 		TEST(where_nothing_can_be_made_it_is_said_what_to_do),
+		TEST(another_s_turn_is_waited_for),
 		TEST(killed_where_there_was_nothing),
 		TEST(killed_where_there_was_a_folder),
 		TEST(of_two_at_once_one_has_it),
