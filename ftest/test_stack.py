@@ -660,7 +660,7 @@ def test_remove(stacks, tmp_path):
 
 
 HOLD = "import fcntl, os, sys, time; [fcntl.flock(os.open(path, os.O_RDONLY), " \
-       "fcntl.LOCK_SH | fcntl.LOCK_NB) for path in sys.argv[1:]]; print(flush=True); time.sleep(60)"
+       "fcntl.LOCK_SH | fcntl.LOCK_NB) for path in sys.argv[1:]]; print(flush=True); time.sleep(1000)"
 
 
 def held(process):
@@ -717,9 +717,9 @@ def test_a_stranger_s_locks_are_in_nobody_s_way(stacks, tmp_path):
     python, who = "/usr/bin/python3", {"user": NOBODY, "group": NOBODY, "extra_groups": []}
     stranger = held(subprocess.Popen([python, "-c", HOLD, stacks.path, made], stdout=subprocess.PIPE, **who))
     try:
+        assert stacks.call("list").stdout.count("\n") == 2
         said = subprocess.run([python, "-c", HOLD, stacks.path / ".locks"], capture_output=True, text=True, **who)
         assert "Permission denied" in said.stderr
-        assert stacks.call("list").stdout.count("\n") == 2
         assert stacks.call("remove", "r").stdout == f"{made.name}: removed\n"
         assert stacks.add("r", source).exists()
     finally:
