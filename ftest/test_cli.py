@@ -629,6 +629,26 @@ def test_shell_at_a_terminal(shop):
     assert "stop worker" in (shop.folder / "state" / "history").read_text().replace("\\040", " ")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has what others own to lose")
+def test_shell_keeps_no_history_where_another_could_lead_it(shop):
+    """With --user the state directory is the account's, who can put a link there."""
+    state, secret = shop.folder / "state", shop.folder / "secret"
+    secret.write_text("of root")
+    (state / "history").symlink_to(secret)
+    os.chown(state, 65534, 65534)
+    master, slave = pty.openpty()
+    with subprocess.Popen([str(shop.build / "hsup"), "shell"], env=dict(shop.env, TERM="xterm"), stdin=slave,
+                          stdout=slave, stderr=slave, start_new_session=True) as process:
+        os.close(slave)
+        seen = b""
+        while b"hsup> " not in seen:
+            seen += os.read(master, 65536)
+        os.write(master, b"version\nquit\n")
+        assert process.wait(PATIENCE) == 0
+    os.close(master)
+    assert secret.read_text() == "of root"
+
+
 def test_completion_with_live_names(shop):
     def offers(*words):
         return [line.split("\t")[0] for line in ok(shop.hsup("__complete", *words)).stdout.splitlines()]

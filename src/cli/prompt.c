@@ -110,6 +110,14 @@ static char **complete(const char *word, int from, int to)
 	return list;
 }
 
+/* Else whose it is could have the history written over any file, by a link. */
+static bool is_ours(const char *folder)
+{
+	struct stat st;
+
+	return stat(folder, &st) == 0 && st.st_uid == geteuid() && !(st.st_mode & 022);
+}
+
 void prompt_open(struct prompt *p, const char *state_dir)
 {
 	*p = (struct prompt){.edits = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && load()};
@@ -118,8 +126,9 @@ void prompt_open(struct prompt *p, const char *state_dir)
 	edit.using_history();
 	edit.stifle_history(HISTORY);
 	*edit.completion = complete;
-	if (!state_dir || (size_t)snprintf(p->history, sizeof p->history, "%s/history",
-				  state_dir) >= sizeof p->history)
+	if (!state_dir || !is_ours(state_dir) ||
+		(size_t)snprintf(p->history, sizeof p->history, "%s/history", state_dir) >=
+			sizeof p->history)
 		p->history[0] = '\0';
 	if (p->history[0])
 		(void)edit.read_history(p->history);
