@@ -51,8 +51,8 @@ class Native:
         return len(pids) > 1 and pids[-1] == "2"
 
     def settled(self, look):
-        """What `look` finds, {(dyno, pid)}, when no box is being born: hsup counts StartSeconds from their order on, and
-        the suite's are few. A program that is just being executed has no environment, and is not found."""
+        """What `look` finds, {(dyno, pid)}, when no box is being born: hsup counts StartSeconds from their order on,
+        and the suite's are few. A program that is just being executed has no environment, and is not found."""
         def comm(pid):
             return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
 

@@ -73,3 +73,5 @@ def test_who_fails_fails_with_the_same_words(told, test, text):
 def test_who_was_not_run_fails(told):
     with pytest.raises(NotRun, match="test_else was not run; the machine said:\nPower down"):
         told("test_else")
+    with pytest.raises(NotRun, match="test_third was not run$"):
+        told("test_third")

@@ -1,4 +1,4 @@
-"""A plugin of the pytest that runs in the virtual machine of vm_suite.py: tells of each test at once, as a line of JSON."""
+"""A plugin of the pytest in the virtual machine of vm_suite.py: a line of JSON of each test, as soon as it has ended."""
 import json
 import os
 import tty

@@ -21,8 +21,8 @@ from vm import Machine, modules
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 IN_VM = "native-vm"
-PACKAGES = ["python3-pytest", "bash", "busybox-static", "coreutils", "findutils", "grep", "iproute2", "mount", "nftables",
-            "procps", "sed", "tar", "util-linux"]
+PACKAGES = ["python3-pytest", "python3-jsonschema", "python3-prometheus-client", "bash", "busybox-static", "coreutils",
+            "findutils", "grep", "iproute2", "mount", "nftables", "procps", "sed", "tar", "util-linux"]
 PROGRAMS = ("hsup", "hsup-launcher", "hsup-slug", "hsup-box")
 # What the kernel would ask modprobe for.
 MODULES = ("overlay", "loop", "squashfs", "erofs", "veth", "dummy", "ipvlan", "nf_tables", "nft_masq", "nft_chain_nat",
@@ -81,7 +81,7 @@ def compiled(root):
 
 
 def install(root, build):
-    """The programs where the build has them, and libraries that no package brings that only runs things (a sanitizer's)."""
+    """The programs where the build has them, and libraries that no package in there brings: a sanitizer's."""
     place = root / "hsup/build"
     (place / "tests").mkdir(parents=True)
     for program in [build / name for name in PROGRAMS] + [p for p in build.glob("tests/drive-*") if p.is_file()]:
@@ -124,8 +124,8 @@ def make_disk(folder, root):
     disk = folder / "disk"
     with disk.open("wb") as f:
         f.truncate(2 << 30)
-    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-I", "256", "-O", "^has_journal", "-E", "root_owner=0:0", "-d", root, disk],
-                   check=True)
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-I", "256", "-O", "^has_journal", "-E", "root_owner=0:0", "-d", root,
+                    disk], check=True)
     shutil.rmtree(root)
     return disk
 
@@ -144,6 +144,7 @@ class Told:
     def __init__(self, path, machine):
         self.channel, self.machine = path.open(), machine
         self.rest, self.of, self.ended = "", {}, False
+        self.explained = False
 
     def read(self):
         """True when there was something new."""
@@ -160,14 +161,21 @@ class Told:
             if self.read():
                 begin = time.monotonic()
             elif off or self.ended:
-                raise NotRun(f"{test} was not run; the machine said:\n{self.machine.text()}")
+                raise NotRun(f"{test} was not run{self.why()}")
             elif time.monotonic() > begin + LIMIT:
                 self.machine.process.kill()  # nor will the tests after this one be run
-                raise NotRun(f"{test} has not ended within {LIMIT:.0f} s; the machine said:\n{self.machine.text()}")
+                raise NotRun(f"{test} has not ended within {LIMIT:.0f} s{self.why()}")
             else:
                 time.sleep(0.05)
         if not self.of[test]["passed"]:
             raise Failed(self.of[test]["text"])
+
+    def why(self):
+        """Once is enough."""
+        if self.explained:
+            return ""
+        self.explained = True
+        return f"; the machine said:\n{self.machine.text()}"
 
     def close(self):
         self.channel.close()
@@ -183,9 +191,10 @@ class Suite:
             disk = make_disk(self.folder, make_root(self.folder, build, tests))
             results = self.folder / "results"
             results.touch()
-            self.machine = Machine(self.folder, options="root=/dev/nvme0n1 rootwait rw init=/vm/init", memory="2G", hardware=[
-                "-smp", "2", "-serial", f"file:{results}", "-device", "nvme,drive=disk,serial=disk",
-                "-drive", f"file={disk},format=raw,if=none,id=disk,cache=unsafe"])
+            self.machine = Machine(
+                self.folder, options="root=/dev/nvme0n1 rootwait rw init=/vm/init", memory="2G",
+                hardware=["-smp", "2", "-serial", f"file:{results}", "-device", "nvme,drive=disk,serial=disk",
+                          "-drive", f"file={disk},format=raw,if=none,id=disk,cache=unsafe"])
             self.told = Told(results, self.machine)
         except BaseException:
             self.end()
