@@ -296,11 +296,17 @@ def test_memory_over_the_limit(app):
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_part_of_it_over_the_limit(app, code):
-    """With cgroups of the old kind a process is killed, not the dyno: the reason of its end, if that is a failure."""
+    """With cgroups of the old kind a process is killed, not the dyno: the reason of its end, if that is a failure.
+    The unified hierarchy kills them all."""
     app.start()
     script = f"{{ ./tool hold 200; }} & wait $!; echo lost it; exit {code}"
     app.submit(app.release({"Type": "web", "Args": [script], "Limits": {"Memory": "32M"}, "Restart": "never",
                             "StartSeconds": 0}))
+    if (CGROUPS / "cgroup.controllers").exists():
+        app.wait_line(r"hsup\[web\.1\]: process was killed by SIGKILL: R15, memory quota vastly exceeded$")
+        app.no_line("lost it")
+        assert app.ps()["web.1"]["last_exit"]["reason"] == "oom"
+        return
     app.wait_line(r"app\[web\.1\]: lost it$")
     told = ": R15, memory quota vastly exceeded" if code else ""
     app.wait_line(rf"hsup\[web\.1\]: process exited with status {code}{told}$")

@@ -1,4 +1,4 @@
-"""A plugin of the pytest in the virtual machine of vm_suite.py: a line of JSON of each test, as soon as it has ended."""
+"""A plugin of the pytest in the virtual machine of vm_suite.py: a line of JSON of each test, when it has ended."""
 import json
 import os
 import tty
