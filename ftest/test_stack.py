@@ -94,7 +94,7 @@ def test_they_are_where_dynos_look_for_them(stacks, tmp_path):
     env = dict(os.environ, HSUP_BOX_STACKS=str(elsewhere))
     said = stacks.call("add", "x", save(tmp_path, ROOT), "--set-version", "1", env=env)
     assert said.returncode == 0, said.stderr
-    assert os.listdir(elsewhere) == ["x-1"] and not stacks.path.exists()
+    assert sorted(os.listdir(elsewhere)) == [".locks", "x-1"] and not stacks.path.exists()
     assert re.search("^x +1 ", stacks.call("list", env=env).stdout, re.M)
     assert not re.search("^x ", stacks.call("list", env=dict(env, HSUP_BOX_STACKS="")).stdout, re.M)
     done = subprocess.run([stacks.program, "__complete", "stack", "remove", "x"], env=env, text=True,
