@@ -321,7 +321,8 @@ static inline void run(step_fn *steps)
 		.mode = house.mode,
 		.start_number = 1,
 		.control_dir = house.control_dir,
-		.apps_dir = house.control_dir};
+		.apps_dir = house.control_dir,
+		.runtime_dir = house.control_dir};
 	struct supervisor_setup setup = {
 		.options = &options,
 		.driver = &house.driver,
