@@ -817,6 +817,55 @@ def test_what_root_has_elsewhere_is_not_given_away(reachable, make_daemon, name)
     assert there.stat().st_uid == 65534
 
 
+NAMES = {
+    "link": "ln -s {secret} hsup.log",
+    "link to none": "ln -s {secret}.new hsup.log",
+    "second name": "mv of.root hsup.log",
+    "fifo": "mkfifo hsup.log",
+}
+
+
+@pytest.mark.parametrize("what", NAMES)
+def test_root_s_log_is_not_led_astray(folder, make_daemon, what):
+    """By who owns the state directory since a `start --user`: root would append to any file."""
+    daemon = make_daemon()
+    secret = folder / "secret"
+    secret.write_text("of root")
+    daemon.apps.mkdir(parents=True)
+    os.chown(daemon.state, 65534, 65534)
+    os.link(secret, daemon.state / "of.root")  # as he can without fs.protected_hardlinks
+    subprocess.run(["sh", "-ec", NAMES[what].format(secret=secret)], cwd=daemon.state, check=True)
+    up = daemon.hsup("up")
+    assert up.returncode != 0, up
+    assert f"log {daemon.log_file} is no file of that name alone, in a directory that others can change" in up.stderr
+    assert secret.read_text() == "of root" and not (folder / "secret.new").exists()
+
+
+@pytest.mark.parametrize("whose", [0, 65534])
+def test_a_log_that_is_the_operator_s(folder, make_daemon, whose):
+    """A plain one of either is appended to; one that is named, and a link of root's, is followed."""
+    daemon = make_daemon()
+    daemon.apps.mkdir(parents=True)
+    daemon.log_file.write_text("before\n")
+    for path in (daemon.state, daemon.log_file):
+        os.chown(path, whose, whose)
+    daemon.up()
+    daemon.down()
+    assert daemon.log_file.read_text().startswith("before\n") and daemon.log_file.stat().st_uid == whose
+    elsewhere, link = folder / "elsewhere", daemon.state / "link"
+    link.symlink_to(elsewhere)
+    daemon.up("--log", link)
+    daemon.down()
+    assert elsewhere.exists()
+    if whose == 0:
+        elsewhere.unlink()
+        daemon.log_file.unlink()
+        daemon.log_file.symlink_to(elsewhere)
+        daemon.up()
+        daemon.down()
+        assert elsewhere.exists()
+
+
 def test_the_apps_of_a_daemon_with_a_user_are_confined(reachable, make_daemon):
     """Its own supervisor stays root: it reads no more than hsup.json and the names of folders."""
     daemon = make_daemon(reachable)

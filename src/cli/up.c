@@ -1,6 +1,7 @@
 /* `hsup up`: the daemon's beginning. What it does then is MODE_UP of the supervisor. */
 #include "base/fd.h"
 #include "base/file.h"
+#include "base/way.h"
 #include "cli/daemon.h"
 #include "cli/daemonise.h"
 #include "cli/private.h"
@@ -100,13 +101,58 @@ static int make_folders(const struct options *o)
 	return r < 0 ? command_error(&command_up, "%s", err.text) : EXIT_OK;
 }
 
+static bool is_default_log(const struct options *o)
+{
+	_cleanup_free_ char *path = NULL;
+	const char *why;
+
+	return path_default(PATH_LOG, true, o->state_dir, &path, &why) == 0 &&
+	       strcmp(path, o->log_file) == 0;
+}
+
+/* Of root, in the state directory, which a `start --user` makes the account's: who owns it could
+ * give the name to any file. */
+static int open_default_log(const struct options *o, int flags, struct err *err)
+{
+	const char *name = strrchr(o->log_file, '/') + 1;
+	struct way HSUP_CLEANUP(way_done) way;
+	struct stat st;
+
+	int r = way_open(&way, o->state_dir, false, err);
+	if (r < 0)
+		return r;
+	if (fstat(way.fd, &st) < 0)
+		return err_errno(err, -errno, "%.300s", o->state_dir);
+	bool others = !way.safe || (st.st_mode & 022);
+	_cleanup_close_ int fd =
+		openat(way.fd, name, flags | (others ? O_NOFOLLOW | O_NONBLOCK : 0), 0640);
+	if (fd < 0 && !(others && (errno == ELOOP || errno == ENXIO)))
+		return err_errno(err, -errno, "%.300s", o->log_file);
+	if (others && (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1))
+		return err_set(err, -EPERM,
+			"%.300s is no file of that name alone, in a directory that others can "
+			"change: remove it, or name another with --log",
+			o->log_file);
+	return TAKE_FD(fd);
+}
+
 static int open_log(const struct options *o, int *ret_log)
 {
 	/* In the background the launcher's own words need a place, also beside the system's log. */
-	int fd = open(o->log_file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+	const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY;
+	struct err err;
+	int fd;
 
+	/* What the operator names is his own choice. */
+	if (geteuid() == 0 && is_default_log(o)) {
+		fd = open_default_log(o, flags, &err);
+	} else {
+		fd = open(o->log_file, flags, 0640);
+		if (fd < 0)
+			fd = err_errno(&err, -errno, "%.300s", o->log_file);
+	}
 	if (fd < 0)
-		return command_error(&command_up, "log %s: %s", o->log_file, err_name(errno));
+		return command_error(&command_up, "log %s", err.text);
 	*ret_log = fd;
 	return EXIT_OK;
 }
