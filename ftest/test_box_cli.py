@@ -105,7 +105,7 @@ def test_a_setup_that_is_killed(native, folder):
     ("LIBCONTAINER_DYNO_UID_MIN", "0", "LIBCONTAINER_DYNO_UID_MIN: '0' is not a uid above 0"),
     ("LIBCONTAINER_DYNO_UID_MAX", "3999", "UID_MIN (4000) is above LIBCONTAINER_DYNO_UID_MAX (3999)"),
     ("HSUP_BOX_STATE", "relative", "HSUP_BOX_STATE: 'relative' is not an absolute path"),
-    ("HSUP_BOX_STACKS", "/proc/nowhere/stacks", "/proc/nowhere/stacks cannot be made: No such file"),
+    ("HSUP_BOX_STACKS", "/proc/nowhere/stacks", "native dynos: HSUP_BOX_STACKS: /proc/nowhere/stacks: No such file"),
 ])
 def test_settings_that_are_refused(native, folder, name, value, said):
     native.env[name] = value
@@ -137,20 +137,55 @@ def test_a_folder_that_others_could_replace(native, folder, name, how):
 
 
 @pytest.mark.parametrize("name", ["HSUP_BOX_STATE", "HSUP_BOX_STACKS", "HSUP_BOX_RUN"])
-def test_a_link_of_others_to_a_folder_of_root_s(native, folder, name):
+def test_a_link_of_root_s(native, folder, name):
     """It is followed once, and never again."""
     (folder / "place").mkdir()
     (folder / "all").mkdir()
     (folder / "all").chmod(0o1777)
+    (folder / "all" / "link").symlink_to("../place")
+    native.env[name] = str(folder / "all" / "link" / "of")
+    native.start("-d", "native")
+    assert f"{name}={folder}/place/of" in setup_words(folder)
+    assert f"--box-option={name}={folder}/place/of" in launcher_words(native)
+    environment = pathlib.Path(f"/proc/{native.process.pid}/environ").read_text().split("\0")
+    assert f"{name}={folder}/place/of" in environment
+    assert stat.S_IMODE((folder / "place/of").stat().st_mode) == 0o711
+
+
+@pytest.mark.parametrize("name", ["HSUP_BOX_STATE", "HSUP_BOX_STACKS", "HSUP_BOX_RUN"])
+@pytest.mark.parametrize("how", ["shared", "theirs"])
+def test_a_link_of_others_to_a_folder_of_root_s(native, folder, name, how):
+    """Root would keep boxes, and sweep, in any folder of its own that they choose."""
+    (folder / "place").mkdir()
+    (folder / "all").mkdir()
     link = folder / "all" / "link"
     link.symlink_to(folder / "place")
-    os.chown(link, 4001, 4001, follow_symlinks=False)
-    native.env[name] = str(link)
-    native.start("-d", "native")
-    assert f"{name}={folder}/place" in setup_words(folder)
-    assert f"--box-option={name}={folder}/place" in launcher_words(native)
-    environment = pathlib.Path(f"/proc/{native.process.pid}/environ").read_text().split("\0")
-    assert f"{name}={folder}/place" in environment
+    if how == "shared":
+        (folder / "all").chmod(0o1777)
+        os.chown(link, 4001, 4001, follow_symlinks=False)
+    else:
+        os.chown(folder / "all", 4001, 4001)  # whose link it is does not matter
+    native.env[name] = str(link / "of" / "boxes")
+    text = refused(native)
+    assert f"native dynos: {name}: {link}/of/boxes: its part link is a link, which root does not follow" in text
+    assert not (folder / "words").exists() and not list((folder / "place").iterdir())
+
+
+@pytest.mark.parametrize("name, part", [("HSUP_BOX_STATE", "native"), ("HSUP_BOX_STACKS", "stacks")])
+def test_a_state_directory_of_an_account(native, folder, name, part):
+    """It leads nowhere: neither by a link of his, nor by where hsup is on its way."""
+    state = native.folder / "state"
+    (folder / "place").mkdir()
+    state.mkdir()
+    os.chown(state, 4002, 4002)
+    native.env.update(HSUP_BOX_STATE=str(folder / "layers"), HSUP_BOX_STACKS=str(folder / "stacks"))
+    del native.env[name]
+    (state / part).symlink_to(folder / "place")
+    assert f"{name}: {state}/{part}: its part {part} is a link" in refused(native)
+    (state / part).unlink()
+    native.env[name] = f"{state}/../../{folder.name}/place"
+    assert "belongs to others or can be written by them" in refused(native)
+    assert not (folder / "words").exists() and not list((folder / "place").iterdir())
 
 
 def test_a_supervisor_of_its_own_user_may_bind_what_root_names(native, folder):

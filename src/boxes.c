@@ -1,12 +1,15 @@
 #include "boxes.h"
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "base/way.h"
 #include "cli/cli.h"
 #include "drivers/driver.h"
 #include "pasta.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -29,9 +32,17 @@ bool boxes_wanted(const struct options *o)
 
 /* ---- folders ---- */
 
+static int refuse(const char *name, const char *part, struct err *err)
+{
+	return err_set(err, -EPERM,
+		"native dynos: %.200s belongs to others or can be written by them, who could then "
+		"choose what root mounts: name a folder of root's with %s",
+		part, name);
+}
+
 /* Whoever could put another in its place would choose what root mounts. What others may write to
  * does no harm when nobody can move what others own there, as in /tmp. */
-static int check_way(const char *name, const char *path, char **ret_real, struct err *err)
+static int check_real(const char *name, const char *path, char **ret_real, struct err *err)
 {
 	_cleanup_free_ char *whole = realpath(path, NULL), *real = whole ? strdup(whole) : NULL;
 	mode_t harmless = 0;
@@ -45,36 +56,55 @@ static int check_way(const char *name, const char *path, char **ret_real, struct
 			return err_errno(err, -errno, "%.300s", real);
 		if ((st.st_uid != 0 && st.st_uid != geteuid()) ||
 			((st.st_mode & 022) && !(st.st_mode & harmless)))
-			return err_set(err, -EPERM,
-				"native dynos: %.200s belongs to others or can be written by them, "
-				"who could then choose what root mounts: name a folder of root's "
-				"with %s",
-				real[0] ? real : "/", name);
+			return refuse(name, real[0] ? real : "/", err);
 		harmless = S_ISVTX;
 	}
 	*ret_real = TAKE_PTR(whole);
 	return 0;
 }
 
+static int close_to_others(const struct way *way, const char *path, struct err *err)
+{
+	_cleanup_close_ int fd = openat(way->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || fchmod(fd, st.st_mode & 07711) < 0)
+		return err_errno(err, -errno, "%.300s", path);
+	return 0;
+}
+
+/* Also what leads there: a link of others would lead root to a folder of root's that is none of
+ * ours. Where nobody else could have put anything, the real path stays what it is. */
+static int check_way(
+	const char *name, const char *path, bool make, char **ret_real, struct err *err)
+{
+	struct way HSUP_CLEANUP(way_done) way;
+	_cleanup_free_ char *real = NULL;
+
+	int r = way_open(&way, path, make, err);
+	if (r < 0)
+		return err_wrap(err, "native dynos: %s", name);
+	/* What is in it is for nobody to list. */
+	if (way.made && way.safe)
+		r = close_to_others(&way, path, err);
+	if (r < 0)
+		return r;
+	r = check_real(name, path, &real, err);
+	if (r == 0 && !way.safe && geteuid() == 0)
+		return refuse(name, path, err);
+	if (r == 0)
+		*ret_real = TAKE_PTR(real);
+	return r;
+}
+
 static int make_folder(const char *name, const char *path, struct err *err)
 {
 	_cleanup_free_ char *real = NULL;
-	char part[PATH_MAX];
 
-	if ((size_t)snprintf(part, sizeof part, "%s", path) >= sizeof part)
-		return err_errno(err, -ENAMETOOLONG, "%.300s", path);
-	for (char *slash = part; (slash = strchr(slash + 1, '/'));) {
-		*slash = '\0';
-		/* What is wrong with it shows below. */
-		(void)mkdir(part, 0755);
-		*slash = '/';
-	}
-	if (mkdir(part, 0711) < 0 && errno != EEXIST)
-		return err_errno(err, -errno, "%.300s cannot be made", path);
-	int r = check_way(name, path, &real, err);
+	int r = check_way(name, path, true, &real, err);
 	if (r < 0 || !real)
 		return r;
-	/* What was looked at is what is used: a link on the way may be another's. */
+	/* What was looked at is what is used. */
 	return setenv(name, real, 1) < 0 ? err_errno(err, -errno, "%s", name) : 0;
 }
 
@@ -134,7 +164,7 @@ static int allow_notify(const struct options *o, struct boxes *b, struct err *er
 	struct err why;
 
 	if (!o->supervisor_user || !o->app_dir || cli_make_runtime_dir(o, &why) < 0 ||
-		check_way("HSUP_RUNTIME_DIR", o->runtime_dir, &real, &why) < 0)
+		check_way("HSUP_RUNTIME_DIR", o->runtime_dir, false, &real, &why) < 0)
 		return 0;
 	return add(b, OPTION "HSUP_BOX_BINDS=", o->app_dir, err);
 }
