@@ -65,7 +65,7 @@ struct box {
 	uint32_t machine_address, dyno_address; /* host order; 0 = no network of its own */
 	unsigned published, port; /* of the machine's, and where in the dyno it leads; 0 = none */
 	struct cgroup_layout hierarchies; /* cgroup_find() */
-	int64_t waits_until;	  /* seconds; how long a birth waits for others; 0 = it has not */
+	int64_t waits_until; /* seconds; how long a birth waits for others; 0 = it has not */
 	struct box_cgroup cgroup;
 };
 
