@@ -148,7 +148,7 @@ static bool has_note(int dir)
 static int take_over(const struct abspath_root *root, const char *link, struct err *err)
 {
 	char place[PATH_MAX], was[64] = "absent";
-	struct way HSUP_CLEANUP(way_done) way;
+	struct way HSUP_CLEANUP(way_done) way = {.fd = -1};
 
 	(void)snprintf(place, sizeof place, "%.*s", (int)(strlen(link) - strlen("/app")), link);
 	if (abspath_in_use(place))
