@@ -90,7 +90,9 @@ int layer_lock(const struct box_settings *s, const char *name)
 	if (!s->state[0])
 		return -ENOENT;
 	path_of(s, path);
-	return take(AT_FDCWD, path, byte_of(name), 1);
+	int r = take(AT_FDCWD, path, byte_of(name), 1);
+	/* Some servers of files know no locks. */
+	return r == -ENOLCK || r == -EOPNOTSUPP ? -ENOENT : r;
 }
 
 bool layer_is_locked(const struct box_settings *s, const char *name)

@@ -72,8 +72,8 @@ static bool is_ours(int fd)
  * the stacks can open: a folder that all may read all may lock, and nobody could start on it. Of a
  * file there is no ".." that leads to what else the machine has.
  *
- * Stacks that cannot be written to, or are not ours (rootless, on those of root), may have none,
- * and *ret_lock stays what it is: then whoever removes one does not ask us. */
+ * Stacks that cannot be written to or locked, or are not ours (rootless, on those of root), may
+ * have none, and *ret_lock stays what it is: then whoever removes one does not ask us. */
 static int hold_stack(int stacks, const char *name, int *ret_lock)
 {
 	char path[sizeof LOCKS "/" + SPEC_BOX_NAME_MAX];
@@ -83,11 +83,13 @@ static int hold_stack(int stacks, const char *name, int *ret_lock)
 	_cleanup_close_ int fd = mnt_open(stacks, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, IN_PLACE);
 	if (fd == -ENOENT)
 		fd = make_lock(stacks, name, path);
-	if (fd == -EROFS || fd == -EACCES || fd == -EPERM)
+	if (fd == -EROFS || fd == -EACCES || fd == -EPERM || fd == -ENOSPC || fd == -EDQUOT)
 		return 0;
 	if (fd < 0)
 		return fd;
 	if (flock(fd, LOCK_SH | LOCK_NB) < 0) {
+		if (errno == ENOLCK || errno == EOPNOTSUPP)
+			return 0;
 		if (errno != EWOULDBLOCK)
 			return -errno;
 		return is_ours(fd) ? -EBUSY : 0;

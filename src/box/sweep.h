@@ -30,7 +30,8 @@ int claims_take(int claims, const char *name) HSUP_MUST_CHECK;
 int claims_look(int claims, const char *name) HSUP_MUST_CHECK;
 /* Who has ended, or nobody knows. Nothing is made, so that nothing is left of having looked. */
 bool claim_is_free(int claim);
-/* The byte of that name in STATE/boxes.lock. -EBUSY: he lives; -ENOENT: there is no STATE. */
+/* The byte of that name in STATE/boxes.lock. -EBUSY: he lives; -ENOENT: there is no
+ * STATE, or none whose files can be locked. */
 int layer_lock(const struct box_settings *s, const char *name) HSUP_MUST_CHECK;
 /* The same, and nothing is made. */
 bool layer_is_locked(const struct box_settings *s, const char *name);
