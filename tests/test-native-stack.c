@@ -168,15 +168,42 @@ static void of_what_does_not_run_no_version_is_kept(void **state)
 	r = ready(1);
 	assert_string_equal(stack_of(r, 4), "heroku-24-11");
 
-	/* Neither when another release is found first: the numbers begin anew. */
-	put("stacks/heroku-24-12/rootfs/bin/sh", "");
-	take_over(&house.orders[1]);
+	/* Neither when the numbers have begun anew. */
 	release_unref(r);
-	struct release *other = ready(7);
-	r = ready(1);
-	assert_string_equal(stack_of(r, 5), "heroku-24-12");
+	r = ready(9);
+	assert_string_equal(stack_of(r, 5), "heroku-24-11");
+	put("stacks/heroku-24-12/rootfs/bin/sh", "");
+	take_over(&house.orders[2]);
+	release_unref(r);
+	struct release *other = ready(8);
+	r = ready(9);
+	assert_string_equal(stack_of(r, 6), "heroku-24-12");
 	release_unref(r);
 	release_unref(other);
+}
+
+/* The supervisor has ended between its commit and its first dyno. */
+static void the_one_before_one_that_never_ran_keeps_its_version(void **state)
+{
+	char app[300];
+
+	(void)state;
+	use_app_dir(app);
+	struct native *n = open_driver();
+	struct release *before = ready(3);
+	assert_string_equal(stack_of(before, 1), "heroku-24-10");
+	put("stacks/heroku-24-11/rootfs/bin/sh", "");
+	take_over(&house.orders[0]);
+	release_unref(before);
+	struct release *now = ready(4);
+	before = ready(3);
+	assert_string_equal(stack_of(now, 2), "heroku-24-11");
+	assert_string_equal(stack_of(before, 3), "heroku-24-10");
+	n = (struct native *)house.driver;
+	driver_native.keep(house.driver, now);
+	assert_null(n->found_stacks);
+	release_unref(before);
+	release_unref(now);
 }
 
 /* It was removed meanwhile; or somebody has written there. */
@@ -241,6 +268,7 @@ int main(void)
 		TEST(without_its_version_it_has_the_newest),
 		TEST(the_next_supervisor_keeps_the_versions),
 		TEST(of_what_does_not_run_no_version_is_kept),
+		TEST(the_one_before_one_that_never_ran_keeps_its_version),
 		TEST(what_is_written_may_not_be_there),
 		TEST(the_end_leaves_nothing_written),
 	};

@@ -91,6 +91,7 @@ void native_keep(void *state, const struct release *current)
 	struct native *n = state;
 
 	native_stacks_tidy(n);
+	native_stacks_unlearn(n);
 	for (struct native_kind **at = &n->warm.kinds; *at;) {
 		if (belongs(n, *at, current))
 			at = &(*at)->next;

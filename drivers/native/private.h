@@ -140,9 +140,10 @@ void native_stacks_save(const struct native *n);
 void native_stacks_load(struct native *n);
 /* No dyno is left. */
 void native_stacks_remove(const struct native *n);
-/* The first release that is not in it is the end of what was found. */
+/* One that is not in it, and not later than all that are, is the end of what was found. */
 bool native_stacks_recall(
 	struct native *n, const struct release *release, char ret_folder[STACK_FOLDER]);
+void native_stacks_unlearn(struct native *n);
 
 /* ---- compose.c: a sealed memfd ---- */
 

@@ -185,5 +185,5 @@ void native_stacks_done(struct native *n)
 {
 	while (n->stacks)
 		forget(&n->stacks);
-	free(n->found_stacks);
+	native_stacks_unlearn(n);
 }

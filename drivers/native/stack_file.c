@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define NAME	   "stacks"
@@ -83,21 +84,32 @@ static bool take(const char *from, char ret_folder[STACK_FOLDER])
 	return stack_is_name(ret_folder) || strcmp(ret_folder, STACK_HOST) == 0;
 }
 
-/* What is in force, and what was before it, are made ready first. The numbers that others have may
- * have been those of releases that came to nothing. */
+/* What is in force, of which none may have been started yet, and what was before it, are made ready
+ * first. Of a number that is none of these, though it is no later one, nothing is known any more:
+ * the numbers have begun anew. */
 bool native_stacks_recall(
 	struct native *n, const struct release *release, char ret_folder[STACK_FOLDER])
 {
 	_cleanup_strbuf_ struct strbuf head = STRBUF(MOST_BYTES);
 
+	long long last = 0;
+
 	add_head(&head, n, release);
 	for (const char *line = head.error ? NULL : n->found_stacks; line;) {
 		if (strncmp(line, head.data, head.len) == 0 && take(line + head.len, ret_folder))
 			return true;
+		long long version = strtoll(line, NULL, 10);
+		last = version > last ? version : last;
 		line = strchr(line, '\n');
 		line = line ? line + 1 : NULL;
 	}
+	if (release->version <= last)
+		native_stacks_unlearn(n);
+	return false;
+}
+
+void native_stacks_unlearn(struct native *n)
+{
 	free(n->found_stacks);
 	n->found_stacks = NULL;
-	return false;
 }
