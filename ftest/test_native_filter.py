@@ -2,6 +2,7 @@
 
 The machine is a network namespace of the test's own: hsup, its dynos and whoever flushes the ruleset are in it, and
 nobody else."""
+import contextlib
 import os
 import pathlib
 import shutil
@@ -11,7 +12,7 @@ import time
 import pytest
 
 from box_machine import HERE, SERVE, machine_of
-from hsup import children_of, wait_until
+from hsup import PATIENCE, children_of, command_line, marked_processes, wait_until
 from test_native_warm import SAY, end, taken, wait_parked
 
 UIDS, PORTS, SUBNET = (5200, 5299), (20200, 20299), "10.203.52.0/22"
@@ -181,6 +182,66 @@ def test_it_cannot_be_made(app):
     app.wait_line(r"app\[web\.1\]: EHOSTUNREACH$", count=3)
     assert len(taken(app, "web.1")) == 1
     app.no_line("could not start|reached")
+
+
+def mending(app):
+    """hsup-box and nft, when they are at it."""
+    boxes = [pid for pid in children_of(app.launcher) if "--mend" in command_line(pid)]
+    return [*boxes, *(child for pid in boxes for child in children_of(pid))]
+
+
+def test_again_while_it_is_being_made(app):
+    """Who is making it may have done so before it was removed."""
+    wrap, waits = other_nft(app, "while [ -e {} ]; do sleep 0.05; done")
+    begin(app, wrap=wrap)
+    waits.touch()
+    flush(app)
+    wait_until(lambda: len(mending(app)) == 2, "nft to be run")
+    nft(app, "add table inet hsup; delete table inet hsup")
+    time.sleep(0.2)
+    assert "stands again" not in app.errors
+    waits.unlink()
+    wait_until(lambda: app.errors.count("stands again") == 2, "it to be made twice")
+    assert app.machine.has_table()
+
+
+def test_one_that_hangs_is_ended(app):
+    wrap, waits = other_nft(app, "while [ -e {} ]; do sleep 0.05; done")
+    begin(app, "--warm", "1", wrap=wrap)
+    wait_parked(app, 1)
+    waits.touch()
+    flush(app)
+    wait_until(lambda: len(mending(app)) == 2, "nft to be run")
+    pids = mending(app)
+    wait_until(lambda: "could not be made again within 10 s" in app.errors, "it to be given up", patience=2 * PATIENCE)
+    wait_until(lambda: not any(map(command_line, pids)), "both to be ended")
+    assert not app.machine.has_table()
+    waits.unlink()
+    end(app, "web.1")
+    app.wait_line(r"hsup\[web\.1\]: state changed from \w+ to up", count=2)
+    wait_table(app)
+
+
+def test_what_nobody_heard(app):
+    """The launcher was killed: ports of those that live on lead to them again."""
+    app.env["HSUP_BOX_PUBLISH"] = f"{PORTS[0]}-{PORTS[1]}"
+    app.write("serve.py", SERVE)
+    begin(app, process={"Type": "web", "Ready": {"Listen": True, "Interval": 0.05},
+                        "Args": [f"exec /usr/bin/python3 {app.shared}/serve.py $PORT"]})
+    [published] = [dyno["published"] for dyno in app.ps().values()]
+    before = nft(app, "list", "map", "inet", "hsup", "published")
+    supervisor = app.supervisor()
+    os.kill(app.launcher, signal.SIGKILL)
+    app.process.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(supervisor, signal.SIGKILL)
+    wait_until(lambda: supervisor not in marked_processes(app.mark), "the supervisor's end")
+    flush(app)
+    got = len(app.lines)
+    app.start("--verbose", wrap=app.machine.command())
+    app.wait_line(r"found 1 dynos? running", since=got)
+    wait_until(lambda: nft(app, "list", "map", "inet", "hsup", "published") == before, "the port to lead there again")
+    assert app.machine.connect(HERE, published) == HERE
 
 
 def test_many_that_begin_meanwhile(app):

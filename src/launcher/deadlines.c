@@ -59,6 +59,8 @@ void deadlines_serve(struct launcher *l)
 		store_refill(&l->store);
 	if (due(&l->look_at, now))
 		reap_look(l);
+	if (due(&l->filter.deadline, now))
+		filter_late(l);
 	if (due(&l->upgrade.deadline, now))
 		upgrade_late(l);
 	if (due(&l->upgrade.begin_at, now))
@@ -71,7 +73,8 @@ void deadlines_serve(struct launcher *l)
 
 uint64_t deadlines_next(const struct launcher *l)
 {
-	const uint64_t own[] = {l->refill_at, l->look_at, l->upgrade.deadline, l->upgrade.begin_at};
+	const uint64_t own[] = {l->refill_at, l->look_at, l->filter.deadline, l->upgrade.deadline,
+		l->upgrade.begin_at};
 	uint64_t first = keeper_deadline(&l->keeper);
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)

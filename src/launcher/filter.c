@@ -1,6 +1,7 @@
 /* The machine's packet filter has a table without which nothing is between a native dyno and the
  * machine, and whoever loads a firewall anew removes it. The kernel tells us, and hsup-box makes it
  * again; until that is done no parked box, which was made behind it, becomes a dyno. */
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "launcher/launcher.h"
@@ -9,6 +10,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +18,7 @@
 #define FAMILY_INET 1	 /* NFPROTO_INET: its header drags much more in */
 #define EVENTS	    8192 /* the kernel makes none that is larger */
 #define AT_ONCE	    64
+#define PATIENCE    (10 * NSEC_PER_SEC)
 
 /* Without it (no right to, no such filter in this kernel) a start looks for itself, as ever. */
 void filter_open(struct launcher *l)
@@ -111,31 +114,45 @@ static bool has_boxes(const struct launcher *l)
 	return false;
 }
 
-/* One at a time: what is told meanwhile waits in the socket. */
+/* One at a time. */
 static void mend(struct launcher *l)
 {
+	l->filter.again = false;
 	l->filter.broken = has_boxes(l);
 	if (!l->filter.broken)
 		return;
 	pid_t pid = fork();
 	if (pid == 0)
 		become_box(l);
-	if (pid < 0)
+	if (pid < 0) {
 		log_warning("the packet filter is not made again now: %s", err_name(errno));
-	else
-		l->filter.pid = pid;
+		return;
+	}
+	l->filter.pid = pid;
+	l->filter.deadline = clock_now() + PATIENCE;
+}
+
+void filter_resume(struct launcher *l)
+{
+	if (l->filter.fd >= 0)
+		mend(l);
 }
 
 bool filter_serve(struct launcher *l)
 {
 	bool more = false;
 
-	if (l->filter.fd < 0 || l->filter.pid)
+	if (l->filter.fd < 0)
 		return false;
-	/* Whatever else is told may be what a mending has done that failed. */
-	if (read_news(l->filter.fd, &more))
+	/* Whatever else is told may be what a mending has done that failed. It is read all the
+	 * time: the mendings of many launchers would overflow each other's sockets, and whoever
+	 * has lost news has to mend. */
+	bool removed = read_news(l->filter.fd, &more);
+	if (removed && l->filter.pid)
+		l->filter.again = true;
+	else if (removed)
 		mend(l);
-	return more && !l->filter.pid;
+	return more;
 }
 
 bool filter_stands(struct launcher *l)
@@ -153,7 +170,18 @@ bool filter_reaped(struct launcher *l, pid_t pid, int status)
 	if (pid != l->filter.pid)
 		return false;
 	l->filter.pid = 0;
+	l->filter.deadline = 0;
 	l->filter.broken = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
 	log_debug("the packet filter %s", l->filter.broken ? "is broken" : "stands again");
+	if (l->filter.again)
+		mend(l);
 	return true;
+}
+
+void filter_late(struct launcher *l)
+{
+	log_warning("the packet filter could not be made again within %u s",
+		(unsigned)(PATIENCE / NSEC_PER_SEC));
+	/* And nft, for which it waits. */
+	(void)kill(-l->filter.pid, SIGKILL);
 }

@@ -68,9 +68,11 @@ struct parked {
 };
 
 struct filter {
-	int fd;	     /* where changes of the packet filter are told; -1 = nowhere */
-	bool broken; /* our table was removed, and is not made again yet */
-	pid_t pid;   /* who makes it again; 0 = nobody does */
+	int fd;		   /* where changes of the packet filter are told; -1 = nowhere */
+	bool broken;	   /* our table was removed, and is not made again yet */
+	bool again;	   /* once more since `pid` began */
+	pid_t pid;	   /* who makes it again; 0 = nobody does */
+	uint64_t deadline; /* of that */
 };
 
 struct launcher {
@@ -140,6 +142,10 @@ void filter_open(struct launcher *l);
 bool filter_serve(struct launcher *l);
 /* The table that boxes were made behind was there all the time, or is again. */
 bool filter_stands(struct launcher *l);
+/* With boxes that were there before us: what nobody has heard meanwhile may be missing. */
+void filter_resume(struct launcher *l);
+/* It is not made in time: who makes it is killed. */
+void filter_late(struct launcher *l);
 /* Whether that one was making it. */
 bool filter_reaped(struct launcher *l, pid_t pid, int status);
 

@@ -100,7 +100,7 @@ static void wait_for(struct launcher *l, struct pollfd fds[N_FDS], bool again)
 
 	fds[FD_WIRE] = (struct pollfd){.fd = l->channel.socket,
 		.events = (short)((read ? POLLIN : 0) | (l->channel.blocked ? POLLOUT : 0))};
-	fds[FD_FILTER] = (struct pollfd){.fd = l->filter.pid ? -1 : l->filter.fd, .events = POLLIN};
+	fds[FD_FILTER] = (struct pollfd){.fd = l->filter.fd, .events = POLLIN};
 	if (ppoll(fds, N_FDS, !again && deadline == UINT64_MAX ? NULL : &timeout, NULL) < 0)
 		for (unsigned i = 0; i < N_FDS; i++)
 			fds[i].revents = 0;

@@ -175,6 +175,7 @@ int start_up(struct launcher *l, int *ret_signals, struct err *err)
 	if (l->options.resume_fd >= 0) {
 		(void)fd_close(l->options.resume_fd);
 		watch_resume(l);
+		filter_resume(l);
 		/* One upgrade, both programs. */
 		l->channel.due |= DUE_RESTART;
 		log_info("this is hsup-launcher %s now; %u processes run on", l->options.argv[0],
@@ -183,6 +184,7 @@ int start_up(struct launcher *l, int *ret_signals, struct err *err)
 	}
 	if (old)
 		found_take(l);
+	filter_resume(l);
 	/* With dynos running there is something to lose by leaving. */
 	if (children_alive(l->children) > 0)
 		l->keeper.ever_greeted = true;
