@@ -7,7 +7,6 @@
 #include "base/way.h"
 #include "drivers/docker/keeper.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,18 +17,7 @@
 
 static bool is_empty(int dir)
 {
-	int fd = openat(dir, "app", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	unsigned n = 0;
-
-	if (!d) {
-		(void)fd_close(fd);
-		return false;
-	}
-	while (n < 3 && readdir(d))
-		n++;
-	(void)closedir(d);
-	return n <= 2;
+	return way_is_empty(openat(dir, "app", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
 enum abspath_kind abspath_look(

@@ -226,14 +226,18 @@ def test_an_ordinary_user(app):
     app.wait_line(r"app\[web\.1\]: is two$")
 
 
-def test_a_supervisor_with_a_user_of_its_own(app):
-    """Root makes the link for him, and it stays."""
+def start_for_nobody(app):
     app.folder.chmod(0o755)
     for path in (app.control, *app.control.iterdir()):
         os.chown(path, 65534, 65534)
     app.start("--user", "nobody")
     app.submit(release(app, ("web", [WATCH], 1)))
     app.wait_line(r"app\[web\.1\]: is one$")
+
+
+def test_a_supervisor_with_a_user_of_its_own(app):
+    """Root makes the link for him, and it stays."""
+    start_for_nobody(app)
     app.submit(release(app, ("web", [WATCH], 1), version=2, slug="two"))
     app.wait_line(r"app\[web\.1\]: is two$")
     assert app.stop() == 0
@@ -246,12 +250,7 @@ def test_a_supervisor_with_a_user_of_its_own(app):
 @pytest.fixture
 def owned(app):
     """Was started once for nobody, whose the state directory is now, and is stopped."""
-    app.folder.chmod(0o755)
-    for path in (app.control, *app.control.iterdir()):
-        os.chown(path, 65534, 65534)
-    app.start("--user", "nobody")
-    app.submit(release(app, ("web", [WATCH], 1)))
-    app.wait_line(r"app\[web\.1\]: is one$")
+    start_for_nobody(app)
     assert app.stop() == 0
     app.state, app.place = app.folder / "state", pathlib.Path(os.readlink(app.root.app)).parent
     assert app.state.stat().st_uid == app.place.stat().st_uid == 65534

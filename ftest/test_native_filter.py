@@ -132,6 +132,18 @@ def test_ports_lead_to_those_that_run_again(app):
     stop(app)
 
 
+def cold_then_parked(app):
+    """Filtered both: the one after the first takes none that is parked, the one behind it does as ever."""
+    app.wait_line(r"app\[web\.1\]: EHOSTUNREACH$", count=2)
+    assert taken(app, "web.1") == []
+    wait_until(lambda: "stands again" in app.errors, "the launcher to know")
+    wait_parked(app, 1)
+    end(app, "web.1")
+    app.wait_line(r"app\[web\.1\]: EHOSTUNREACH$", count=3)
+    assert len(taken(app, "web.1")) == 1
+    app.no_line("could not start|reached")
+
+
 def test_the_next_one_is_filtered(app):
     """Warm or cold, and however long it takes until there is a table again."""
     app.machine.serve(7000)
@@ -147,15 +159,7 @@ def test_the_next_one_is_filtered(app):
     assert not app.machine.has_table()
     assert len(app.texts("web.1")) == 1
     waits.unlink()
-    app.wait_line(r"app\[web\.1\]: EHOSTUNREACH$", count=2)
-    assert taken(app, "web.1") == []
-    # And the one behind it begins in a parked one as ever.
-    wait_until(lambda: "stands again" in app.errors, "the launcher to know")
-    wait_parked(app, 1)
-    end(app, "web.1")
-    app.wait_line(r"app\[web\.1\]: EHOSTUNREACH$", count=3)
-    assert len(taken(app, "web.1")) == 1
-    app.no_line("could not start|reached")
+    cold_then_parked(app)
 
 
 def test_it_cannot_be_made(app):
@@ -174,14 +178,7 @@ def test_it_cannot_be_made(app):
     time.sleep(0.5)
     assert app.errors.count("hsup-box: ") == 1 and not app.machine.has_table()
     end(app, "web.1")
-    app.wait_line(r"app\[web\.1\]: EHOSTUNREACH$", count=2)
-    assert taken(app, "web.1") == []
-    wait_until(lambda: "stands again" in app.errors, "the launcher to know")
-    wait_parked(app, 1)
-    end(app, "web.1")
-    app.wait_line(r"app\[web\.1\]: EHOSTUNREACH$", count=3)
-    assert len(taken(app, "web.1")) == 1
-    app.no_line("could not start|reached")
+    cold_then_parked(app)
 
 
 def mending(app):

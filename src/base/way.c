@@ -147,9 +147,9 @@ void way_done(struct way *w)
 
 /* ---- giving ---- */
 
-static bool is_empty(int fd)
+bool way_is_empty(int fd)
 {
-	DIR *d = fdopendir(fd);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	unsigned n = 0;
 
 	if (!d) {
@@ -176,7 +176,7 @@ int way_give(const struct way *w, uid_t uid, gid_t gid)
 	if (!w->safe) {
 		int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-		if (again < 0 || !is_empty(again))
+		if (!way_is_empty(again))
 			return -EPERM;
 	}
 	return fchown(fd, uid, gid) < 0 ? -errno : 0;

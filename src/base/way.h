@@ -25,6 +25,9 @@ struct way {
 int way_open(struct way *w, const char *path, bool make, struct err *err) HSUP_MUST_CHECK;
 void way_done(struct way *w);
 
+/* A directory with nothing in it; false when it is none, or cannot be read. Takes fd. */
+bool way_is_empty(int fd);
+
 /* Makes the directory uid's, unless it is already. Only what is root's: one that nobody else could
  * have put there, or one with nothing in it. Else -EPERM, for it may be any that root has made. */
 int way_give(const struct way *w, uid_t uid, gid_t gid) HSUP_MUST_CHECK;
