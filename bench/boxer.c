@@ -34,7 +34,7 @@
 static struct box {
 	uint64_t id;
 	int pid, pidfd, out, err;
-	bool alive;
+	bool alive, spoke;
 } boxes[MOST];
 static unsigned n_boxes, living;
 static uint64_t last_id;
@@ -233,14 +233,20 @@ static void hold(unsigned n)
 	while (spoke < n) {
 		struct pollfd watch[MOST + 1] = {{.fd = wire, .events = POLLIN}};
 
-		spoke = 0;
+		/* Not those that have spoken: what they wrote is not read. */
 		for (unsigned i = 0; i < n_boxes; i++)
-			watch[i + 1] = (struct pollfd){.fd = boxes[i].out, .events = POLLIN};
+			watch[i + 1] = (struct pollfd){
+				.fd = boxes[i].spoke ? -1 : boxes[i].out,
+				.events = POLLIN,
+			};
 		(void)poll(watch, n_boxes + 1, -1);
 		if (watch[0].revents)
 			receive();
-		for (unsigned i = 0; i < n_boxes; i++)
-			spoke += !boxes[i].alive || watch[i + 1].revents & POLLIN;
+		spoke = 0;
+		for (unsigned i = 0; i < n_boxes; i++) {
+			boxes[i].spoke |= !boxes[i].alive || watch[i + 1].revents & POLLIN;
+			spoke += boxes[i].spoke;
+		}
 	}
 }
 
