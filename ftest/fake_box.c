@@ -9,17 +9,20 @@
  *   over STATUS     as wait, but at USR2 it says on 5 that it has ended, and lives on
  *   babble N        as wait, but at USR2 it says N bytes of nonsense there
  *
- * The arguments behind them are the spec's. */
+ * The arguments behind them are the spec's. As a reserve, if it has a setting RESERVE=1, it tells what
+ * it was ordered with, too; else it is none. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -148,14 +151,56 @@ static void have_child(void)
 	prctl(PR_SET_DUMPABLE, 0);
 }
 
+struct order {
+	char header[16], mark[80];
+	uint32_t owns_output, slot;
+};
+
+/* Its slot. */
+static unsigned wait_in_reserve(char *room)
+{
+	struct order order;
+	char rights[CMSG_SPACE(4 * sizeof(int))];
+	struct iovec iov = {&order, sizeof order};
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = rights, .msg_controllen = sizeof rights};
+	int fds[4];
+	ssize_t n = write(3, "r", 1);
+
+	/* The launcher closes its end without having read that: an error, before what it has sent. */
+	while ((n = recvmsg(3, &m, 0)) < 0 && errno == ECONNRESET)
+		;
+	if (n != sizeof order)
+		exit(0);
+	memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof fds);
+	dup2(fds[0], 3);
+	for (int i = 0; i < 3; i++)
+		dup2(fds[1 + i], i);
+	for (int i = 0; i < 4; i++)
+		close(fds[i]);
+	strcpy(room, order.mark);
+	printf("mark %s\nslot %u\n", order.mark, order.slot);
+	printf("owns %u\n", order.owns_output);
+	return order.slot;
+}
+
 int main(int argc, char **argv, char **env)
 {
 	char *words[8] = {0};
-	unsigned n = read_words(words, 8), number = 0;
+	unsigned number = 0;
+	bool reserve = false, serves = false;
 
-	for (int i = 1; i < argc; i++)
+	for (int i = 1; i < argc; i++) {
 		if (strncmp(argv[i], "--slot=", 7) == 0)
 			number = (unsigned)atoi(argv[i] + 7);
+		reserve = reserve || strcmp(argv[i], "--reserve") == 0;
+		serves = serves || strcmp(argv[i], "RESERVE=1") == 0;
+	}
+	if (reserve && !serves)
+		return 64;
+	if (reserve)
+		number = wait_in_reserve(env[0]);
+	unsigned n = read_words(words, 8);
 	struct failure *all =
 		mmap(NULL, (number + 1) * sizeof *all, PROT_READ | PROT_WRITE, MAP_SHARED, 4, 0);
 	if (all == MAP_FAILED || n == 0)

@@ -64,6 +64,14 @@ def children_of(pid):
     return [int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def is_reserve(pid):
+    """A child of a launcher that is to be the next box, and nobody's yet."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/environ").read_bytes().startswith(b"HSUP_RESERVE=")
+    except OSError:
+        return False
+
+
 def command_line(pid):
     try:
         return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")

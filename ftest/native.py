@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import urllib.request
 
-from hsup import PATIENCE, children_of, wait_until
+from hsup import PATIENCE, children_of, is_reserve, wait_until
 
 UIDS = range(6000, 6500)
 SUBNET = "10.203.0.0/16"
@@ -60,6 +60,8 @@ class Native:
             """Of those that have begun; raises when one has not."""
             found = set()
             for child in children_of(self.app.launcher):
+                if is_reserve(child):
+                    continue
                 name, first = comm(child), children_of(child)[:1]
                 if name == "hsup-launcher" or name == "hsup-box" and (not first or comm(first[0]) == "hsup-box"):
                     raise ProcessLookupError

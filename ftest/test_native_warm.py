@@ -427,6 +427,17 @@ def test_the_wire_of_a_warm_start(house):
     assert list(house.w.list()) == [7]
 
 
+def test_an_order_that_is_read_late(house):
+    """When the launcher's end of the socket is closed already."""
+    pid = house.park(5)
+    os.kill(pid, signal.SIGSTOP)
+    house.warm(7, 5, "/bin/sh", "-c", "exit 9")
+    house.w.spawned()
+    assert list(house.w.list()) == [7]
+    os.kill(pid, signal.SIGCONT)
+    assert house.w.exited() == (7, 9 << 8)
+
+
 @pytest.mark.parametrize("of", [
     pytest.param(99, id="unknown"), pytest.param(6, id="never parked"), pytest.param(5, id="taken already")])
 def test_who_is_not_parked_is_not_had(house, of):

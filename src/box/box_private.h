@@ -1,4 +1,4 @@
-/* What only main.c, report.c, birth.c, maker.c, warm.c, join.c, init.c, last.c and pty.c
+/* What only main.c, report.c, order.c, birth.c, maker.c, warm.c, join.c, init.c, last.c and pty.c
  * share. */
 #pragma once
 
@@ -24,6 +24,20 @@ void box_report_end(int status);
 void box_forget(struct box *b);
 /* All above 2 but these; sorts them. -1 is none. */
 void box_close_others(int *kept, size_t n);
+
+/* ---- order.c ---- */
+
+struct packet;
+/* The body of one of this type; NULL: it is no such order. */
+const struct birth_warm *order_check(const struct packet *p, enum wire_type type);
+/* These fail the box. The text that the spec points into is the caller's to unmap. */
+void order_read_spec(int fd, struct spec *ret_spec, void **ret_text, size_t *ret_size);
+void order_set_mark(const struct birth_warm *w);
+void order_connect(const int fds[3]);
+/* Until there is an order: its slot. Without one there is no return. */
+unsigned reserve_wait(struct packet *ret_order);
+/* The spec is at BOX_FD_SPEC, as if we had been executed with it. */
+void reserve_become(struct box *b, const struct packet *order);
 
 /* ---- birth.c ---- */
 

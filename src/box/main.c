@@ -4,6 +4,7 @@
 #include "box/box_private.h"
 #include "box/sweep.h"
 #include "spawn/program.h"
+#include "wire/packet.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,7 @@
 static struct {
 	_Alignas(PAGE) struct box_settings settings;
 	struct spec spec;
+	struct packet order; /* of a reserve */
 	void *text;
 	size_t text_size;
 } plan;
@@ -42,7 +44,7 @@ static struct box box = {
 
 struct options {
 	unsigned slot;
-	bool has_slot, has_nofile;
+	bool has_slot, has_nofile, reserve;
 };
 
 void box_forget(struct box *b)
@@ -98,6 +100,8 @@ static bool parse_option(const char *arg, struct options *o)
 		box.warm = BOX_FD_WARM;
 		return true;
 	}
+	if (strcmp(arg, "--reserve") == 0)
+		return o->reserve = true;
 	if (strncmp(arg, "--slot=", 7) == 0)
 		return o->has_slot = parse_uint(arg + 7, LIMIT_DYNOS, &o->slot) == 0;
 	if (strncmp(arg, "--nofile=", 9) == 0)
@@ -179,7 +183,24 @@ static void hide_arguments(char *const *argv)
 		memset(*argv, 0, strlen(*argv));
 }
 
-HSUP_NORETURN static void run(char *const *argv, char *const *settings)
+/* Nothing that fails before there is a slot can be told, or would matter to anybody. */
+static void wait_in_reserve(void)
+{
+	map_failures(reserve_wait(&plan.order));
+	reserve_become(&box, &plan.order);
+	order_read_spec(BOX_FD_SPEC, &plan.spec, &plan.text, &plan.text_size);
+}
+
+/* Which our launcher has checked. */
+static void read_spec(void)
+{
+	int r = program_read(BOX_FD_SPEC, &plan.spec, &plan.text, &plan.text_size);
+
+	if (r < 0)
+		box_fail(WIRE_STAGE_SPEC, -r);
+}
+
+HSUP_NORETURN static void run(const struct options *o, char *const *argv, char *const *settings)
 {
 	struct err err;
 
@@ -188,9 +209,10 @@ HSUP_NORETURN static void run(char *const *argv, char *const *settings)
 		box_fail(WIRE_STAGE_BOX, EINVAL);
 	}
 	hide_arguments(argv);
-	int r = program_read(BOX_FD_SPEC, &plan.spec, &plan.text, &plan.text_size);
-	if (r < 0)
-		box_fail(WIRE_STAGE_SPEC, -r);
+	if (o->reserve)
+		wait_in_reserve();
+	else
+		read_spec();
 	(void)close(BOX_FD_SPEC);
 	(void)close(BOX_FD_FAILURES);
 	box.root = geteuid() == 0;
@@ -251,9 +273,10 @@ int main(int argc, char *argv[])
 	for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++)
 		if (!parse_option(argv[i], &o))
 			return usage("not understood: ", argv[i]);
-	if (!o.has_slot || !o.has_nofile)
+	if (o.has_slot == o.reserve || !o.has_nofile)
 		return usage("--slot=N and --nofile=SOFT:HARD are needed", "");
 	sanitise();
-	map_failures(o.slot);
-	run(argv, argv + i);
+	if (o.has_slot)
+		map_failures(o.slot);
+	run(&o, argv, argv + i);
 }

@@ -2,8 +2,6 @@
  * its order: the launcher says that it is one, and gives spec, standard input, output and error. */
 #include "base/fd.h"
 #include "box/box_private.h"
-#include "spawn/policy.h"
-#include "spawn/program.h"
 #include "wire/packet.h"
 
 #include <errno.h>
@@ -48,36 +46,6 @@ static bool fits(const struct spec *parked, const struct spec *s)
 	return true;
 }
 
-/* As the launcher's child does it with the spec of a dyno that is started: the descriptor may be
- * anybody's. */
-static void read_spec(int fd)
-{
-	static const struct policy policy = {
-		.box = true,
-		.max_args = SPEC_MAX_ARGS,
-		.max_env = SPEC_MAX_ENV,
-	};
-	int r = program_read(fd, &order.spec, &order.text, &order.text_size);
-
-	if (r < 0)
-		box_fail(WIRE_STAGE_SPEC, -r);
-	r = policy_check(&policy, &order.spec, true);
-	if (r > 0)
-		box_fail(WIRE_STAGE_POLICY, r);
-}
-
-/* Whoever looks for this child by its mark reads what we were executed with. */
-static void set_mark(const char *mark, size_t size)
-{
-	char *own = environ[0], *room = own ? environ[1] : NULL;
-	size_t len = own ? strlen(own) + 1 : 0;
-
-	if (!room || room != own + len || len + strlen(room) < size)
-		box_fail(WIRE_STAGE_WARM, ENOSPC);
-	memset(own, 0, len + strlen(room));
-	memcpy(own, mark, strnlen(mark, size - 1));
-}
-
 /* Whatever comes instead of an order is our end. What came behind one is the dyno's, and stays
  * where it is. */
 static void wait_for_order(const struct box *b)
@@ -109,18 +77,16 @@ static void wait_for_order(const struct box *b)
 
 static const struct birth_warm *check_order(void)
 {
-	const struct packet *p = &order.packet;
-	const struct birth_warm *w = packet_body(p, sizeof *w, false);
+	const struct birth_warm *w = order_check(&order.packet, WIRE_SPAWN_WARM);
 
-	if (packet_header(p)->type != WIRE_SPAWN_WARM || !w || p->n_fds != GATE_FDS)
+	if (!w)
 		box_fail(WIRE_STAGE_WARM, EBADMSG);
 	return w;
 }
 
-static void connect_stdio(const int fds[3])
+static void read_spec(int fd)
 {
-	for (int i = 0; i < 3; i++)
-		box_must_call(dup2(fds[i], i), WIRE_STAGE_OUTPUT);
+	order_read_spec(fd, &order.spec, &order.text, &order.text_size);
 }
 
 static void set_hostname(struct box *b, struct box_root *root)
@@ -163,8 +129,8 @@ void warm_park(struct box *b, struct box_root *root, struct gate *gate, pid_t dy
 	if (!fits(b->spec, &order.spec) || !publish_fits(b, &order.spec))
 		box_fail(WIRE_STAGE_WARM, EINVAL);
 	b->owns_output = w->owns_output;
-	set_mark(w->mark, sizeof w->mark);
-	connect_stdio(fds + 1);
+	order_set_mark(w);
+	order_connect(fds + 1);
 	box_give_output(b);
 	set_hostname(b, root);
 	box_step(b);
@@ -187,7 +153,7 @@ void warm_become(struct box *b, struct gate *gate)
 	if (gate_take(gate, fds) != GATE_FDS)
 		box_fail(WIRE_STAGE_WARM, EBADMSG);
 	read_spec(fds[0]);
-	connect_stdio(fds + 1);
+	order_connect(fds + 1);
 	b->spec = &order.spec;
 	last_become(b);
 }

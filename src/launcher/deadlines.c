@@ -57,6 +57,8 @@ void deadlines_serve(struct launcher *l)
 		look_after_supervisor(l, now);
 	if (due(&l->refill_at, now) && !k->signo)
 		store_refill(&l->store);
+	if (due(&l->reserve.make_at, now) && !k->signo && !k->stopping)
+		reserve_make(l);
 	if (due(&l->look_at, now))
 		reap_look(l);
 	if (due(&l->filter.deadline, now))
@@ -73,8 +75,8 @@ void deadlines_serve(struct launcher *l)
 
 uint64_t deadlines_next(const struct launcher *l)
 {
-	const uint64_t own[] = {l->refill_at, l->look_at, l->filter.deadline, l->upgrade.deadline,
-		l->upgrade.begin_at};
+	const uint64_t own[] = {l->refill_at, l->reserve.make_at, l->look_at, l->filter.deadline,
+		l->upgrade.deadline, l->upgrade.begin_at};
 	uint64_t first = keeper_deadline(&l->keeper);
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)

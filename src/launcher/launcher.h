@@ -3,6 +3,7 @@
  *   requests.c  the supervisor's requests: check, act            (socket -> children)
  *   spawn.c     a birth
  *   warm.c      boxes that are parked, and become a child later
+ *   reserve.c   the process of the next box
  *   filter.c    the machine's packet filter, when somebody removes ours
  *   kept.c      children that somebody else runs
  *   tell.c      what the supervisor is to be told                (children -> socket)
@@ -22,6 +23,7 @@
 #include "launcher/keeper.h"
 #include "launcher/options.h"
 #include "launcher/store.h"
+#include "spawn/stages.h"
 #include "wire/check.h"
 
 #include <termios.h>
@@ -67,6 +69,14 @@ struct parked {
 	uint16_t slot;
 };
 
+/* With a launcher that is killed, or replaced, it ends. */
+struct reserve {
+	pid_t pid; /* 0 = there is none */
+	int socket, end;
+	uint64_t fork_begun, make_at; /* when it is to be made; 0 = not yet */
+	uint32_t fork_took;
+};
+
 struct filter {
 	int fd;		   /* where changes of the packet filter are told; -1 = nowhere */
 	bool broken;	   /* our table was removed, and is not made again yet */
@@ -100,6 +110,7 @@ struct launcher {
 	int supervisor_status;
 	struct parked parked[LIMIT_WARM];
 	unsigned n_parked;
+	struct reserve reserve;
 	struct filter filter;
 	/* Dynos refused for their spec, by the policy, or as what is to be kept. */
 	unsigned refused;
@@ -125,6 +136,11 @@ void spawn(struct launcher *l, struct packet *p, const struct wire_request *r);
 bool spawn_stdio(struct launcher *l, const struct packet *p, const struct wire_request *r,
 	struct pipes *pair, int ret_stdio[3]);
 void spawn_close_pair(int fds[2]);
+/* What is the same for every child. */
+struct birth spawn_birth(const struct launcher *l);
+/* A fork whose child is the first of a pid namespace, and how long one took. */
+pid_t spawn_fork_init(void);
+uint32_t spawn_took(uint64_t begun);
 
 /* A pair of sockets: ours[0], and the box's. 0; -EAGAIN: as many are parked as may be; or negative
  * errno. */
@@ -135,6 +151,17 @@ void warm_keep(struct launcher *l, const struct child *c, int fd);
 void warm_forget(struct launcher *l, const struct child *c);
 /* The child of a WIRE_SPAWN_WARM, or a refusal to be told. */
 void spawn_warm(struct launcher *l, struct packet *p, const struct wire_request *r);
+
+/* There are boxes: one is to be made soon. */
+void reserve_want(struct launcher *l);
+void reserve_make(struct launcher *l);
+/* It is this child's from now on: its pid; 0 = there is none. */
+pid_t reserve_lend(struct launcher *l, struct child *c);
+/* The child is in the table with that pid: now it may begin. Negative errno: it will not. */
+int reserve_order(struct launcher *l, const struct birth *b) HSUP_MUST_CHECK;
+/* Whether that one was it. */
+bool reserve_reaped(struct launcher *l, pid_t pid);
+void reserve_drop(struct launcher *l);
 
 /* Where there may be boxes with networks of their own. */
 void filter_open(struct launcher *l);
@@ -182,6 +209,8 @@ void reap_terminal(const struct launcher *l);
 /* A pipe by which the init of this child, which is about to be forked, is to tell its end: where it
  * writes, or -1: then the reap tells. */
 int watch_open(struct launcher *l, struct child *c);
+/* The same with a pipe that is there already: takes our end of it. */
+void watch_take(struct launcher *l, struct child *c, int end);
 /* One that was found: its pidfd. False: it has ended. */
 bool watch_found(struct launcher *l, struct child *c);
 /* After an upgrade: all that are to be watched. */

@@ -146,7 +146,10 @@ static int check(const struct options *o)
 
 int main(int argc, char **argv)
 {
-	static struct launcher l = {.keeper.leave_code = -1, .channel.socket = -1, .filter.fd = -1};
+	static struct launcher l = {.keeper.leave_code = -1,
+		.channel.socket = -1,
+		.reserve = {.socket = -1, .end = -1},
+		.filter.fd = -1};
 	struct options o;
 	struct err err;
 	int signals = -1;
@@ -166,6 +169,7 @@ int main(int argc, char **argv)
 
 	/* The turning point: from here on our death would be the dynos'. */
 	loop(&l, signals);
+	reserve_drop(&l);
 	store_close(&l.store);
 	/* Nothing is left for another launcher to find. */
 	if (children_alive(l.children) == 0)

@@ -222,7 +222,7 @@ static bool reap_one(struct launcher *l, pid_t which)
 		children_reaped(l->children, c);
 	} else if (c) {
 		leader_ended(l, c, status, &ru);
-	} else if (!filter_reaped(l, pid, status)) {
+	} else if (!reserve_reaped(l, pid) && !filter_reaped(l, pid, status)) {
 		log_debug("reaped %d, which is not ours", (int)pid);
 	}
 	return true;

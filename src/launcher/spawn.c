@@ -23,7 +23,7 @@ void spawn_close_pair(int fds[2])
 
 /* A fork whose child is the first of a new pid namespace. Who is not root may have one in a user
  * namespace. clone3(), because it takes its arguments in the same order everywhere. */
-static pid_t fork_init(void)
+pid_t spawn_fork_init(void)
 {
 	struct clone_args args = {
 		.flags = CLONE_NEWPID | (geteuid() == 0 ? 0U : CLONE_NEWUSER),
@@ -31,6 +31,43 @@ static pid_t fork_init(void)
 	};
 
 	return (pid_t)syscall(SYS_clone3, &args, sizeof args);
+}
+
+uint32_t spawn_took(uint64_t begun)
+{
+	uint64_t took = clock_boot() - begun;
+
+	return took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
+}
+
+static pid_t fork_child(struct launcher *l, struct child *c, struct birth *b)
+{
+	_cleanup_close_ int end = b->box.first ? watch_open(l, c) : -1;
+
+	b->box.end = end;
+	c->fork_begun = clock_boot();
+	pid_t pid = b->box.first ? spawn_fork_init() : fork();
+	if (pid == 0)
+		stages_run(b);
+	c->fork_took = spawn_took(c->fork_begun);
+	return pid;
+}
+
+/* There is nothing of it, or only what was killed. */
+static struct child *not_born(struct launcher *l, const struct wire_request *r, struct child *c,
+	struct pipes *pair, int error)
+{
+	tell_refused(l, r->child, WIRE_STAGE_FORK, error);
+	spawn_close_pair(pair->ends);
+	watch_drop(l, c);
+	children_remove(l->children, c);
+	return NULL;
+}
+
+/* Who is there already has been forked for one that writes into pipes, and has no terminal. */
+static bool may_be_lent(const struct wire_request *r)
+{
+	return r->type == WIRE_SPAWN_BOX && r->spawn->output != WIRE_OUTPUT_GIVEN;
 }
 
 /* Enters the child, then forks: one that is forked is in the table, whatever becomes of us. */
@@ -51,23 +88,14 @@ static struct child *give_birth(
 	memcpy(c->pipe_ino, pair->ino, sizeof c->pipe_ino);
 	c->boxed = b->box.first;
 	b->box.slot = children_slot(l->children, c);
-	_cleanup_close_ int end = b->box.first ? watch_open(l, c) : -1;
-	b->box.end = end;
-	c->fork_begun = clock_boot();
-	pid_t pid = b->box.first ? fork_init() : fork();
-	if (pid == 0)
-		stages_run(b);
-	if (pid < 0) {
-		tell_refused(l, r->child, WIRE_STAGE_FORK, errno);
-		spawn_close_pair(pair->ends);
-		watch_drop(l, c);
-		children_remove(l->children, c);
-		return NULL;
-	}
-
-	uint64_t took = clock_boot() - c->fork_begun;
-	c->fork_took = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
+	pid_t lent = may_be_lent(r) ? reserve_lend(l, c) : 0;
+	pid_t pid = lent ? lent : fork_child(l, c, b);
+	if (pid < 0)
+		return not_born(l, r, c, pair, errno);
 	children_forked(l->children, c, pid);
+	int error = lent ? reserve_order(l, b) : 0;
+	if (error < 0)
+		return not_born(l, r, c, pair, -error);
 	c->out = pair->ends[0];
 	c->err = pair->ends[1];
 	c->spawn_time = clock_now();
@@ -107,14 +135,11 @@ bool spawn_stdio(struct launcher *l, const struct packet *p, const struct wire_r
 	return true;
 }
 
-void spawn(struct launcher *l, struct packet *p, const struct wire_request *r)
+struct birth spawn_birth(const struct launcher *l)
 {
-	_cleanup_close_ int warm = -1, parent = -1;
-	int pair_warm[2] = {-1, -1};
-	struct pipes pair;
-	struct birth b = {
+	return (struct birth){
 		.policy = l->policy,
-		.spec = p->fds[0],
+		.spec = -1,
 		.nofile = l->nofile,
 		.parent = l->options.die_with_launcher ? getpid() : 0,
 		.box =
@@ -123,12 +148,23 @@ void spawn(struct launcher *l, struct packet *p, const struct wire_request *r)
 				.options = l->options.box_options,
 				.n_options = l->options.n_box_options,
 				.failures = l->failures_fd,
-				.first = r->type != WIRE_SPAWN,
+				.end = -1,
 				.parent = -1,
+				.warm = -1,
 			},
-		.owns_output = r->spawn->output != WIRE_OUTPUT_GIVEN,
 	};
+}
 
+void spawn(struct launcher *l, struct packet *p, const struct wire_request *r)
+{
+	_cleanup_close_ int warm = -1, parent = -1;
+	int pair_warm[2] = {-1, -1};
+	struct pipes pair;
+	struct birth b = spawn_birth(l);
+
+	b.spec = p->fds[0];
+	b.box.first = r->type != WIRE_SPAWN;
+	b.owns_output = r->spawn->output != WIRE_OUTPUT_GIVEN;
 	if (children_find(l->children, r->child) || children_find_id(l->children, r->child->id)) {
 		tell_refused(l, r->child, WIRE_STAGE_REFUSED, EEXIST);
 		return;
@@ -148,6 +184,8 @@ void spawn(struct launcher *l, struct packet *p, const struct wire_request *r)
 		b.box.parent = parent;
 	}
 	const struct child *c = give_birth(l, r, &b, &pair);
+	if (may_be_lent(r))
+		reserve_want(l);
 	spawn_close_pair(pair.own);
 	if (c && pair_warm[0] >= 0)
 		warm_keep(l, c, pair_warm[0]);

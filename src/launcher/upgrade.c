@@ -184,6 +184,7 @@ void upgrade_go(struct launcher *l)
 		return;
 	}
 	store_drop_spares(&l->store);
+	reserve_drop(l);
 	keep_open(l, handover);
 	exec_new(l, l->upgrade.path, "resume", handover);
 	log_error("%s: %s: this one runs on", l->upgrade.path, err_name(errno));

@@ -42,6 +42,13 @@ int watch_open(struct launcher *l, struct child *c)
 	return -1;
 }
 
+void watch_take(struct launcher *l, struct child *c, int end)
+{
+	c->watched = end;
+	if (!watch(l, c))
+		watch_drop(l, c);
+}
+
 bool watch_found(struct launcher *l, struct child *c)
 {
 	c->watched = proc_open(c->pid, c->fork_begun, c->fork_took);

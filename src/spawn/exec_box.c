@@ -61,12 +61,12 @@ static int place_descriptors(const struct birth *b)
 int birth_exec_box(const struct birth *b, char *mark)
 {
 	static char name[] = "hsup-box", owns[] = "--owns-output", warm[] = "--warm",
-		    room[] = MARK_ROOM;
+		    reserve[] = "--reserve", room[] = MARK_ROOM;
 	char slot[8 + NUMBER_SIZE] = "--slot=", nofile[12 + 2 * NUMBER_SIZE] = "--nofile=",
 		      ids[8 + 2 * NUMBER_SIZE] = "--ids=";
 	bool rootless = b->box.first && !b->policy->change_user;
 	char *args[FIXED_ARGS + BOX_SETTINGS + 1],
-		*environment[] = {mark, b->box.warm >= 0 ? room : NULL, NULL};
+		*environment[] = {mark, b->box.warm >= 0 || b->box.reserve ? room : NULL, NULL};
 	size_t n = 0;
 
 	int error = place_descriptors(b);
@@ -82,7 +82,7 @@ int birth_exec_box(const struct birth *b, char *mark)
 		args[n++] = owns;
 	if (b->box.warm >= 0)
 		args[n++] = warm;
-	args[n++] = slot;
+	args[n++] = b->box.reserve ? reserve : slot;
 	args[n++] = nofile;
 	/* In its user namespace, which has no map yet, there is no way to find out. */
 	if (rootless)

@@ -126,6 +126,20 @@ static void bind_to_parent(const struct birth *b)
 		_exit(127);
 }
 
+void stages_run_reserve(const struct birth *b)
+{
+	static char mark[] = "HSUP_RESERVE=";
+
+	if (setsid() < 0)
+		_exit(127);
+	for (int i = 0; i < 3; i++)
+		if (dup2(b->stdio[i], i) < 0)
+			_exit(127);
+	bind_to_parent(b);
+	(void)!birth_exec_box(b, mark);
+	_exit(127);
+}
+
 void stages_run(const struct birth *b)
 {
 	sigset_t none;

@@ -45,16 +45,19 @@ struct birth_box {
 	bool foreground; /* our group has our terminal: a `first` child cannot see that */
 	int parent;	 /* a pidfd of `parent`, whose number means nothing to a `first` child */
 	int warm;	 /* it is parked, and waits here for its order; -1 = it is not */
+	bool reserve;	 /* `spec` is a socket, by which that comes, and all that it is to be */
 };
 
 #define BIRTH_MARK_SIZE 80
 
 /* What a parked box gets by BOX_FD_WARM, a SOCK_SEQPACKET: a packet of WIRE_SPAWN_WARM with this as
  * its body, and with the spec, standard input, output and error. Before that it has sent one byte:
- * it is ready. At the end of file, or by any signal, it ends. */
+ * it is ready. At the end of file, or by any signal, it ends. A reserve does the same by
+ * BOX_FD_SPEC, with a WIRE_SPAWN_BOX. */
 struct birth_warm {
 	char mark[BIRTH_MARK_SIZE]; /* from now on; what is behind its end is zero */
 	uint32_t owns_output;	    /* 1: as in struct birth */
+	uint32_t slot;		    /* of a reserve: its place among the failures */
 };
 
 /* All descriptors are close-on-exec and above 2; the child's own 0, 1 and 2 are replaced. */
@@ -77,6 +80,9 @@ struct birth {
  * executed with none blocked, hsup-box with all: init of a pid namespace would lose what comes
  * before it has said that it wants it. */
 HSUP_NORETURN void stages_run(const struct birth *b);
+
+/* The same, for a reserve: of `b`, mark, failure, owns_output and slot are not looked at. */
+HSUP_NORETURN void stages_run_reserve(const struct birth *b);
 
 /* Its last stage for a spec with a box: executes hsup-box with what it needs and `mark` as its only
  * variable. Returns only to say why not: a positive errno. */
