@@ -457,12 +457,7 @@ def test_a_death_frees_it(boxes):
     assert uid_of(boxes.start("id", "-u")) == 4120
 
 
-def test_one_that_is_just_ending_is_waited_for(boxes):
-    """By its uid's lock, which here is the test's: it lets go of it when it sees that somebody waits."""
-    boxes.uids = (4121, 4121)
-    fd = os.open(boxes.run / "native.uids", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    lock(fd, fcntl.F_WRLCK, 4121, 1)
-    made = boxes.start("id", "-u")
+def waits_for_a_uid(made):
     process = pathlib.Path(f"/proc/{made.pid}")
 
     def waits():
@@ -473,8 +468,32 @@ def test_one_that_is_just_ending_is_waited_for(boxes):
         except OSError:  # one that was open is not any more
             return False
     wait_until(waits, "it to wait")
+
+
+def test_one_that_is_just_ending_is_waited_for(boxes):
+    """By its uid's lock, which here is the test's: it lets go of it when it sees that somebody waits."""
+    boxes.uids = (4121, 4121)
+    fd = os.open(boxes.run / "native.uids", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock(fd, fcntl.F_WRLCK, 4121, 1)
+    made = boxes.start("id", "-u")
+    waits_for_a_uid(made)
     os.close(fd)
     assert uid_of(made) == 4121
+
+
+def test_locks_that_go_while_they_are_waited_for(boxes):
+    """The last of others takes all away: it has all uids when it removes their file."""
+    boxes.uids = (4122, 4122)
+    path = boxes.run / "native.uids"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock(fd, fcntl.F_WRLCK)
+    made = boxes.shell("id -u; exec sleep 100")
+    waits_for_a_uid(made)
+    path.unlink()
+    boxes.run.rmdir()
+    os.close(fd)
+    assert made.read() == b"4122\n"
+    assert boxes.start("true").wait() == (127, (STAGE_UID, errno.EAGAIN)), "two have one uid"
 
 
 @pytest.mark.parametrize("text", [b"", b"\0" * 16, b"4105", b"99999999999999999999\n", b"-1\n", b"4199\n", b"4200\n",

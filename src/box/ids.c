@@ -22,6 +22,9 @@
 /* Nobody but root could have made it something else; it is looked at all the same. */
 static int open_locks(const char *run)
 {
+	/* The last of others may have taken all away. */
+	if (mkdir(run, 0755) < 0 && errno != EEXIST)
+		return -errno;
 	_cleanup_close_ int dir = open(run, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct stat st;
 
@@ -87,22 +90,40 @@ static int64_t lock_one(int fd, uint32_t min, uint32_t n)
 	return -EAGAIN;
 }
 
+/* Which place is ours, or negative errno. The file is kept while it is there: whoever comes when it
+ * was removed makes another. */
+static int64_t take_place(const struct box_settings *s, uint32_t n, int *fd)
+{
+	struct stat st;
+
+	for (;;) {
+		if (*fd < 0)
+			*fd = open_locks(s->run[0] ? s->run : "/run/hsup");
+		if (*fd < 0)
+			return *fd;
+		int64_t place = lock_one(*fd, s->uids.min, n);
+		if (fstat(*fd, &st) < 0)
+			return -errno;
+		if (st.st_nlink > 0)
+			return place;
+		*fd = fd_close(*fd);
+	}
+}
+
 int ids_take(struct box *b)
 {
 	static const struct timespec nap = {.tv_nsec = NAP_NS};
 	const struct box_settings *s = b->settings;
 	uint32_t n = box_uids(s);
+	_cleanup_close_ int fd = -1;
 
 	if (n == 0)
 		return -EAGAIN;
-	_cleanup_close_ int fd = open_locks(s->run[0] ? s->run : "/run/hsup");
-	if (fd < 0)
-		return fd;
-	int64_t place = lock_one(fd, s->uids.min, n);
+	int64_t place = take_place(s, n, &fd);
 	/* Who had it may be about to go: a dyno that is restarted, and has a range of one. */
 	for (int i = 0; place == -EAGAIN && i < TRIES; i++) {
 		(void)nanosleep(&nap, NULL);
-		place = lock_one(fd, s->uids.min, n);
+		place = take_place(s, n, &fd);
 	}
 	if (place < 0)
 		return (int)place;
