@@ -17,8 +17,8 @@ import pytest
 
 from box_machine import lock
 from boxes import (ENDED, MARK, NET_HOST, NET_NONE, NET_OWN, PROGRAM, PTY, SANITIZED, STAGE_BOX,
-                   STAGE_DIRECTORY, STAGE_EXEC, STAGE_NAMESPACES, STAGE_POLICY, STAGE_SPEC, STAGE_SWEEP, STAGE_TERMINAL,
-                   STAGE_UID, Box, Boxes, Held, box, inside, libc, network_of_the_test, nofile, nproc,
+                   STAGE_DIRECTORY, STAGE_EXEC, STAGE_NAMESPACES, STAGE_NETWORK, STAGE_POLICY, STAGE_SPEC, STAGE_SWEEP,
+                   STAGE_TERMINAL, STAGE_UID, Box, Boxes, Held, box, inside, libc, network_of_the_test, nofile, nproc,
                    own_of, spec, umask)
 from hsup import PATIENCE, wait_until
 from wire import alive, readable
@@ -848,6 +848,20 @@ def test_killed_after_any_step_nothing_is_left(boxes, network):
     assert 11 < step < 99
     boxes.uids = (4101, 4101)
     assert uid_of(boxes.start("id", "-u")) == 4101, "which one of them had"
+
+
+def test_who_helps_is_killed_and_the_box_says_so(boxes, network):
+    """As the machine's memory killer would have it: that is no end of a dyno. Meanwhile the box waits for its claim."""
+    own = boxes.settings(LIBCONTAINER_DYNO_NETWORK="own")
+    subprocess.run([PROGRAM, "--setup", *own], check=True)
+    claims = boxes.run / "boxes"
+    claims.mkdir(mode=0o700)
+    with open(claims / "slow", "w+b") as file:
+        lock(file, fcntl.F_WRLCK)
+        made = boxes.start("true", network=NET_OWN, settings=own, name="slow")
+        (maker,) = wait_until(lambda: list(inside(made)), "it to have a helper")
+        os.kill(maker, signal.SIGKILL)
+    assert made.wait() == (127, (STAGE_NETWORK, errno.EINTR))
 
 
 def test_one_uid_again_and_again(boxes, network):

@@ -63,6 +63,8 @@ int gate_wait(struct gate *g);
 /* The same, with so many of them. */
 void gate_pass(struct gate *g, const int *fds, unsigned n);
 unsigned gate_take(struct gate *g, int ret_fds[GATE_FDS]);
+/* How many they are; -EPIPE: who was to open it has died, of which the others die, too. */
+int gate_try(struct gate *g, int ret_fds[GATE_FDS]);
 /* The other way, from who will wait to who will open: a few bytes, which have to be all of it. */
 void gate_tell(const struct gate *g, const void *what, size_t size);
 void gate_hear(const struct gate *g, void *what, size_t size);

@@ -68,22 +68,31 @@ void gate_done(struct gate *g)
 	g->ours = fd_close(g->ours);
 }
 
-unsigned gate_take(struct gate *g, int ret_fds[GATE_FDS])
+int gate_try(struct gate *g, int ret_fds[GATE_FDS])
 {
 	struct packet p;
 	size_t size = 0;
 
 	g->ours = fd_close(g->ours);
 	packet_init(&p);
-	/* Who was to open it has died: so shall we. */
 	if (recvmsg(g->theirs, &p.msg, MSG_CMSG_CLOEXEC) != 1)
-		_exit(BOX_TOLD);
+		return -EPIPE;
 	struct cmsghdr *c = CMSG_FIRSTHDR(&p.msg);
 	if (c && c->cmsg_type == SCM_RIGHTS) {
 		size = c->cmsg_len - CMSG_LEN(0);
 		memcpy(ret_fds, CMSG_DATA(c), size);
 	}
-	return (unsigned)(size / sizeof *ret_fds);
+	return (int)(size / sizeof *ret_fds);
+}
+
+unsigned gate_take(struct gate *g, int ret_fds[GATE_FDS])
+{
+	int n = gate_try(g, ret_fds);
+
+	/* Who was to open it has died: so shall we. */
+	if (n < 0)
+		_exit(BOX_TOLD);
+	return (unsigned)n;
 }
 
 void gate_tell(const struct gate *g, const void *what, size_t size)

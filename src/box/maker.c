@@ -163,13 +163,40 @@ void maker_alone(const struct box *b, const struct maker *m)
 		box_must(cgroup_make_late(b), WIRE_STAGE_CGROUP);
 }
 
+/* It has ended. If it has failed, so do we: it has told why, or could not any more. */
+static void reap(const struct maker *m)
+{
+	int status;
+
+	while (waitpid(m->pid, &status, __WALL) < 0)
+		if (errno != EINTR)
+			box_fail(WIRE_STAGE_NETWORK, errno);
+	if (WIFSIGNALED(status))
+		box_fail(WIRE_STAGE_NETWORK, EINTR);
+	if (status != 0 && !m->helps && WEXITSTATUS(status) != BOX_TOLD)
+		box_fail(WIRE_STAGE_NETWORK, ENONET);
+	if (status != 0)
+		_exit(WEXITSTATUS(status));
+}
+
+/* What it opens the gate with; -1: nothing. */
+static int hear_of(struct maker *m)
+{
+	int fds[GATE_FDS], n = gate_try(&m->gate, fds);
+
+	if (n >= 0)
+		return n > 0 ? fds[0] : -1;
+	reap(m);
+	box_fail(WIRE_STAGE_NETWORK, -n);
+}
+
 void maker_enter(struct maker *m)
 {
 	if (m->network == SPEC_BOX_NET_NONE && unshare(CLONE_NEWNET) < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, errno);
 	if (!m->helps)
 		return;
-	_cleanup_close_ int netns = gate_wait(&m->gate);
+	_cleanup_close_ int netns = hear_of(m);
 	if (setns(netns, CLONE_NEWNET) < 0)
 		box_fail(WIRE_STAGE_NAMESPACES, errno);
 }
@@ -179,25 +206,15 @@ void maker_wait_layer(void *maker)
 	struct maker *m = maker;
 
 	if (m->helps)
-		(void)gate_wait(&m->gate);
+		(void)hear_of(m);
 }
 
 void maker_end(const struct box *b, struct maker *m)
 {
-	int status;
-
 	if (m->network == SPEC_BOX_NET_NONE)
 		box_must(link_configure(b), WIRE_STAGE_NETWORK);
 	if (m->network != SPEC_BOX_NET_OWN)
 		return;
 	m->gate.theirs = fd_close(m->gate.theirs);
-	while (waitpid(m->pid, &status, __WALL) < 0)
-		if (errno != EINTR)
-			box_fail(WIRE_STAGE_NETWORK, errno);
-	if (WIFSIGNALED(status))
-		box_fail(WIRE_STAGE_NETWORK, EINTR);
-	if (status != 0 && !m->helps && WEXITSTATUS(status) != BOX_TOLD)
-		box_fail(WIRE_STAGE_NETWORK, ENONET);
-	if (status != 0)
-		_exit(WEXITSTATUS(status)); /* it has told why */
+	reap(m);
 }
