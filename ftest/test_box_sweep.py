@@ -245,6 +245,27 @@ def test_odd_content(machine):
     assert (canary / "file").read_text() == "alive"
 
 
+def test_a_dyno_that_has_filled_the_disk(machine, request):
+    """There is no room for its folders in another one, until its files have gone."""
+    disk = machine.folder / "disk"
+    machine.state.mkdir()
+    with open(disk, "wb") as file:
+        file.truncate(24 << 20)
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-b", "1024", "-O", "^has_journal", disk], check=True)
+    subprocess.run(["mount", "-o", "loop", disk, machine.state], check=True)
+    request.addfinalizer(lambda: subprocess.run(["umount", machine.state], check=True))
+    machine.setup()
+    upper = machine.layer(0) / "upper"
+    for i in range(400):
+        (upper / f"{i:0200}" / "x" / "y").mkdir(parents=True)
+    with open(upper / "all", "wb", 0) as file, pytest.raises(OSError, match="No space left"):
+        while True:
+            file.write(b"x" * 4096)
+    done = machine.sweep(machine.name(0))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert swept(machine, 0)
+
+
 def test_a_layer_that_is_a_link(machine):
     machine.setup()
     canary = machine.folder / "canary"

@@ -16,6 +16,7 @@ struct removal {
 	int top;
 	uint64_t moved; /* folders, so far: in their new names */
 	bool left;	/* something is still there that was not before: look again */
+	bool went;	/* there is more room than before */
 	unsigned failed;
 	int first; /* errno of the first that could not go */
 };
@@ -45,15 +46,17 @@ static int open_folder(int dir, const char *name)
 }
 
 /* Is it gone? A file always; a folder when it was empty. */
-static bool gone(int dir, const char *name, bool folder)
+static bool gone(struct removal *m, int dir, const char *name, bool folder)
 {
 	if (!folder && unlinkat(dir, name, 0) == 0)
-		return true;
+		return m->went = true;
 	/* EPERM is what POSIX has for a folder; the file system had not said that it is one. */
 	if (!folder && errno != EISDIR && errno != EPERM)
 		return errno == ENOENT;
 	int saved = errno;
-	if (unlinkat(dir, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+	if (unlinkat(dir, name, AT_REMOVEDIR) == 0)
+		return m->went = true;
+	if (errno == ENOENT)
 		return true;
 	if (errno == ENOTDIR)
 		errno = saved;
@@ -94,7 +97,7 @@ static void remove_folder(struct removal *m, const char *name)
 	}
 	list_begin(&l, dir);
 	while ((one = list_next(&l, &folder))) {
-		if (gone(dir, one, folder))
+		if (gone(m, dir, one, folder))
 			continue;
 		if (errno == ENOTEMPTY || errno == EEXIST)
 			move_up(m, dir, one);
@@ -103,8 +106,10 @@ static void remove_folder(struct removal *m, const char *name)
 	}
 	if (l.failed)
 		note(m, -errno);
-	if (unlinkat(m->top, name, AT_REMOVEDIR) == 0)
+	if (unlinkat(m->top, name, AT_REMOVEDIR) == 0) {
+		m->went = true;
 		return;
+	}
 	/* Some file systems pass names over when others are removed meanwhile. */
 	if (errno == ENOTEMPTY && m->failed == before)
 		m->left = true;
@@ -119,11 +124,13 @@ static void remove_pass(struct removal *m)
 	bool folder;
 
 	list_begin(&l, m->top);
-	m->left = false;
+	m->left = m->went = false;
+	m->failed = 0;
+	m->first = 0;
 	if (lseek(m->top, 0, SEEK_SET) < 0)
 		note(m, -errno);
 	while ((name = list_next(&l, &folder))) {
-		if (gone(m->top, name, folder))
+		if (gone(m, m->top, name, folder))
 			continue;
 		if (errno == ENOTEMPTY || errno == EEXIST)
 			remove_folder(m, name);
@@ -138,9 +145,10 @@ int remove_content(int dir)
 {
 	struct removal m = {.top = dir};
 
-	/* What is moved up while we read may be seen in the same pass, or in the next. */
+	/* What is moved up while we read may be seen in the same pass, or in the next. What could
+	 * not be moved on a full disk can be, perhaps, when something has gone from it. */
 	do
 		remove_pass(&m);
-	while (m.left);
+	while (m.left || (m.failed && m.went));
 	return m.first;
 }
