@@ -278,6 +278,17 @@ def test_setup_again_changes_nothing(machine):
     assert "10.201.3.0/24" in first
 
 
+def test_setup_in_a_container_that_may_not_set_the_kernel(machine):
+    def setup():
+        script = 'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$0" setup'
+        done = machine.run("unshare", "-m", "sh", "-c", script, machine.drive)
+        return done.returncode, done.stderr
+    forwarding(machine, 0)
+    assert setup() == (1, "hsup-box: cannot set /proc/sys/net/ipv4/ip_forward: Read-only file system\n")
+    forwarding(machine, 1)
+    assert setup() == (0, "")
+
+
 def test_others_of_the_subnet_s_addresses_keep_theirs(machine):
     """The subnet may be large (172.16.0.0/12, by default): the machine's own, or those of
     an engine's containers, may be in it."""

@@ -64,17 +64,18 @@ static int setup_state(const char *path, struct err *err)
 	return 0;
 }
 
-/* Without it no packet of a dyno leaves the machine. */
+/* Without it no packet of a dyno leaves the machine. In a container it may be for others to set. */
 static int setup_forwarding(struct err *err)
 {
-	_cleanup_close_ int fd = open(FORWARD, O_RDWR | O_CLOEXEC);
+	_cleanup_close_ int fd = open(FORWARD, O_RDONLY | O_CLOEXEC);
 	char now = '1';
 
 	if (fd < 0 || read(fd, &now, 1) < 0)
 		return err_errno(err, -errno, "cannot read " FORWARD);
 	if (now != '0')
 		return 0;
-	if (pwrite(fd, "1", 1, 0) < 0)
+	_cleanup_close_ int set = open(FORWARD, O_WRONLY | O_CLOEXEC);
+	if (set < 0 || write(set, "1", 1) < 0)
 		return err_errno(err, -errno, "cannot set " FORWARD);
 	(void)dprintf(STDERR_FILENO,
 		"hsup-box: note: " FORWARD " was 0 and is 1 now: dynos' packets are forwarded\n");
