@@ -864,6 +864,19 @@ def test_who_helps_is_killed_and_the_box_says_so(boxes, network):
     assert made.wait() == (127, (STAGE_NETWORK, errno.EINTR))
 
 
+def test_a_uid_whose_network_is_still_somebody_s(boxes, network):
+    """Who has left a socket with others has left his network, and its link, for as long as they have it."""
+    boxes.uids = (4141, 4142)
+    own = boxes.settings(LIBCONTAINER_DYNO_NETWORK="own")
+    subprocess.run([PROGRAM, "--setup", *own], check=True)
+    subprocess.run(["ip", "link", "add", "hv4141", "type", "veth", "peer", "name", "others"], check=True)
+    for _ in range(3):
+        assert uid_of(boxes.start("id", "-u", network=NET_OWN, settings=own)) == 4142
+    boxes.uids = (4141, 4141)
+    refused = boxes.start("true", network=NET_OWN, settings=boxes.settings(LIBCONTAINER_DYNO_NETWORK="own"))
+    assert refused.wait() == (127, (STAGE_NETWORK, errno.EEXIST)), "another may live"
+
+
 def test_one_uid_again_and_again(boxes, network):
     """Its link may still be there when its namespace is gone."""
     boxes.uids = (4130, 4130)

@@ -68,31 +68,37 @@ static void remember(int fd, uint32_t uid)
 	(void)!pwrite(fd, text, (size_t)len, 0);
 }
 
-/* The place that is now ours; -EAGAIN: all are taken. */
-static int64_t lock_one(int fd, uint32_t min, uint32_t n)
+static int set_lock(int fd, uint32_t uid, short type)
+{
+	struct flock lock = {
+		.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)uid, .l_len = 1};
+
+	return fcntl(fd, F_OFD_SETLK, &lock) < 0 ? -errno : 0;
+}
+
+/* The place that is now ours; -EAGAIN: all are taken, or linked to `machine` (-1: none is). */
+static int64_t lock_one(int fd, int machine, uint32_t min, uint32_t n)
 {
 	uint32_t first = first_place(fd, min, n);
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t place = (first + i) % n;
-		struct flock lock = {
-			.l_type = F_WRLCK,
-			.l_whence = SEEK_SET,
-			.l_start = (off_t)min + place,
-			.l_len = 1,
-		};
+		int r = set_lock(fd, min + place, F_WRLCK);
 
-		if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		if (r < 0 && r != -EAGAIN && r != -EACCES)
+			return r;
+		if (r < 0)
+			continue;
+		if (machine < 0 || !link_stands(machine, min + place))
 			return place;
-		if (errno != EAGAIN && errno != EACCES)
-			return -errno;
+		(void)set_lock(fd, min + place, F_UNLCK);
 	}
 	return -EAGAIN;
 }
 
 /* Which place is ours, or negative errno. The file is kept while it is there: whoever comes when it
  * was removed makes another. */
-static int64_t take_place(const struct box_settings *s, uint32_t n, int *fd)
+static int64_t take_place(const struct box_settings *s, int machine, uint32_t n, int *fd)
 {
 	struct stat st;
 
@@ -101,7 +107,7 @@ static int64_t take_place(const struct box_settings *s, uint32_t n, int *fd)
 			*fd = open_locks(s->run[0] ? s->run : "/run/hsup");
 		if (*fd < 0)
 			return *fd;
-		int64_t place = lock_one(*fd, s->uids.min, n);
+		int64_t place = lock_one(*fd, machine, s->uids.min, n);
 		if (fstat(*fd, &st) < 0)
 			return -errno;
 		if (st.st_nlink > 0)
@@ -115,15 +121,16 @@ int ids_take(struct box *b)
 	static const struct timespec nap = {.tv_nsec = NAP_NS};
 	const struct box_settings *s = b->settings;
 	uint32_t n = box_uids(s);
-	_cleanup_close_ int fd = -1;
+	bool linked = b->root && b->spec->box.network == SPEC_BOX_NET_OWN;
+	_cleanup_close_ int fd = -1, machine = linked ? link_open() : -1;
 
 	if (n == 0)
 		return -EAGAIN;
-	int64_t place = take_place(s, n, &fd);
+	int64_t place = take_place(s, machine, n, &fd);
 	/* Who had it may be about to go: a dyno that is restarted, and has a range of one. */
-	for (int i = 0; place == -EAGAIN && i < TRIES; i++) {
+	for (int i = 1; place == -EAGAIN && i <= TRIES; i++) {
 		(void)nanosleep(&nap, NULL);
-		place = take_place(s, n, &fd);
+		place = take_place(s, i < TRIES ? machine : -1, n, &fd);
 	}
 	if (place < 0)
 		return (int)place;

@@ -107,6 +107,14 @@ static void pair(struct netlink_batch *m, uid_t uid, int netns)
 	netlink_end(m, info);
 }
 
+bool link_stands(int machine, uid_t uid)
+{
+	struct ifreq of;
+
+	(void)snprintf(of.ifr_name, sizeof of.ifr_name, "hv%u", uid);
+	return ioctl(machine, SIOCGIFINDEX, &of) == 0;
+}
+
 /* An interface of another kind on one that the machine has. Private: dynos do not reach each other
  * by it. */
 static int make_extra(const struct box *b, int machine, int netns, bool ipvlan)
