@@ -586,6 +586,24 @@ def test_a_terminal_of_its_own(boxes, terminal):
     assert os.fstat(terminal.theirs).st_uid == mode.st_uid and os.get_blocking(terminal.theirs)
 
 
+def test_a_terminal_whose_output_is_a_file(boxes, terminal):
+    """As of hsup run ... >> FILE; and what the shell writes there next comes behind it."""
+    path = boxes.run.parent / "file"
+    path.write_text("before\n")
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND)
+    made = boxes.shell("echo appended", flags=PTY, stdin=terminal.theirs, output=fd)
+    assert made.wait()[0] == 0
+    os.close(fd)
+    assert path.read_text().split() == ["before", "appended"]
+    fd = os.open(path, os.O_WRONLY | os.O_TRUNC)
+    os.write(fd, b"before\n")
+    made = boxes.shell("echo between", flags=PTY, stdin=terminal.theirs, output=fd)
+    assert made.wait()[0] == 0
+    os.write(fd, b"behind\n")
+    os.close(fd)
+    assert path.read_text().split() == ["before", "between", "behind"]
+
+
 def test_its_size_follows(boxes, terminal):
     made = on(boxes, terminal, "trap 'stty size; exit 0' WINCH; echo up; while :; do sleep 0.05; done")
     terminal.read(b"up\r\n")

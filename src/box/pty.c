@@ -22,11 +22,15 @@ static void must(int r)
 }
 
 /* As another open file, so that it can be made not to block: the one we have is also our
- * operator's shell's. Who may not (a terminal of another user, after su) waits in writing. */
+ * operator's shell's. Who may not (a terminal of another user, after su) waits in writing. Nobody
+ * waits for a file, in which where we are, or that it is the end, is the shell's to say. */
 static int reopen(int fd, int flags)
 {
 	char path[32];
+	struct stat st;
 
+	if (fstat(fd, &st) < 0 || !(S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode)))
+		return fd;
 	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
 	int own = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	return own < 0 ? fd : own;
