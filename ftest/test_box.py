@@ -709,6 +709,24 @@ def test_beside_it_is_killed_with_who_started_it(boxes, dyno):
     assert not any(alive(pid) for pid in ours) and alive(dyno.pid)
 
 
+def test_beside_it_is_killed_with_who_started_it_at_any_moment(boxes, dyno, monkeypatch):
+    """Who becomes a user has forgotten whose end is to be his."""
+    log, wrapper = boxes.run.parent / "log", boxes.run.parent / "wrapper"
+    wrapper.write_text(f"#!/bin/sh\nexec strace -f -qq -o {log} -e trace=setresuid -e inject=setresuid:delay_exit=500000"
+                       f' {PROGRAM} "$@"\n')
+    wrapper.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setattr("boxes.PROGRAM", wrapper)
+        made = beside(boxes, dyno, "sleep 101 & sleep 102")
+    # First of the command, then of its host, who is now on his way out of that call.
+    wait_until(lambda: log.exists() and log.read_text().count("setresuid(") == 2, "both to have become the user")
+    we = pathlib.Path(f"/proc/{made.pid}/task/{made.pid}/children").read_text()
+    os.kill(int(we), signal.SIGKILL)
+    wait_until(lambda: not any("sleep 10" in command or "hsup-box" in command for command in inside(dyno).values()),
+               "nobody to be left")
+    assert alive(dyno.pid)
+
+
 def test_beside_it_ends_with_the_dyno(boxes, dyno):
     made = beside(boxes, dyno, "trap '' TERM; echo up; sleep 100; sleep 100")
     assert made.read() == b"up\n"

@@ -62,6 +62,7 @@ struct box {
 	int warm;     /* the launcher's socket; -1 = not parked */
 	int terminal; /* the dyno's, in its own process; -1 = none */
 	int end;      /* where init tells that the dyno has ended; -1: its own end tells it */
+	int parent;   /* a pidfd of whom we are not to outlive, if that is looked at later; or -1 */
 	uint32_t machine_address, dyno_address; /* host order; 0 = no network of its own */
 	unsigned published, port; /* of the machine's, and where in the dyno it leads; 0 = none */
 	struct cgroup_layout hierarchies; /* cgroup_find() */

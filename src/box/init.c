@@ -75,8 +75,8 @@ void box_close_others(int *kept, size_t n)
  * writer is to see when the dyno has closed it. */
 static void close_others(const struct box *b, const struct pty *p)
 {
-	int kept[] = {b->uid_lock, b->claim, b->layer_lock, b->stack_lock, b->end, p->master,
-		p->peer, p->in.from, p->out.to};
+	int kept[] = {b->uid_lock, b->claim, b->layer_lock, b->stack_lock, b->end, b->parent,
+		p->master, p->peer, p->in.from, p->out.to};
 
 	box_close_others(kept, ARRAY_SIZE(kept));
 	if (p->master < 0)

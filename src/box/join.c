@@ -89,12 +89,15 @@ HSUP_NORETURN static void be_host(struct box *b, struct joining *j)
 		be_command(b, j);
 	watch.leader = command;
 	watch.to = -command;
-	/* A parent that was gone before we asked for the signal has sent none. */
-	bool alone = prctl(PR_SET_PDEATHSIG, END_SIGNAL) < 0 || poll(&gone, 1, 0) != 0;
-	if (alone)
-		(void)kill(command, SIGKILL);
+	bool alone = prctl(PR_SET_PDEATHSIG, END_SIGNAL) < 0;
 	gate_done(&j->command);
+	b->parent = j->we;
 	init_drop(b, &none);
+	/* A parent that was gone before we asked for the signal has sent none; and to become the
+	 * user was to ask again. */
+	if (alone || poll(&gone, 1, 0) != 0)
+		(void)kill(watch.to, SIGKILL);
+	b->parent = fd_close(b->parent);
 	watch_run(&watch);
 }
 

@@ -39,6 +39,7 @@ static struct box box = {
 	.warm = -1,
 	.terminal = -1,
 	.end = -1,
+	.parent = -1,
 	.cgroup.into = -1,
 };
 
