@@ -188,16 +188,37 @@ static void configure_routes(struct netlink_batch *m, const struct box *b)
 	}
 }
 
+/* An interface that goes up gives itself an address of IPv6, and by an ipvlan the machine hears
+ * what is sent to its own. Before it goes up; a kernel that has no IPv6 for it needs nothing. */
+static int no_ipv6(int fd, int index)
+{
+	struct ifinfomsg i = {.ifi_index = index};
+	uint8_t none = IN6_ADDR_GEN_MODE_NONE;
+	struct netlink_batch m;
+
+	netlink_begin(&m);
+	netlink_message(&m, RTM_NEWLINK, NLM_F_ACK, &i, sizeof i);
+	size_t families = netlink_attribute(&m, IFLA_AF_SPEC, NULL, 0);
+	size_t family = netlink_attribute(&m, AF_INET6, NULL, 0);
+	(void)netlink_attribute(&m, IFLA_INET6_ADDR_GEN_MODE, &none, sizeof none);
+	netlink_end(&m, family);
+	netlink_end(&m, families);
+	int r = netlink_send(fd, &m);
+	return r == -EAFNOSUPPORT ? 0 : r;
+}
+
 int link_configure(const struct box *b)
 {
+	bool own = b->spec->box.network == SPEC_BOX_NET_OWN;
 	_cleanup_close_ int fd = link_open();
 	struct netlink_batch m;
 
-	if (fd < 0)
-		return fd;
+	int r = fd >= 0 && own && b->settings->extra_parent[0] ? no_ipv6(fd, INDEX_ETH1) : fd;
+	if (r < 0)
+		return r;
 	netlink_begin(&m);
 	up(&m, 1);
-	if (b->spec->box.network == SPEC_BOX_NET_OWN) {
+	if (own) {
 		up(&m, INDEX_ETH0);
 		address(&m, INDEX_ETH0, b->dyno_address, PAIR_BITS);
 		if (b->settings->extra_parent[0]) {

@@ -12,6 +12,7 @@
 
 #define TABLE	  NFT_TABLE
 #define PUBLISHED NFT_PUBLISHED
+#define EXTRAS	  NFT_EXTRAS
 
 /* Every end of a dyno's pair on the machine is called hv and its uid.
  *
@@ -63,6 +64,34 @@ static const char publishing[] =
 	"dnat ip to tcp dport map @" PUBLISHED "\n"
 	"add rule inet " TABLE " publish_here ip daddr != 127.0.0.0/8 fib daddr type local "
 	"dnat ip to tcp dport map @" PUBLISHED "\n";
+
+/* What dynos send by LIBCONTAINER_DYNO_EXTRA_INTERFACE does not come from an hv. An ipvlan's is put
+ * where the machine's own leaves, routed by its tables, and what is for the parent's own address
+ * comes in by lo; a macvlan's, and an ipvlan's for other addresses of the machine, may come back
+ * from a router outside. Its source is their address there, or that of eth0, which they may choose,
+ * and then the answers come by the pair. What they may not reach there they may not here: before
+ * anybody translates it, Docker's ports too. What was begun by the other side is theirs to answer.
+ */
+static const char around[] =
+	"add set inet " TABLE " " EXTRAS " { type ipv4_addr; flags interval; auto-merge; }\n"
+	"add chain inet " TABLE " around\n"
+	"add chain inet " TABLE " around_out { type filter hook output priority -150; }\n"
+	"add chain inet " TABLE " around_in { type filter hook prerouting priority -150; }\n"
+	"flush chain inet " TABLE " around\n"
+	"flush chain inet " TABLE " around_out\n"
+	"flush chain inet " TABLE " around_in\n"
+	"add rule inet " TABLE " around fib saddr type local return\n"
+	"add rule inet " TABLE " around fib daddr type local drop\n"
+	"add rule inet " TABLE " around ip daddr 169.254.0.0/16 drop\n"
+	"add rule inet " TABLE " around_out ct state established,related accept\n"
+	"add rule inet " TABLE " around_out ip saddr @" EXTRAS " jump around\n"
+	"add rule inet " TABLE " around_out ip saddr @subnets jump around\n"
+	"add rule inet " TABLE " around_in iifname \"hv*\" accept\n"
+	"add rule inet " TABLE " around_in ct state established,related accept\n"
+	"add rule inet " TABLE " around_in ip saddr @" EXTRAS " jump around\n"
+	"add rule inet " TABLE " around_in ip saddr @" EXTRAS " fib daddr oifname \"hv*\" drop\n"
+	/* Others' addresses may be of the subnet, too. */
+	"add rule inet " TABLE " around_in ip saddr @subnets fib saddr oifname \"hv*\" drop\n";
 
 static const char *find_program(void)
 {
@@ -127,27 +156,45 @@ static int run_nft(const char *program, int in, struct err *err)
 	return 0;
 }
 
+/* Which addresses are meant. */
+static void put_elements(const struct box_settings *s, char *ret_text, size_t size)
+{
+	struct in_addr a = {htonl(s->subnet.address)};
+	char first[INET_ADDRSTRLEN], last[INET_ADDRSTRLEN];
+
+	int len = snprintf(ret_text, size, "add element inet " TABLE " subnets { %s/%u }\n",
+		inet_ntop(AF_INET, &a, first, sizeof first), s->subnet.bits);
+	if (!s->extra_parent[0])
+		return;
+	a.s_addr = htonl(s->extra.address);
+	(void)inet_ntop(AF_INET, &a, first, sizeof first);
+	a.s_addr = htonl(s->extra_last ? s->extra_last : s->extra.address);
+	(void)snprintf(ret_text + len, size - (size_t)len,
+		"add element inet " TABLE " " EXTRAS " { %s-%s }\n", first,
+		inet_ntop(AF_INET, &a, last, sizeof last));
+}
+
 int nft_make(const struct box_settings *s, struct err *err)
 {
 	const char *program = find_program();
-	struct in_addr subnet = {htonl(s->subnet.address)};
-	char ip[INET_ADDRSTRLEN], last[128];
+	char elements[256];
 	int in[2];
 
 	if (!program)
 		return err_set(err, -ENOENT,
 			"dynos with networks of their own need the program nft (package nftables); "
 			"LIBCONTAINER_DYNO_NETWORK=host or none do without");
-	(void)snprintf(last, sizeof last, "add element inet " TABLE " subnets { %s/%u }\n",
-		inet_ntop(AF_INET, &subnet, ip, sizeof ip), s->subnet.bits);
+	put_elements(s, elements, sizeof elements);
 	if (pipe2(in, O_CLOEXEC) < 0)
 		return err_errno(err, -errno, "cannot make a pipe");
 	/* All of it fits into the pipe. */
 	int r = fd_write_all(in[1], rules, sizeof rules - 1);
 	if (r == 0 && s->publish.min)
 		r = fd_write_all(in[1], publishing, sizeof publishing - 1);
+	if (r == 0 && s->extra_parent[0])
+		r = fd_write_all(in[1], around, sizeof around - 1);
 	if (r == 0)
-		r = fd_write_all(in[1], last, strlen(last));
+		r = fd_write_all(in[1], elements, strlen(elements));
 	(void)fd_close(in[1]);
 	r = r < 0 ? err_errno(err, r, "cannot write the rules") : run_nft(program, in[0], err);
 	(void)fd_close(in[0]);

@@ -8,10 +8,11 @@
 
 #define NFT_TABLE     BOX_FILTER
 #define NFT_PUBLISHED "published" /* a map of it: port of the machine -> address and port */
+#define NFT_EXTRAS    "extras"	  /* a set of it: addresses of dynos on an extra interface */
 
 /* Made, or brought to what it is to be, in one transaction of the program nft; the subnet of these
- * settings is added to those it knows. What publishes ports is made if these settings do, and left
- * as it is if they do not: another hsup's may. */
+ * settings is added to those it knows. What publishes ports, and what is for an extra interface, is
+ * made if these settings have it, and left as it is if they do not: another hsup's may. */
 int nft_make(const struct box_settings *s, struct err *err) HSUP_MUST_CHECK;
 
 /* ---- nft_netlink.c ---- */

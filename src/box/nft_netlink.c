@@ -39,20 +39,24 @@ int nft_open(void)
 	return netlink_open(NETLINK_NETFILTER);
 }
 
+static void get_set(struct netlink_batch *m, const char *name)
+{
+	message(m, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSET, NLM_F_ACK, 0);
+	netlink_text(m, NFTA_SET_TABLE, NFT_TABLE);
+	netlink_text(m, NFTA_SET_NAME, name);
+}
+
 bool nft_stands(const struct box_settings *s)
 {
 	_cleanup_close_ int fd = nft_open();
 	struct netlink_batch m;
 
 	netlink_begin(&m);
-	if (s->publish.min) {
-		message(&m, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSET, NLM_F_ACK, 0);
-		netlink_text(&m, NFTA_SET_TABLE, NFT_TABLE);
-		netlink_text(&m, NFTA_SET_NAME, NFT_PUBLISHED);
-	} else {
-		message(&m, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, NLM_F_ACK, 0);
-		netlink_text(&m, NFTA_TABLE_NAME, NFT_TABLE);
-	}
+	get_set(&m, "subnets");
+	if (s->publish.min)
+		get_set(&m, NFT_PUBLISHED);
+	if (s->extra_parent[0])
+		get_set(&m, NFT_EXTRAS);
 	return fd >= 0 && netlink_send(fd, &m) == 0;
 }
 
