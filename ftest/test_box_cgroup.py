@@ -273,3 +273,51 @@ def test_a_unified_hierarchy_that_lacks_a_controller(build, folder, lacking, lef
         assert said[:-1] == ["setup 0", *left, "ended 0"] and said[-1].startswith("swept 0"), virtual.text()
     finally:
         virtual.end()
+
+
+# What each has before it is in its cgroup, of its limit: half, next to nothing, and more. (Whoever has taken it before
+# says so; he is not asked how much that is, but the kernel.)
+BRINGS = INIT[:INIT.index("cd /sys/fs/cgroup\n")].replace("mount -t cgroup2 cgroup2 /sys/fs/cgroup", """
+mount -t tmpfs tmpfs /sys/fs/cgroup
+mkdir /sys/fs/cgroup/memory /sys/fs/cgroup/unified
+mount -t cgroup -o memory memory /sys/fs/cgroup/memory
+mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified""") + """
+say() { echo "test: $*"; }
+say setup $(drive-box setup 2>&1; echo $?)
+hold() { # NAME UID LIMIT MEGABYTES
+	DRIVE_JOIN_WHEN=/tmp/go.$1 drive-box box $1 $2 $3 0 0 tool hold $4 >/tmp/$1 2>&1 &
+	until grep -q holds /tmp/$1; do sleep 0.1; done
+	top=/sys/fs/cgroup/memory/hsup/$1
+	say before $1 $(grep "^rss " $top/memory.stat) $(cat $top/cgroup.procs)
+	>/tmp/go.$1
+	until grep -q . $top/cgroup.procs; do sleep 0.1; done
+	# It is in, and its memory is on the way, or not, until this is as it was.
+	until grep -q "^0" $top/memory.move_charge_at_immigrate; do sleep 0.1; done
+	say $1 $(grep "^rss " $top/memory.stat) of $(cat $top/memory.limit_in_bytes)
+	say alive $1 $(cat /proc/$(head -n 1 $top/cgroup.procs)/comm) $(cat /tmp/$1)
+}
+hold half 4300 50331648 24
+hold little 4301 50331648 1
+hold more 4302 16777216 24
+poweroff -f
+"""
+
+
+def test_what_it_has_comes_with_it(build, folder, tool):
+    """Into a cgroup of the old kind, where the kernel can do that. More than the limit stays where it was."""
+    initrd = initrd_with(build, BRINGS)
+    initrd.program("/bin/tool", tool)
+    virtual = Virtual(folder, initrd)
+    try:
+        virtual.wait_line("test: alive more")
+        virtual.wait()
+        said = [m[1].split() for m in virtual.matches("test: (.*)")]
+        assert [line for line in said if line[0] == "before"] == [
+            ["before", name, "rss", "0"] for name in ("half", "little", "more")], virtual.text()
+        rss = {line[0]: int(line[2]) for line in said if line[1] == "rss"}
+        assert 24 << 20 <= rss["half"] < 26 << 20, virtual.text()
+        assert rss["little"] < 1 << 20 and rss["more"] < 1 << 20, virtual.text()
+        assert [line[2:] for line in said if line[0] == "alive"] == [
+            ["tool", "holds", n] for n in ("24", "1", "24")], virtual.text()
+    finally:
+        virtual.end()

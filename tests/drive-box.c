@@ -80,6 +80,8 @@ static int be_init(char **argv, bool no_unified)
 	const char *late = getenv("DRIVE_JOIN_MS");
 	if (late)
 		(void)usleep((useconds_t)atoi(late) * 1000);
+	for (const char *when = getenv("DRIVE_JOIN_WHEN"); when && access(when, F_OK) < 0;)
+		(void)usleep(10000);
 	double before = now();
 	check(cgroup_join_late(&box.cgroup), "cgroup_join_late");
 	if (getenv("DRIVE_TIMES"))

@@ -46,6 +46,7 @@ struct box_cgroup {
 	int late[4]; /* of v1 hierarchies: their folders, then the box's cgroup.procs in them: to be
 		      * joined when the dyno runs */
 	unsigned n_late;
+	int moving;  /* memory.move_charge_at_immigrate of one of those; -1 = there is none */
 	bool counts; /* `into` limits processes: from the dyno's first instruction on */
 };
 

@@ -172,7 +172,7 @@ int cgroup_make(const struct box *b, struct box_cgroup *ret)
 	const struct cgroup_layout *l = &b->hierarchies;
 	int r = 0;
 
-	*ret = (struct box_cgroup){.into = -1};
+	*ret = (struct box_cgroup){.into = -1, .moving = -1};
 	if (l->unified[0]) {
 		r = ret->into = make(l->unified, l->controllers != 0, b->spec->box_name);
 		if (r >= 0 && l->controllers)
@@ -207,16 +207,23 @@ int cgroup_make_late(const struct box *b)
 	return r < 0 ? r : 0;
 }
 
+static int open_late(const struct box *b, int hierarchy, const char *name)
+{
+	char path[SPEC_BOX_NAME_MAX + 64];
+
+	(void)snprintf(path, sizeof path, CGROUP_PARENT "/%s/%s", b->spec->box_name, name);
+	return openat(hierarchy, path, O_RDWR | O_CLOEXEC);
+}
+
 int cgroup_open_late(const struct box *b, struct box_cgroup *c)
 {
-	char path[SPEC_BOX_NAME_MAX + 32];
-
-	(void)snprintf(path, sizeof path, CGROUP_PARENT "/%s/cgroup.procs", b->spec->box_name);
 	for (unsigned i = 0; i < c->n_late; i++) {
-		int procs = openat(c->late[i], path, O_RDWR | O_CLOEXEC);
+		int procs = open_late(b, c->late[i], "cgroup.procs");
 
 		if (procs < 0)
 			return -errno;
+		if (c->moving < 0)
+			c->moving = open_late(b, c->late[i], "memory.move_charge_at_immigrate");
 		(void)close(c->late[i]);
 		c->late[i] = procs;
 	}
@@ -226,6 +233,7 @@ int cgroup_open_late(const struct box *b, struct box_cgroup *c)
 void cgroup_close(struct box_cgroup *c)
 {
 	c->into = fd_close(c->into);
+	c->moving = fd_close(c->moving);
 	for (unsigned i = 0; i < c->n_late; i++)
 		(void)fd_close(c->late[i]);
 	c->n_late = 0;

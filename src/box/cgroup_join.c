@@ -13,6 +13,7 @@
 #define PASSES	    32
 #define FREEZE_MS   100
 #define FREEZE_STEP 1
+#define MOVED_BYTES (4 << 20)
 
 struct moved {
 	pid_t pids[REMEMBERED];
@@ -29,6 +30,45 @@ static bool is_moved(const struct moved *m, pid_t pid)
 	return false;
 }
 
+/* Its own memory, not what is of files. */
+static bool is_large(pid_t pid)
+{
+	char path[32], text[128];
+	unsigned long long resident, shared;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/statm", pid);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	text[n < 0 ? 0 : n] = '\0';
+	return sscanf(text, "%*u %llu %llu", &resident, &shared) == 2 && resident > shared &&
+	       (resident - shared) * (unsigned)getpagesize() >= MOVED_BYTES;
+}
+
+/* Whoever joins next brings what he has allocated (1: not what is of files), or leaves it with the
+ * parent for ever. False: not of this kernel, 6.13 or later. */
+static bool bring_memory(const struct box_cgroup *c, bool on)
+{
+	return write(c->moving, on ? "1" : "0", 1) == 1;
+}
+
+/* The kernel takes a while to move memory, and all who would make or join a cgroup wait for it: not
+ * for the few pages that most have. */
+static int write_pid(const struct box_cgroup *c, pid_t pid, const char *text, size_t len)
+{
+	bool brings = c->moving >= 0 && is_large(pid) && bring_memory(c, true);
+	int r = 0;
+
+	for (unsigned i = 0; r >= 0 && i < c->n_late; i++) {
+		r = write(c->late[i], text, len) < 0 ? -errno : 0;
+		/* More than its limit: that it is limited from now on is what is left. */
+		if (r == -ENOMEM && brings && bring_memory(c, false))
+			r = write(c->late[i], text, len) < 0 ? -errno : 0;
+	}
+	if (brings)
+		(void)bring_memory(c, false);
+	return r;
+}
+
 /* Into all hierarchies; 1: it was not there yet. Who ended meanwhile is no error. */
 static int move(const struct box_cgroup *c, struct moved *m, pid_t pid)
 {
@@ -39,9 +79,9 @@ static int move(const struct box_cgroup *c, struct moved *m, pid_t pid)
 		return 0;
 	if (!m->all && m->n == REMEMBERED)
 		return -EAGAIN;
-	for (unsigned i = 0; i < c->n_late; i++)
-		if (write(c->late[i], text, (size_t)len) < 0 && errno != ESRCH)
-			return -errno;
+	int r = write_pid(c, pid, text, (size_t)len);
+	if (r < 0 && r != -ESRCH)
+		return r;
 	if (!m->all)
 		m->pids[m->n++] = pid;
 	return 1;
