@@ -5,6 +5,7 @@ nobody else."""
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import time
@@ -17,6 +18,7 @@ from test_native_warm import SAY, end, taken, wait_parked
 
 UIDS, PORTS, SUBNET = (5200, 5299), (20200, 20299), "10.203.52.0/22"
 AGAIN = "the packet filter of dynos was removed by somebody, and is made again"
+EMPTIED = "rules of the packet filter of dynos were removed by somebody: they are made again"
 # Whether it reaches the machine, at its first instruction.
 PROBE = ("/usr/bin/python3 -c 'import errno, socket, sys\n"
          "s = socket.socket()\n"
@@ -96,14 +98,78 @@ def test_of_those_that_run(app):
 def test_what_runs_reaches_nothing_again(app):
     app.machine.serve(7000)
     script = "while read x; do " + PROBE.partition("; exec")[0] + "; done"
-    begin(app, process={"Type": "web", "Stdin": True, "Args": [script]})
+    wrap, waits = other_nft(app, "while [ -e {} ]; do sleep 0.05; done")
+    begin(app, process={"Type": "web", "Stdin": True, "Args": [script]}, wrap=wrap)
     app.type_line("web.1", "go", "EHOSTUNREACH")
+    waits.touch()
     nft(app, "flush", "chain", "inet", "hsup", "input")
     # It is this table that keeps it from there.
     app.type_line("web.1", "go", "reached")
-    flush(app)
-    wait_table(app)
+    waits.unlink()
+    wait_until(lambda: app.errors.count("stands again") == 1, "the rules to be made again")
     app.type_line("web.1", "go", "EHOSTUNREACH")
+    flush(app)
+    wait_until(lambda: app.errors.count("stands again") == 2, "the table to be made again")
+    app.type_line("web.1", "go", "EHOSTUNREACH")
+
+
+def handle(app, chain):
+    """Of its first rule."""
+    return re.search(r"# handle (\d+)$", nft(app, "-a", "list", "chain", "inet", "hsup", chain).partition("policy")[2],
+                     re.M)[1]
+
+
+def parts(app):
+    """The sets and chains of the table, in any order."""
+    return sorted(re.findall(r"^\t(?:set|map|chain) .*?^\t}$", nft(app, "list", "table", "inet", "hsup"), re.M | re.S))
+
+
+def test_one_that_is_emptied(app):
+    """Its name is left: of all its rules, of a chain, or of one of them."""
+    begin(app)
+    before = parts(app)
+    for n, words in enumerate((lambda: "flush table inet hsup", lambda: "flush chain inet hsup forward",
+                               lambda: f"delete rule inet hsup arrive handle {handle(app, 'arrive')}",
+                               lambda: "add table ip other; flush chain inet hsup leave; add chain ip other c",
+                               lambda: "flush chain inet hsup input; delete chain inet hsup input"), 1):
+        nft(app, words())
+        wait_until(lambda: app.errors.count("stands again") == n, "it to be made again")
+        assert parts(app) == before
+    assert app.errors.count(EMPTIED) == n and AGAIN not in app.errors
+    stop(app)
+
+
+def test_one_of_several(app, make_driver_app):
+    """Each makes it again, once, and is no news for the other."""
+    other = make_driver_app("native", name="other")
+    other.machine = app.machine
+    other.env.update(HSUP_BOX_RUN=app.env["HSUP_BOX_RUN"], LIBCONTAINER_DYNO_UID_MIN="5300", LIBCONTAINER_DYNO_UID_MAX="5399",
+                     LIBCONTAINER_DYNO_SUBNET="10.203.56.0/22", HSUP_BOX_STATE=str(other.folder / "state/native"),
+                     LIBCONTAINER_DYNO_EXTRA_INTERFACE="up0:198.51.100.100-198.51.100.199/24")
+    begin(app)
+    begin(other)
+    before = parts(app)
+    nft(app, "flush table inet hsup")
+    wait_until(lambda: [a.errors.count("stands again") for a in (app, other)] == [1, 1], "both to have made it again")
+    time.sleep(0.5)
+    assert [(a.errors.count("stands again"), a.errors.count(EMPTIED)) for a in (app, other)] == [(1, 1)] * 2
+    assert parts(app) == before
+
+
+def test_what_is_as_much_as_before_is_left(app):
+    """Rules that are made anew at once, as a mending of another hsup's does, and what others add; then less."""
+    begin(app)
+    rules = nft(app, "list", "table", "inet", "hsup")
+    nft(app, "flush table inet hsup; " + "; ".join(
+        f"add rule inet hsup {chain} {line.strip()}" for chain, text in re.findall(r"chain (\w+) {(.*?)\n\t}", rules, re.S)
+        for line in text.splitlines()[2:]))
+    nft(app, "insert rule inet hsup forward accept")
+    time.sleep(0.5)
+    assert "stands again" not in app.errors and EMPTIED not in app.errors
+    nft(app, "delete rule inet hsup forward handle " + handle(app, "forward"))
+    wait_until(lambda: app.errors.count("stands again") == 1, "it to be looked at")
+    assert app.errors.count(EMPTIED) == 1
+    assert nft(app, "list", "table", "inet", "hsup") == rules
 
 
 def test_ports_lead_to_those_that_run_again(app):

@@ -1,6 +1,7 @@
 /* The machine's packet filter has a table without which nothing is between a native dyno and the
- * machine, and whoever loads a firewall anew removes it. The kernel tells us, and hsup-box makes it
- * again; until that is done no parked box, which was made behind it, becomes a dyno. */
+ * machine, and whoever loads a firewall anew removes or empties it. The kernel tells us, and
+ * hsup-box makes it again; until that is done no parked box, which was made behind it, becomes a
+ * dyno. */
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -42,8 +43,8 @@ void filter_open(struct launcher *l)
 	l->filter.fd = TAKE_FD(fd);
 }
 
-/* Its name is the first attribute. */
-static bool tells_removal(const struct nlmsghdr *m)
+/* Of a table and of a rule its name is the first attribute. */
+static bool is_ours(const struct nlmsghdr *m)
 {
 	static const char name[] = BOX_FILTER;
 	struct {
@@ -53,39 +54,70 @@ static bool tells_removal(const struct nlmsghdr *m)
 		char name[sizeof name];
 	} is;
 
+	_Static_assert((int)NFTA_TABLE_NAME == (int)NFTA_RULE_TABLE, "both are looked at");
 	if (m->nlmsg_len < offsetof(__typeof__(is), name) + sizeof name)
 		return false;
 	memcpy(&is, m, offsetof(__typeof__(is), name) + sizeof name);
-	return is.head.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE) &&
-	       is.family.nfgen_family == FAMILY_INET && is.attribute.nla_type == NFTA_TABLE_NAME &&
+	return is.family.nfgen_family == FAMILY_INET && is.attribute.nla_type == NFTA_TABLE_NAME &&
 	       is.attribute.nla_len == NLA_HDRLEN + sizeof name &&
 	       memcmp(is.name, name, sizeof name) == 0;
 }
 
-static bool packet_tells_removal(const char *packet, size_t len)
+/* True: it was removed, or some of its rules. A mending, another hsup's too, removes all rules and
+ * makes as many: what is told of one transaction ends with a generation. */
+static bool take(struct filter *f, const struct nlmsghdr *m)
 {
+	bool fewer = f->rules < 0;
+
+	switch (m->nlmsg_type) {
+	case NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE:
+		f->rules += is_ours(m);
+		return false;
+	case NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELRULE:
+		f->rules -= is_ours(m);
+		return false;
+	case NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN:
+		f->rules = 0;
+		f->emptied |= fewer;
+		return fewer;
+	case NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE:
+		if (!is_ours(m))
+			return false;
+		f->rules = 0;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool take_packet(struct filter *f, const char *packet, size_t len)
+{
+	bool removed = false;
+
 	for (const struct nlmsghdr *m = (const void *)packet; NLMSG_OK(m, len);
 		m = NLMSG_NEXT(m, len))
-		if (tells_removal(m))
-			return true;
-	return false;
+		removed |= take(f, m);
+	return removed;
 }
 
 /* Reads some of what has come; *ret_more: there may be more. */
-static bool read_news(int fd, bool *ret_more)
+static bool read_news(struct filter *f, bool *ret_more)
 {
 	static _Alignas(struct nlmsghdr) char packet[EVENTS];
 	bool removed = false;
 
 	*ret_more = false;
 	for (unsigned i = 0; i < AT_ONCE; i++) {
-		ssize_t n = recv(fd, packet, sizeof packet, MSG_TRUNC);
+		ssize_t n = recv(f->fd, packet, sizeof packet, MSG_TRUNC);
 		if (n < 0 && errno == EAGAIN)
 			return removed;
-		/* What was lost (ENOBUFS), or does not fit, may have told it. */
-		removed |= n < 0 ? errno == ENOBUFS
-				 : (size_t)n > sizeof packet ||
-					   packet_tells_removal(packet, (size_t)n);
+		if (n >= 0 && (size_t)n <= sizeof packet) {
+			removed |= take_packet(f, packet, (size_t)n);
+			continue;
+		}
+		/* What was lost, or does not fit, may have told it. */
+		f->rules = 0;
+		removed |= n >= 0 || errno == ENOBUFS;
 	}
 	*ret_more = true;
 	return removed;
@@ -119,8 +151,13 @@ static void mend(struct launcher *l)
 {
 	l->filter.again = false;
 	l->filter.broken = has_boxes(l);
+	bool emptied = l->filter.emptied && l->filter.broken;
+	l->filter.emptied = false;
 	if (!l->filter.broken)
 		return;
+	if (emptied)
+		log_warning("rules of the packet filter of dynos were removed by somebody: they "
+			    "are made again");
 	pid_t pid = fork();
 	if (pid == 0)
 		become_box(l);
@@ -147,7 +184,7 @@ bool filter_serve(struct launcher *l)
 	/* Whatever else is told may be what a mending has done that failed. It is read all the
 	 * time: the mendings of many launchers would overflow each other's sockets, and whoever
 	 * has lost news has to mend. */
-	bool removed = read_news(l->filter.fd, &more);
+	bool removed = read_news(&l->filter, &more);
 	if (removed && l->filter.pid)
 		l->filter.again = true;
 	else if (removed)

@@ -79,7 +79,9 @@ struct reserve {
 
 struct filter {
 	int fd;		   /* where changes of the packet filter are told; -1 = nowhere */
-	bool broken;	   /* our table was removed, and is not made again yet */
+	int rules;	   /* of ours, that the transaction has made which is being told */
+	bool emptied;	   /* made less than removed: to be said */
+	bool broken;	   /* our table was removed or emptied, and is not made again yet */
 	bool again;	   /* once more since `pid` began */
 	pid_t pid;	   /* who makes it again; 0 = nobody does */
 	uint64_t deadline; /* of that */
