@@ -256,6 +256,17 @@ static unsigned make_log(unsigned seed, unsigned n)
 	return n;
 }
 
+/* One stream says nothing for minutes while the other goes on, and then something. */
+static unsigned make_silent_log(unsigned seed, unsigned n)
+{
+	for (int i = 0; i < 3; i++)
+		strbuf_reset(&expected[i]);
+	for (unsigned i = 0; i < n; i++)
+		add_message(i, (seed + i) % 12 < 10 ? STREAM_STDOUT : STREAM_STDERR,
+			START + 50 * i * SECOND, i % 7, "\n");
+	return n;
+}
+
 static void expect_all(struct stage *s)
 {
 	struct strbuf *out = s->merged ? &expected[2] : &expected[0];
@@ -723,12 +734,15 @@ static bool lives(struct stage *s, bool recovers, unsigned at)
 }
 
 /* Returns whether the first one came to its end. */
-static bool killed(unsigned at, bool merged, bool slow, unsigned second)
+static bool killed(unsigned at, bool merged, bool slow, unsigned second, bool silent)
 {
 	struct stage s;
 
 	stage_open(&s, merged);
-	log_of(&s, make_log(5, 60), 700);
+	if (silent)
+		log_of(&s, make_silent_log(5, 60), 100);
+	else
+		log_of(&s, make_log(5, 60), 700);
 	s.engine.drops_tail = 2;
 	s.reads_every = slow ? 40 : 1;
 	bool whole = lives(&s, false, at);
@@ -754,7 +768,20 @@ static void killed_anywhere(void **state)
 		unsigned at = 1 + how % KILL_STEP;
 
 		tears = how & 4;
-		while (!killed(at, how & 1, how & 2, 1 + at * 7 % 23))
+		while (!killed(at, how & 1, how & 2, 1 + at * 7 % 23, false))
+			at += KILL_STEP;
+		assert_true(at > 100);
+	}
+}
+
+static void killed_behind_a_silence(void **state)
+{
+	(void)state;
+	for (unsigned how = 0; how < 8; how++) {
+		unsigned at = 1 + how % KILL_STEP;
+
+		tears = how & 4;
+		while (!killed(at, how & 1, how & 2, 1 + at * 7 % 23, true))
 			at += KILL_STEP;
 		assert_true(at > 100);
 	}
@@ -778,6 +805,7 @@ int main(void)
 		cmocka_unit_test(full_at_the_end),
 		cmocka_unit_test(nobody_reads_it),
 		cmocka_unit_test(killed_anywhere),
+		cmocka_unit_test(killed_behind_a_silence),
 	};
 	int r = cmocka_run_group_tests_name("follow", tests, NULL, NULL);
 

@@ -21,6 +21,9 @@ static size_t most_waits(const struct follow *f)
 
 bool follow_write(struct follow *f)
 {
+	/* Where the mark is but a time, a successor takes no byte to be behind it: the first
+	 * message after a silence is marked before any of it is in the pipe. */
+	follow_marks(f);
 	for (unsigned i = 0; i < f->n_pipes; i++) {
 		struct follow_pipe *p = &f->pipes[i];
 
