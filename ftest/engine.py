@@ -293,6 +293,12 @@ class Docker(Engine):
     def stale(self):
         return [self.folder / "pid", self.folder / "exec/containerd/containerd.pid", self.socket]
 
+    def log_of(self, container):
+        """(stream, text) of what it has written down of a container's output: what it can give to anybody."""
+        text = (self.folder / f"data/containers/{container}/{container}-json.log").read_text()
+        messages = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        return [(m["stream"], m["log"].rstrip("\n")) for m in messages]
+
     def containerd(self):
         """The one that this daemon started."""
         path = self.folder / "exec/containerd/containerd.pid"

@@ -1,4 +1,5 @@
 """Engines that are not there, may not be asked, die and come back, hang, and talk nonsense."""
+import contextlib
 import os
 import re
 import signal
@@ -11,7 +12,6 @@ from driver_app import SLEEP
 from engine import Docker
 from fake_engine import FakeEngine
 from hsup import PATIENCE, wait_until
-from test_driver_reattach import assert_all_once
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +102,47 @@ def test_killed_and_back(app):
     assert app.stop(patience=3 * PATIENCE) == 0
 
 
+def counted(pairs, stream):
+    return [int(text[7:]) for s, text in pairs if s == stream and text.startswith("number-")]
+
+
+def assert_all_it_has_once(app, kept, last, dead_at):
+    """Each stream in its order, every line that the engine has written down once. It may lack what it had read and
+    not yet written when it was killed, which also happens where nobody follows: one piece of each stream, and nothing
+    that came after."""
+    said = [("stderr" if int(text[7:]) % 3 == 0 else "stdout", text) for text in app.texts("web.1")
+            if text.startswith("number-")]
+    for stream in ("stdout", "stderr"):
+        has, got = counted(kept, stream), counted(said, stream)
+        assert got == has, (stream, "lost", sorted(set(has) - set(got))[:10],
+                            "twice", sorted({n for n in got if got.count(n) > 1})[:10])
+        wanted = [n for n in range(1, last + 1) if (n % 3 == 0) == (stream == "stderr")]
+        first = next((i for i, n in enumerate(has) if n != wanted[i]), len(has))
+        lacks = wanted[first:first + len(wanted) - len(has)]
+        assert has == [n for n in wanted if n not in lacks], (stream, "the engine lacks", sorted(set(wanted) - set(has)))
+        assert all(n <= dead_at for n in lacks), (stream, lacks, dead_at)
+
+
+@pytest.mark.parametrize("engine, hsup, fault", [
+    (set(), set(), None),
+    ({4, 5}, {4, 5}, None),  # in its hands when it was killed, of one stream
+    (set(), {5}, "lost"),
+    ({4}, set(), "twice"),
+    ({4, 8}, {4, 8}, "the engine lacks"),
+    ({13}, {13}, r"\[13\], 10"),  # after it was killed
+])
+def test_what_nobody_has_is_told_from_what_hsup_lost(engine, hsup, fault):
+    class Said:
+        @staticmethod
+        def texts(_):
+            return [f"number-{n}" for n in range(1, 16) if n not in hsup]
+    kept = [("stdout" if n % 3 else "stderr", f"number-{n}") for n in range(1, 16) if n not in engine]
+    with pytest.raises(AssertionError, match=fault) if fault else contextlib.nullcontext():
+        assert_all_it_has_once(Said, kept, 15, 10)
+
+
 def test_killed_and_back_with_live_restore(app):
-    """They run on, and no line is lost or comes twice."""
+    """They run on, and no line that the engine has is lost or comes twice."""
     app.engine.live_restore = True
     app.engine.stop()
     app.engine.start()
@@ -112,14 +151,18 @@ def test_killed_and_back_with_live_restore(app):
     app.submit(app.release(("web", [f"exec ./tool count {app.shared}/at {last} 800"], 1)))
     app.wait_line(r"app\[web\.1\]: number-50$")
     before = app.lives()
+    container = app.life("web.1")
     app.engine.kill()
+    dead_at = int((app.shared / "at").read_text()) + 50  # it is told of every 50th
     time.sleep(0.5)
     app.engine.start()
     assert app.lives() == before
     app.wait_line(r"app\[web\.1\]: counted$", since=0)
     app.no_line(r"hsup\[web\.1\]: (process|state changed from up)")
+    kept = wait_until(lambda: (lambda log: counted(log, "stderr")[-1] == last // 3 * 3 and log)
+                      (app.engine.log_of(container)), "the last line of both streams")
     assert app.stop(patience=3 * PATIENCE) == 0
-    assert_all_once(app, last)
+    assert_all_it_has_once(app, kept, last, dead_at)
 
 
 def test_killed_with_the_supervisor(app):
