@@ -112,6 +112,7 @@ class Campaign:
         self.submitted = None
         self.allowed = collections.Counter()  # (name, generation) -> lives it may have had
         self.found = collections.defaultdict(set)  # (name, generation) -> its lives
+        self.orphans = set()  # lives of `done` whose launcher was killed
         self.where = {}  # name -> (generation, life), when last all was well
         self.doomed = []  # accounts of dynos that were told to end
         self.excused = set()  # names that may have another life when all is well again
@@ -141,6 +142,7 @@ class Campaign:
         # (Empty for a moment, within execve.)
         self.wait(lambda: command.read_text(encoding="utf-8"), "its command line")
         self.has["table"] = "--table" in command.read_text(encoding="utf-8")
+        self.launcher_start = start_time(self.launcher)
 
     def say(self, text):
         line = f"{time.strftime('%T')} {time.monotonic() - self.begun:8.3f} {self.round}: {text}"
@@ -503,7 +505,13 @@ class Campaign:
                 self.allow(failed, self.force)
         if self.between:
             self.allow(self.between, document)
-        for a in self.ledger.accounts().values():
+        accounts = self.ledger.accounts().values()
+        for a in accounts:
+            # How it ends, now or in a later round, nobody can know: perhaps it failed. Then it is run again.
+            if a.start <= self.launcher_start and a.life not in self.orphans and a.name.startswith("done."):
+                self.orphans.add(a.life)
+                self.allowed[a.name, a.generation] += 1
+        for a in accounts:
             if a.name.split(".")[0] not in (STEADY if "rest" in self.without else COUNTED):
                 continue
             lives = self.found[a.name, a.generation]
@@ -587,10 +595,6 @@ class Campaign:
         self.wait_in_control()
         self.cut_off = {a.life: "ended meanwhile" for a in self.ledger.accounts().values() if not alive(a)}
         self.cut_off.update(before)
-        for a in self.ledger.accounts().values():
-            # Perhaps it had failed: nobody can know. Then it is run again.
-            if a.life in self.cut_off and a.name.startswith("done."):
-                self.allowed[a.name, a.generation] += 1
         self.settle()
 
     def run(self):
