@@ -3,7 +3,8 @@
 
 Each round submits something (or nothing), then hurts something, at moments chosen by the seed; then
 all must be as the release in force says, with every line there once and no dyno touched that nothing
-should have touched. Then the launcher and the supervisor are killed together, again and again. The
+should have touched. Then the launcher and the supervisor are killed together, again and again: no line
+is lost by that either, and what was just then on its way may come twice (campaign_lines.Again). The
 choices come from the seed; what the machine makes of them in time does not.
 
 It runs as root in a mount namespace of its own, with the control directory and the state on a small
@@ -585,6 +586,8 @@ class Campaign:
         self.wait(lambda: not any(start_time(p) for p in both), "the end of both")
         before = {a.life: "ended before" for a in self.ledger.accounts().values() if not alive(a)}
         self.counts["launcher and supervisor killed"] += 1
+        self.wait(self.reader.has_all, "what they wrote last")
+        self.ledger.outage(self.ledger.accounts())
         self.sleep(self.random.uniform(0, 1))
         if self.random.random() < 0.6:
             submitted = self.submitted
@@ -655,6 +658,7 @@ class Campaign:
         for what, n in sorted(self.counts.items()):
             print(f"  {what:46} {n:8}")
         for what, n in (("lines", ledger.lines), ("lines that came twice", ledger.repeats),
+                        ("launcher killed: lines on their way that came twice", ledger.lines_again),
                         ("lives that ended", ledger.lives), ("of them with a last line cut by their end", ledger.pieces),
                         *((f"launcher killed: lives that {why}", ledger.cut_off[why]) for why in WHY),
                         *((f"  lines in their pipes, lost ({why})", ledger.lost_in_pipes[why]) for why in WHY),

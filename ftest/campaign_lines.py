@@ -5,10 +5,13 @@ what it was about to write and what it has written. Ledger compares hsup's outpu
 line: each number of each stream once, in order, with the right text, up to the last one written.
 """
 import collections
+import fcntl
 import os
 import pathlib
 import re
+import select
 import struct
+import termios
 import threading
 
 ACCOUNT = struct.Struct("=14Q64s")
@@ -18,6 +21,7 @@ ORDER_AT = 4 * 8
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00"
 LINE = re.compile(rb"%s (app|hsup)\[([^\]]+)\]: (.*)" % STAMP.encode(), re.DOTALL)
 HEAD = re.compile(rb"(\d+) (\d+) (\d+) ([oe]) (\d+) ")
+ON_ITS_WAY = 256 << 10  # bytes that hsup may have on their way out (CARRY_BYTES)
 
 
 class Account(collections.namedtuple("Account", FIELDS)):
@@ -57,7 +61,9 @@ class Reader:
     """Reads a pipe as fast as it fills, unless told to pause."""
 
     def __init__(self, fd):
+        self.fd = fd
         self.chunks = collections.deque()
+        self.lock = threading.Lock()
         self.go = threading.Event()
         self.go.set()
         self.thread = threading.Thread(target=self._run, args=(fd,), daemon=True)
@@ -66,11 +72,18 @@ class Reader:
     def _run(self, fd):
         while True:
             self.go.wait()
-            data = os.read(fd, 1 << 20)
-            if not data:
-                break
-            self.chunks.append(data)
+            select.select([fd], [], [])
+            with self.lock:
+                data = os.read(fd, 1 << 20)
+                if not data:
+                    break
+                self.chunks.append(data)
         os.close(fd)
+
+    def has_all(self):
+        """All that was written so far is in chunks."""
+        with self.lock:
+            return struct.unpack("i", fcntl.ioctl(self.fd, termios.FIONREAD, bytes(4)))[0] == 0
 
 
 class Seen:
@@ -79,6 +92,18 @@ class Seen:
     def __init__(self):
         self.last = 0  # number
         self.piece = False  # then the beginning of a line that was never ended
+
+
+class Again:
+    """What of one stream may come once more, after launcher and supervisor were killed in one moment: how far they
+    were is told by two pipes, which are gone with them, and in doubt a line is repeated, not lost. Either it was out,
+    and nobody knew yet: one of the last. Or it was on its way out, and had been taken from its dyno or not."""
+
+    def __init__(self, lowest, last, begun):
+        self.lowest = lowest  # of those that were out and may have been on their way
+        self.last = last  # that was out
+        self.begun = begun  # by its dyno
+        self.next = self.until = 0  # when it has begun to
 
 
 class Ledger:
@@ -91,6 +116,11 @@ class Ledger:
         self.seen = {}  # (pid, start, stream) -> Seen
         self.bytes_of = {}  # life -> padding, as its account says
         self.recent = collections.deque(maxlen=4000)
+        self.bytes = 0
+        self.late = collections.deque()  # (where it ends, (pid, start, stream), number): all that may be on its way
+        self.again = {}  # (pid, start, stream) -> Again
+        self.doubtful = None  # the one of them that was being taken from
+        self.lines_again = 0
         self.notes = collections.deque(maxlen=20000)  # hsup's own, (count, dyno, text)
         self.n_notes = 0
         self.lines = self.repeats = self.lost = 0
@@ -101,6 +131,37 @@ class Ledger:
         self.cut_off = collections.Counter()  # why -> lives
         self.lost_in_pipes = collections.Counter()  # why -> lines
         self.longest_ns = 0
+
+    # -- launcher and supervisor are dead, and all that they wrote was read --
+
+    def outage(self, accounts):
+        self.take()
+        lowest, begun = {}, {(*a.life, stream): a.begun(stream) for a in accounts.values() for stream in (0, 1)}
+        for _, key, number in self.late:
+            lowest.setdefault(key, number)
+        self.again = {}
+        self.doubtful = None
+        for key in lowest.keys() | begun.keys():
+            last = self.seen.get(key, Seen()).last
+            self.again[key] = Again(lowest.get(key, last + 1), last, begun.get(key, last))
+
+    def _comes_again(self, key, number, last):
+        a = self.again.get(key)
+        if not a:
+            return False
+        if number > last:
+            if a.next <= a.until and a.next:
+                self.fault(f"{key}: what was before {a.next} came twice, {a.next}..{a.until} did not")
+            return False
+        if not a.next and (a.lowest <= number <= a.last or
+                           (number == a.last + 1 and last <= a.begun and not self.doubtful)):
+            self.doubtful = key if number > a.last else self.doubtful
+            a.next, a.until = number, last
+        if not a.next == number <= a.until:
+            return False
+        a.next += 1
+        self.lines_again += 1
+        return True
 
     # -- lines --
 
@@ -118,6 +179,7 @@ class Ledger:
 
     def _line(self, raw):
         self.recent.append(raw)
+        self.bytes += len(raw) + 1
         match = LINE.fullmatch(raw)
         if not match:
             self.fault(f"not a line: {raw[:300]!r}")
@@ -155,6 +217,9 @@ class Ledger:
             self.fault(f"not what {dyno.decode()} wrote: {raw[:300]!r}")
         if life in self.closed and number > self.closed[life][stream]:
             self.fault(f"{dyno.decode()} {life}: {number} was never written")
+        self._note_late((*life, stream), number)
+        if self._comes_again((*life, stream), number, seen.last):
+            return
         if seen.piece and number == seen.last:
             self.fault(f"{dyno.decode()} {life} stream {stream}: {number} was cut in two")
         elif number <= seen.last:
@@ -169,6 +234,11 @@ class Ledger:
         if seen.piece and number > seen.last:
             self.fault(f"{dyno.decode()} {life} stream {stream}: only a piece of {seen.last}")
         seen.last, seen.piece = number, not whole
+
+    def _note_late(self, key, number):
+        self.late.append((self.bytes, key, number))
+        while self.late[0][0] <= self.bytes - ON_ITS_WAY:
+            self.late.popleft()
 
     # -- lives --
 

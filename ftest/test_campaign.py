@@ -59,6 +59,11 @@ class Fixed:
         data = "".join(f"{stamp} app[web.1]: {text}\n" for text in texts)
         os.write(self.write, data.encode())
 
+    def outage(self):
+        """Of launcher and supervisor, now."""
+        wait_until(self.ledger.reader.has_all, "all of it")
+        self.ledger.outage({self.path: Account.read(self.path)})
+
     def judge(self, cut_off=()):
         os.close(self.write)
         wait_until(lambda: not self.ledger.reader.thread.is_alive(), "the reader's end")
@@ -103,6 +108,52 @@ def test_the_ledger_sees_a_line_twice(fixed):
     fixed.say(*map(fixed.text, (1, 2, 2, 3, 4, 5)))
     ledger = fixed.judge()
     assert ledger.repeats == 1 and ledger.repeated[0][3] == 2
+
+
+@pytest.mark.parametrize("before, after, again, twice", [
+    ((1, 2, 3), (2, 3, 4, 5), 2, 0),  # they were out, and nobody knew yet
+    ((1, 2), (3, 4, 3, 4, 5), 2, 0),  # they were to be taken from their dyno, or had been
+    ((1, 2), (3, 4, 4, 5), 0, 1),  # all that is taken at once comes again, or nothing
+    ((1, 2, 3), (3, 3, 4, 5), 1, 1),
+    ((1, 2, 2), (3, 4, 5), 0, 1),  # before it
+    ((1, 2, 3), (3, 4, 5, 5), 1, 1),  # long after it
+])
+def test_the_ledger_allows_what_was_on_its_way_to_come_twice_once(fixed, before, after, again, twice):
+    fixed.say(*map(fixed.text, before))
+    fixed.outage()
+    fixed.say(*map(fixed.text, after))
+    ledger = fixed.judge()
+    assert (ledger.lines_again, ledger.repeats, ledger.lost, ledger.faults) == (again, twice, 0, [])
+
+
+def test_the_ledger_sees_that_what_was_out_long_ago_comes_twice(folder):
+    last = 600
+    fixed = Fixed(folder, begun=last, done=last, size=1500)  # of 450 KiB
+    fixed.say(*map(fixed.text, range(1, last - 1)))
+    fixed.outage()
+    fixed.say(*map(fixed.text, range(2, last + 1)))
+    ledger = fixed.judge()
+    assert ledger.repeats > 200 and ledger.repeats + ledger.lines_again == last - 3
+
+
+def test_the_ledger_sees_that_a_part_of_what_comes_twice_is_missing(fixed):
+    fixed.say(*map(fixed.text, (1, 2, 3)))
+    fixed.outage()
+    fixed.say(*map(fixed.text, (2, 4, 5)))
+    assert "3..3 did not" in fixed.judge().faults[0]
+
+
+def test_the_ledger_sees_that_two_were_being_taken_from(folder):
+    """It takes from one after the other."""
+    fixed = Fixed(folder)
+    other = folder / "web.2,1,78,88"
+    other.write_bytes(ACCOUNT.pack(78, 88, 1, 100, 0, 5, 0, 5, 0, 0, 0, 0, 0, 0, b"web.2"))
+    wait_until(fixed.ledger.reader.has_all, "all of it")
+    fixed.ledger.outage({path: Account.read(path) for path in (fixed.path, other)})
+    lines = [fixed.text(n) for n in (1, 2, 1, 2, 3, 4, 5)]
+    fixed.say(*lines, *(line.replace("77", "78", 1) for line in lines))
+    ledger = fixed.judge()
+    assert (ledger.lines_again, ledger.repeats, ledger.faults) == (2, 2, [])
 
 
 def test_the_ledger_sees_a_line_cut_in_two(fixed):

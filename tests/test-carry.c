@@ -421,10 +421,12 @@ static bool live(const struct stage *s, unsigned at)
 	return true;
 }
 
-/* Every line once and in order; with `again`, at least once. */
+/* Every line once and in order; with `again`, at least once: of a tap, some lines in a row up to
+ * the last one may come a second time. */
 static void check_lines(const struct stage *s, bool again)
 {
-	unsigned next[TAPS] = {0}, tap, number;
+	unsigned next[TAPS] = {0}, repeat[TAPS] = {0}, until[TAPS] = {0};
+	unsigned tap, number;
 	char line[7000];
 
 	for (const char *at = s->got.data, *end; at && *at; at = end + 1) {
@@ -442,8 +444,14 @@ static void check_lines(const struct stage *s, bool again)
 		int n = make_line(line, sizeof line, tap, number);
 		assert_int_equal(end + 1 - (text + 3), n);
 		assert_memory_equal(text + 3, line, n);
-		if (again && number < next[tap])
+		if (again && number < next[tap] && !until[tap]) {
+			repeat[tap] = number;
+			until[tap] = next[tap];
+		}
+		if (repeat[tap] < until[tap]) {
+			assert_int_equal(number, repeat[tap]++);
 			continue;
+		}
 		assert_int_equal(number, next[tap]);
 		next[tap]++;
 	}
