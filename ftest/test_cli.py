@@ -16,7 +16,7 @@ from hsup import PATIENCE, wait_until
 from daemon import Daemon
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TALK = ["sh", "-c", "echo begins $DYNO; echo oops >&2; trap 'echo got HUP' HUP; while :; do sleep 0.05; done"]
+TALK = ["sh", "-c", "trap 'echo got HUP' HUP; echo begins $DYNO; echo oops >&2; while :; do sleep 0.05; done"]
 SLEEP = ["sleep", "1000"]
 
 
@@ -243,16 +243,19 @@ def test_restart(shop):
 
 def test_restart_says_what_does_not_come_up(shop):
     flag = shop.folder / "broken"
-    shop.submit(shop.release(("web", ["sh", "-c", f"test ! -e {flag} && exec sleep 1000"], 1)))
-    ok(shop.hsup("wait"))
+    # Up as soon as it is asked for, and never when it is broken, however late it comes to its end.
+    shop.submit(shop.release({"Type": "web", "Args": ["sh", "-c", f"test ! -e {flag} && exec sleep 1000"],
+                              "Ready": {"Command": ["test", "!", "-e", str(flag)], "Interval": 0.1}}))
+    shop.wait_line("release v1 is up", count=2)
     flag.write_text("")
     refused(shop.hsup("restart", "web"), 1, "web.1: ", "status 1")
 
 
 def test_a_wait_has_an_end(shop):
-    shop.submit(shop.release(dict(Type="web", Args=["sh", "-c", "trap '' TERM; while :; do sleep 1; done"],
+    shop.submit(shop.release(dict(Type="web", Args=["sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1; done"],
                                   Quantity=1, StopTimeout=600)))
-    ok(shop.hsup("wait"))
+    shop.wait_line("release v1 is up", count=2)
+    shop.wait_line(r"app\[web\.1\]: deaf$")
     refused(shop.hsup("stop", "web", "--timeout", "1"), 1, "1 of 1 dynos", "web.1", "it goes on")
     assert "stopping" in shop.hsup("ps", "web").stdout
     # The second kills it, and two at once are one.
@@ -289,6 +292,7 @@ def test_scale_refuses(shop, operand, code, text):
 
 
 def test_signal(shop):
+    shop.wait_line(r"app\[web\.2\]: begins")
     assert ok(shop.hsup("signal", "HUP", "web.2")).stdout == "web.2: signalled\n"
     shop.wait_line(r"app\[web\.2\]: got HUP")
     refused(shop.hsup("signal", "FOO", "web"), 2, "'FOO' is no signal")
@@ -379,6 +383,7 @@ def test_logs(shop):
 
 
 def test_logs_follow(shop):
+    shop.wait_line(r"app\[web\.\d\]: begins", count=2)
     process, lines = follow(shop, "logs", "-f", "-n", "0", "-p", "web.1")
     for _ in range(3):
         ok(shop.hsup("signal", "HUP", "web.*"))

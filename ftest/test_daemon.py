@@ -17,7 +17,7 @@ from daemon import SLEEP, Daemon, copy_programs
 from hsup import LINE, PATIENCE, children_of, command_line, marked_processes, wait_until
 
 STUBBORN = ["/usr/bin/python3", "-c",
-            "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(1000)"]
+            "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('deaf', flush=True)\ntime.sleep(1000)"]
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_down_waits_says_so_and_kills_only_when_told(daemon):
     daemon.make_app("shop", args=STUBBORN, process={"StopTimeout": 1000})
     daemon.up()
     dyno = daemon.wait_dynos(1)[0]
-    daemon.wait_log("hsup[shop/web.1]: state changed from starting to up")
+    daemon.wait_log("app[shop/web.1]: deaf")  # it is up before that: python takes its time
     done = daemon.hsup("down", "--timeout", 2)
     assert done.returncode == 1
     assert "waiting for shop to stop" in done.stdout and "still runs after 2 s" in done.stderr

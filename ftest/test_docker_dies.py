@@ -271,7 +271,9 @@ def test_500(app, front, where):
 def test_a_kill_that_is_refused_is_sent_again(app, front):
     rule = front.spoil(r"POST .*/containers/[^/ ]+/kill\?signal=9", "500", times=3)
     app.start()
-    app.submit(app.release({"Type": "web", "Args": ["trap '' TERM; while :; do sleep 0.1; done"], "StopTimeout": 1}))
+    app.submit(app.release({"Type": "web", "Args": ["trap '' TERM; echo deaf; while :; do sleep 0.1; done"],
+                            "StopTimeout": 1}))
+    app.wait_line(r"app\[web\.1\]: deaf$")
     app.wait_up("web.1")
     assert app.stop() == 0
     assert rule.seen == 3

@@ -228,8 +228,9 @@ def test_what_a_dead_leader_leaves_does_not_stay(app):
 
 def test_operator_stop_start_restart_and_signal(app):
     app.start()
-    app.submit(app.release(("web", ["trap 'echo hup' HUP; while :; do sleep 0.05; done"], 2)))
+    app.submit(app.release(("web", ["trap 'echo hup' HUP; echo ready; while :; do sleep 0.05; done"], 2)))
     app.wait_up("web.1", "web.2")
+    app.wait_line(r"app\[web\.\d\]: ready$", count=2)
     before = app.lives()
     for words in (("signal", "HUP", "web.1"), ("stop", "web.2")):
         done = app.hsup(*words, "-C", app.control)

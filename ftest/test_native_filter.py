@@ -396,7 +396,8 @@ def test_after_an_upgrade_of_the_launcher(app):
 
 def test_as_all_are_told_to_end(app):
     begin(app, process={"Type": "web", "StopTimeout": 20,
-                        "Args": [f"trap '' TERM; while [ ! -e {app.shared}/end ]; do sleep 0.05; done"]})
+                        "Args": [f"trap '' TERM; echo deaf; while [ ! -e {app.shared}/end ]; do sleep 0.05; done"]})
+    app.wait_line(r"app\[web\.1\]: deaf$")
     app.process.send_signal(signal.SIGTERM)
     app.wait_line("stopping|SIGTERM|TERM")
     flush(app)
