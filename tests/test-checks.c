@@ -276,6 +276,27 @@ static void test_listen_waits_for_a_listener(void **state)
 	(void)fd_close(fd);
 }
 
+/* As at the loopback of a network of its own: it is told where a listener was looked for. */
+static void test_listen_at_another_address_is_told(void **state)
+{
+	char expected[60];
+	unsigned port;
+	int fd = listen_at(&port);
+
+	(void)state;
+	struct check ready = check_of(CHECK_LISTEN, 0);
+	make(&ready, &no_check);
+	checker_set_address(
+		room.checker, &(struct check_address){.host = "127.0.0.2", .port = port});
+	checker_begin(room.checker, 0);
+	TURN_UNTIL(checker_reason(room.checker)[0]);
+	(void)snprintf(
+		expected, sizeof expected, "connection refused on port %u of 127.0.0.2", port);
+	assert_string_equal(text_of(CHECKER_WAITING), expected);
+	assert_int_equal(room.ready, 0);
+	(void)fd_close(fd);
+}
+
 /* The test accepts as another would for a dyno: it is asked who listens in its network, not whether
  * somebody accepts. */
 static void test_listen_is_seen_in_the_network_of_the_dyno(void **state)
@@ -647,6 +668,7 @@ int main(void)
 		cmocka_unit_test(test_an_answer_without_an_end_is_given_up),
 		cmocka_unit_test(test_a_message_is_its_lines),
 		ON_A_LOOP(test_listen_waits_for_a_listener),
+		ON_A_LOOP(test_listen_at_another_address_is_told),
 		ON_A_LOOP(test_listen_is_seen_in_the_network_of_the_dyno),
 		ON_A_LOOP(test_no_port_is_said),
 		ON_A_LOOP(test_http_answers),

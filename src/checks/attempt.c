@@ -36,8 +36,10 @@ const char *attempt_waits(const struct attempt *a)
 
 static const char *say_connect(const struct attempt *a, int r, char text[TEXT_SIZE])
 {
+	/* One may listen at 127.0.0.1 of a network of its own: where we looked is the hint. */
 	if (r == -ECONNREFUSED)
-		(void)snprintf(text, TEXT_SIZE, "connection refused on port %u", a->where.port);
+		(void)snprintf(text, TEXT_SIZE, "connection refused on port %u%s%s", a->where.port,
+			a->where.host[0] ? " of " : "", a->where.host);
 	else
 		(void)snprintf(text, TEXT_SIZE, "port %u: %s", a->where.port, err_name(r));
 	return text;
