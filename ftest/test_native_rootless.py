@@ -220,6 +220,16 @@ def test_another_user_is_not_let_in(app):
     assert app.stop() == 0
 
 
+def test_a_state_directory_that_others_could_replace(app):
+    """What to do about it is his to do: nothing of it is root's."""
+    app.folder.chmod(0o777)
+    app.submit(app.release())
+    ran = app.run("true")
+    assert ran.returncode != 0
+    assert re.search(rf"native dynos: {app.folder} .* choose what your dynos run: name a folder of your own with HSUP_BOX_\w+$",
+                     ran.stderr, re.M), ran
+
+
 # ---- a network that is passed on ----
 
 MACHINE, OUTSIDE, ELSEWHERE = "10.70.1.1", "10.70.1.2", "10.70.2.1"

@@ -34,10 +34,12 @@ bool boxes_wanted(const struct options *o)
 
 static int refuse(const char *name, const char *part, struct err *err)
 {
+	bool root = geteuid() == 0;
+
 	return err_set(err, -EPERM,
 		"native dynos: %.200s belongs to others or can be written by them, who could then "
-		"choose what root mounts: name a folder of root's with %s",
-		part, name);
+		"choose what %s: name a folder of %s with %s",
+		part, root ? "root mounts" : "your dynos run", root ? "root's" : "your own", name);
 }
 
 /* Whoever could put another in its place would choose what root mounts. What others may write to
