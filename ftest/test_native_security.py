@@ -305,6 +305,10 @@ def test_without_a_step_something_is_open(boxes, machine, step):
 
 # ---- beside others ----
 
+# A folder's name in the list of mounts. Theirs is kept by a layer, or is not there.
+OURS_ALONE = {"mounts-host-path-of-tmp"}
+
+
 @pytest.fixture(scope="module")
 def docker(engines):
     return engines.get("docker")
@@ -353,7 +357,8 @@ def as_crun_runs(settings, folder, probe, facts):
 def test_less_is_open_than_with_docker_and_crun(boxes, machine, folder, probe, docker):
     """The same program in a container with Docker's default settings."""
     facts = inside(machine)
-    ours = answers(start(boxes, "/app/probe", facts=facts)).open.keys() - EXPLAINED.keys()
+    # What is explained counts, too: without it there is nothing that could be more than theirs.
+    ours = answers(start(boxes, "/app/probe", facts=facts)).open.keys() - OURS_ALONE
     (folder / "bundle").mkdir()
     crun = as_crun_runs(settings_of_docker(docker, probe), folder / "bundle", probe, facts).open.keys()
     theirs = as_docker_runs(docker, probe, facts).open.keys()
