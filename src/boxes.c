@@ -6,7 +6,7 @@
 #include "base/way.h"
 #include "cli/cli.h"
 #include "drivers/driver.h"
-#include "pasta.h"
+#include "passer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -179,7 +179,7 @@ static int prepare(const struct options *o, const char *program, struct boxes *b
 	if (r < 0)
 		return r;
 	if (geteuid() != 0)
-		r = pasta_settle(o->mode == MODE_START, err);
+		r = passer_settle(o->mode == MODE_START, err);
 	if (r < 0)
 		return r;
 	box_settings_init(&s);

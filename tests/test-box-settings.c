@@ -50,7 +50,8 @@ static void test_what_holds_when_nothing_is_said(void **state)
 	assert_string_equal(s.run, "/run/hsup");
 	assert_string_equal(s.extra_parent, "");
 	assert_string_equal(s.state, "");
-	assert_string_equal(s.pasta, "");
+	assert_string_equal(s.passer, "");
+	assert_false(s.slirp);
 	assert_string_equal(s.stacks, "");
 	assert_int_equal(s.n_routes + s.n_slugs + s.n_binds + s.die_after, 0);
 	assert_int_equal(s.publish.min + s.publish.max + s.extra_last, 0);
@@ -92,7 +93,8 @@ static void test_each_is_understood(void **state)
 	assert_string_equal(s.state, "/state");
 	assert_string_equal(s.stacks, "/stacks");
 	assert_string_equal(s.run, "/locks");
-	assert_string_equal(s.pasta, "/usr/bin/pasta");
+	assert_string_equal(s.passer, "/usr/bin/pasta");
+	assert_false(s.slirp);
 	assert_string_equal(s.slugs[0], "/slugs");
 	assert_string_equal(s.binds[0], "/");
 	assert_int_equal(s.die_after, 7);
@@ -101,6 +103,27 @@ static void test_each_is_understood(void **state)
 	assert_int_equal(s.network, SPEC_BOX_NET_NONE);
 	assert_int_equal(set("LIBCONTAINER_DYNO_NETWORK=own"), 0);
 	assert_int_equal(s.network, SPEC_BOX_NET_OWN);
+}
+
+static void test_who_passes_a_network_on(void **state)
+{
+	(void)state;
+	assert_int_equal(load((const char *[]){"HSUP_BOX_SLIRP4NETNS=/bin/slirp", NULL}), 0);
+	assert_true(s.slirp);
+	assert_string_equal(s.passer, "/bin/slirp");
+	/* In whichever order. */
+	assert_int_equal(load((const char *[]){"HSUP_BOX_SLIRP4NETNS=/bin/slirp",
+				 "HSUP_BOX_PASTA=/bin/pasta", NULL}),
+		0);
+	assert_false(s.slirp);
+	assert_string_equal(s.passer, "/bin/pasta");
+	assert_int_equal(load((const char *[]){"HSUP_BOX_PASTA=/bin/pasta",
+				 "HSUP_BOX_SLIRP4NETNS=/bin/slirp", NULL}),
+		0);
+	assert_false(s.slirp);
+	assert_string_equal(s.passer, "/bin/pasta");
+	assert_int_equal(set("HSUP_BOX_SLIRP4NETNS=bin/slirp"), -EINVAL);
+	assert_says("HSUP_BOX_SLIRP4NETNS");
 }
 
 static void test_what_is_not_understood_is_named(void **state)
@@ -392,6 +415,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_holds_when_nothing_is_said),
 		cmocka_unit_test(test_each_is_understood),
+		cmocka_unit_test(test_who_passes_a_network_on),
 		cmocka_unit_test(test_what_is_not_understood_is_named),
 		cmocka_unit_test(test_names_that_are_not_ours),
 		cmocka_unit_test(test_empty_is_unset),

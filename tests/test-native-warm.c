@@ -52,7 +52,7 @@ static void none_is_parked_whose_port_is_passed_on(void **state)
 	(void)state;
 	struct native *n = open_warm(1);
 	n->settings.network = SPEC_BOX_NET_OWN;
-	(void)snprintf(n->settings.pasta, sizeof n->settings.pasta, "/usr/bin/pasta");
+	(void)snprintf(n->settings.passer, sizeof n->settings.passer, "/usr/bin/pasta");
 	n->root = false;
 	started(another(1), 10);
 	assert_null(n->warm.kinds);

@@ -37,8 +37,8 @@ static const struct {
 	bool (*lacks)(const struct native *n);
 	const char *text;
 } all[] = {
-	{lacks_network, "dynos have the machine's network: one of their own needs root, or pasta "
-			"(of passt), /dev/net/tun and a way out"},
+	{lacks_network, "dynos have the machine's network: one of their own needs root, or "
+			"/dev/net/tun and pasta (of passt, with a way out) or slirp4netns"},
 	{lacks_users, "all dynos are the same user to the machine, and to themselves their files "
 		      "of the stack are nobody's: more needs root"},
 	{lacks_memory, "Limits.Memory is only looked at from time to time: no cgroup for it"},

@@ -10,7 +10,7 @@
 unsigned native_network(const struct native *n)
 {
 	/* Who is not root cannot link a network to the machine's, but have it passed on. */
-	bool has_own = n->root || n->settings.pasta[0];
+	bool has_own = n->root || n->settings.passer[0];
 
 	return n->settings.network == SPEC_BOX_NET_OWN && !has_own ? SPEC_BOX_NET_HOST
 								   : n->settings.network;

@@ -16,7 +16,7 @@ int caps_drop(void)
 	return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
 }
 
-int caps_pass_on(void)
+int caps_pass_on(uint64_t which)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct own[_LINUX_CAPABILITY_U32S_3] = {0};
@@ -24,7 +24,8 @@ int caps_pass_on(void)
 	if (syscall(SYS_capget, &header, own) < 0)
 		return -errno;
 	for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
-		own[i].inheritable = own[i].permitted;
+		own[i].inheritable = own[i].effective = own[i].permitted &=
+			(uint32_t)(which >> 32 * i);
 	if (syscall(SYS_capset, &header, own) < 0)
 		return -errno;
 	for (unsigned long cap = 0; cap < 32 * _LINUX_CAPABILITY_U32S_3; cap++)

@@ -27,7 +27,7 @@ struct birth_room {
 /* Who is not root cannot link one to the machine's, but have it passed on. */
 static enum spec_box_network can_have(const struct box *b, enum spec_box_network network)
 {
-	bool has_own = b->root || b->settings->pasta[0];
+	bool has_own = b->root || b->settings->passer[0];
 
 	return network == SPEC_BOX_NET_OWN && !has_own ? SPEC_BOX_NET_HOST : network;
 }

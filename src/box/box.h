@@ -14,7 +14,7 @@
  *               that is a file, layer.c its folder on the disk, root_layer.c overlays, dev.c
  *               /dev, etc.c files of /etc; mnt.c the system calls
  *   link.c      interfaces, addresses, routes, by netlink.c; publish.c a port of the machine
- *   pasta.c     for who is not root: who passes a network on
+ *   pasta.c     for who is not root: who passes a network on; slirp.c where there is no pasta
  *   last.c      in the dyno's own process: limits, capabilities, seccomp, exec
  *   init.c      pid 1: what it gives up; watch.c signals, orphans, the end; pty.c between two
  *               terminals

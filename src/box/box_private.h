@@ -92,11 +92,14 @@ void maker_wait_layer(void *maker);
 /* All is complete, and nobody is there any more who made it. */
 void maker_end(const struct box *b, struct maker *m);
 
-/* ---- pasta.c ---- */
+/* ---- pasta.c, slirp.c ---- */
 
 /* The process that waits for the dyno's network namespace at this gate: it ends with 0 when what
  * passes the network on is in place, and stays. */
 HSUP_NORETURN void pasta_run(const struct box *b, struct gate *gate);
+HSUP_NORETURN void slirp_run(const struct box *b, struct gate *gate);
+/* Of all that this process has open, what it executes has this as its input (-1: nothing). */
+void pasta_hush(int in);
 
 /* ---- pty.c ---- */
 

@@ -50,11 +50,11 @@ static void limit(int resource, uint64_t wanted)
 static void limit_processes(const struct box *b)
 {
 	bool init_counts = !b->root || box_skips(b, "userns"),
-	     pasta_counts =
-		     !b->root && b->spec->box.network == SPEC_BOX_NET_OWN && b->settings->pasta[0];
+	     passer_counts =
+		     !b->root && b->spec->box.network == SPEC_BOX_NET_OWN && b->settings->passer[0];
 
 	if (!b->cgroup.counts)
-		limit(RLIMIT_NPROC, (uint64_t)b->spec->box.processes + init_counts + pasta_counts);
+		limit(RLIMIT_NPROC, (uint64_t)b->spec->box.processes + init_counts + passer_counts);
 }
 
 static void set_limits(const struct box *b)

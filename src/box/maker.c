@@ -150,7 +150,7 @@ void maker_go(const struct box *b, struct maker *m)
 		return;
 	use_up_pid();
 	if (begin(m))
-		pasta_run(b, &m->gate);
+		b->settings->slirp ? slirp_run(b, &m->gate) : pasta_run(b, &m->gate);
 	lend(&m->gate);
 }
 

@@ -24,12 +24,11 @@ static void forward(const struct spec *spec, char ret[32])
 		(void)snprintf(ret, 32, "none");
 }
 
-/* Its network is its standard input until it has joined it. */
-static void keep_only(int netns)
+void pasta_hush(int in)
 {
-	box_must_call(dup2(netns, STDIN_FILENO), WIRE_STAGE_NETWORK);
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	box_must_call(null, WIRE_STAGE_NETWORK);
+	box_must_call(dup2(in < 0 ? null : in, STDIN_FILENO), WIRE_STAGE_NETWORK);
 	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
 		box_must_call(dup2(null, fd), WIRE_STAGE_NETWORK);
 	fd_from(STDERR_FILENO + 1, true);
@@ -64,9 +63,10 @@ void pasta_run(const struct box *b, struct gate *gate)
 
 	box_must_call(netns, WIRE_STAGE_NETWORK);
 	forward(b->spec, to_port);
-	keep_only(netns);
-	box_must(caps_pass_on(), WIRE_STAGE_NETWORK);
+	/* Its network is that until it has joined it. */
+	pasta_hush(netns);
+	box_must(caps_pass_on(CAPS_ALL), WIRE_STAGE_NETWORK);
 	memcpy(words, args, sizeof words);
-	(void)execve(b->settings->pasta, words, nothing);
+	(void)execve(b->settings->passer, words, nothing);
 	box_fail(WIRE_STAGE_NETWORK, errno);
 }

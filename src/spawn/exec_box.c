@@ -71,7 +71,7 @@ int birth_exec_box(const struct birth *b, char *mark)
 
 	int error = place_descriptors(b);
 	if (error == 0 && rootless)
-		error = -caps_pass_on();
+		error = -caps_pass_on(CAPS_ALL);
 	if (error)
 		return error;
 	(void)put_number(slot + strlen(slot), b->box.slot);

@@ -26,7 +26,7 @@ void box_settings_init(struct box_settings *ret)
 	memset(&ret->n_slugs, 0, sizeof *ret - offsetof(struct box_settings, n_slugs));
 	ret->state[0] = '\0';
 	ret->stacks[0] = '\0';
-	ret->pasta[0] = '\0';
+	ret->passer[0] = '\0';
 	ret->uids = (struct id_range){3000, 11000};
 	ret->subnet = (struct box_address){0xac100000, 12};
 	(void)snprintf(ret->run, sizeof ret->run, "/run/hsup");
@@ -194,7 +194,17 @@ static bool set_run(struct box_settings *s, const char *v)
 
 static bool set_pasta(struct box_settings *s, const char *v)
 {
-	return copy_path(s->pasta, v);
+	s->slirp = false;
+	return copy_path(s->passer, v);
+}
+
+/* Who names both has pasta, whichever comes first. */
+static bool set_slirp4netns(struct box_settings *s, const char *v)
+{
+	if (s->passer[0] && !s->slirp)
+		return v[0] == '/';
+	s->slirp = true;
+	return copy_path(s->passer, v);
 }
 
 static bool add_slugs(struct box_settings *s, const char *v)
@@ -236,6 +246,7 @@ static const struct setting {
 	{"HSUP_BOX_STACKS", "an absolute path", set_stacks},
 	{"HSUP_BOX_RUN", "an absolute path", set_run},
 	{"HSUP_BOX_PASTA", "an absolute path", set_pasta},
+	{"HSUP_BOX_SLIRP4NETNS", "an absolute path", set_slirp4netns},
 	{"HSUP_BOX_SLUGS", "an absolute path, at most 8 of them", add_slugs},
 	{"HSUP_BOX_BINDS", "an absolute path, at most 8 of them", add_binds},
 	{"HSUP_BOX_DIE_AFTER", "the number of a step", set_die_after, true},

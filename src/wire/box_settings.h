@@ -46,13 +46,14 @@ struct box_settings {
 	struct box_route routes[BOX_ROUTES];
 	unsigned n_routes;
 	struct id_range publish; /* HSUP_BOX_PUBLISH=FIRST-LAST: ports of the machine; 0 = none */
+	bool slirp;		 /* `passer` is slirp4netns; else it is passt's pasta */
 	/* Ours: where things lie. Absolute, of root, made before the launcher starts. */
 	char state[PATH_MAX];  /* HSUP_BOX_STATE: folder of the boxes' layers */
 	char stacks[PATH_MAX]; /* HSUP_BOX_STACKS: folder of the stacks */
 	char run[PATH_MAX];    /* HSUP_BOX_RUN: the lock of the uids; "" = /run/hsup */
-	/* HSUP_BOX_PASTA: passt's pasta, which passes a network on for who is not root; "" = it
-	 * cannot be had, and there is none. */
-	char pasta[PATH_MAX];
+	/* HSUP_BOX_PASTA, HSUP_BOX_SLIRP4NETNS: what passes a network on for who is not root; "" =
+	 * it cannot be had, and there is none. */
+	char passer[PATH_MAX];
 	/* What a supervisor may have shown at /app, and bound (HSUP_BOX_SLUGS, HSUP_BOX_BINDS; may
 	 * be repeated): folders, with all below them; "/" = anything. */
 	char slugs[BOX_FOLDERS][PATH_MAX], binds[BOX_FOLDERS][PATH_MAX];
