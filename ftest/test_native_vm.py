@@ -17,7 +17,7 @@ SUBNET = "10.201.6"
 APPLETS = ("sh", "cat", "grep", "id", "ls", "nc")
 # What the kernel would ask modprobe for.
 MODULES = ("overlay", "loop", "squashfs", "erofs", "veth", "dummy", "ipvlan", "nf_tables", "nft_masq", "nft_chain_nat",
-           "nft_fib_inet", "nft_reject_inet", "nft_ct", "nft_nat", "quota_v2")
+           "nft_fib_inet", "nft_reject_inet", "nft_ct", "nft_nat", "quota_v2", "xfs")
 
 # A file system that the kernel has unpacked cannot be left by pivot_root().
 INIT = """#!/bin/busybox sh
@@ -46,6 +46,8 @@ ip2 link add parent0 type dummy && ip2 link set parent0 up
 mkdir -p /var/lib/hsup
 losetup /dev/loop0 /disk && mount -t ext4 -o prjquota /dev/loop0 /var/lib/hsup
 cp -a /stacks /var/lib/hsup/stacks
+mkdir -p /mnt/xfs
+losetup /dev/loop1 /disk-xfs && mount -t xfs -o prjquota /dev/loop1 /mnt/xfs
 sh /look &
 exec hsup start -d native -C /srv/app
 """
@@ -65,11 +67,13 @@ FORKS = "sh -c 'while :; do sleep 1000 & done'; echo forks end; exec sleep 1000"
 # A quarter of what it may have, in one place; then as much as goes, in the other; and files with nothing in them.
 FULL = """
 dd if=/dev/zero of=/tmp/a bs=64k count=4 2>/dev/null; echo a $(du -k /tmp/a | cut -f1)
-dd if=/dev/zero of=b bs=64k count=40 2>said; sed "s/^/b: /;q" said
+dd if=/dev/zero of=b bs=64k count=40 2>&1 | sed "s/^/b: /;q"
 echo b $(du -k b | cut -f1); rm b
-(n=0; while :; do : >/tmp/n$n; n=$((n + 1)); done) 2>said; sed "s/^/n: /" said; echo n $(ls /tmp | wc -l)
+(n=0; while :; do : >/tmp/n$n; n=$((n + 1)); done) 2>&1 | sed "s/^/n: /"; echo n $(ls /tmp | wc -l)
 sleep 1000
 """
+# The same, where another word is said of it: XFS takes it for a disk that is full.
+FULL_XFS = FULL.replace("sleep 1000", "echo done; sleep 1000")
 BESIDE = "dd if=/dev/zero of=b bs=64k count=40 2>/dev/null && echo b $(du -k b | cut -f1); sleep 1000"
 BUSY = "while :; do :; done"
 
@@ -146,6 +150,15 @@ for stack in squashfs erofs; do all $stack hsup run -d native -C /srv/$stack "$l
 mkdir -p /run/state/stacks
 cp -a /stacks/tree-1 /run/state/stacks
 all tmpfs hsup run -d native -C /srv/tree --state-dir /run/state "$look"
+hsup start -d native -C /srv/xfs --state-dir /mnt/xfs >/tmp/xfs 2>&1 </dev/null &
+xfs=$!
+until_true 'grep -q "full.1\]: done" /tmp/xfs && grep -q "beside.1\]: b " /tmp/xfs'
+all xfs-quotas drive-box quotas /mnt/xfs
+kill -TERM $xfs
+all xfs-stop wait $xfs
+until_true '! drive-box quotas /mnt/xfs | grep -q .'
+say xfs-left end $(ls /mnt/xfs/native/boxes)
+all xfs cat /tmp/xfs
 
 old=$(pidof hsup)
 dyno=$(head -1 $top/*.web.1.*/cgroup.procs)
@@ -174,6 +187,15 @@ def images(folder):
     return {name: (folder / name).read_bytes() for name in ("squashfs", "erofs")}
 
 
+def disk_of(folder, name, size, *make):
+    """The bytes of a file system that can have quotas for projects; it is mostly holes."""
+    disk = folder / name
+    with disk.open("wb") as f:
+        f.truncate(size)
+    subprocess.run([*make, disk], check=True, stderr=subprocess.PIPE)
+    return disk.read_bytes()
+
+
 def initrd_of(build, folder):
     initrd = Initrd()
     initrd.program("/bin/busybox", "/bin/busybox")
@@ -198,12 +220,10 @@ def initrd_of(build, folder):
         initrd.link(f"/stacks/tree-1/rootfs/bin/{name}", "busybox")
     for name, image in images(folder).items():
         initrd.file(f"/stacks/{name}-1/root.img", image)
-    disk = folder / "disk"
-    with disk.open("wb") as f:
-        f.truncate(16 << 20)
-    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-I", "256", "-O", "^has_journal,quota,project",
-                    "-E", "quotatype=prjquota", disk], check=True)
-    initrd.file("/disk", disk.read_bytes())
+    initrd.file("/disk", disk_of(folder, "disk", 16 << 20, "mke2fs", "-q", "-t", "ext4", "-I", "256", "-O",
+                                 "^has_journal,quota,project", "-E", "quotatype=prjquota"))
+    # (Not to be used for data that somebody needs, says mkfs, as it is so small.)
+    initrd.file("/disk-xfs", disk_of(folder, "disk-xfs", 32 << 20, "mkfs.xfs", "-q", "--unsupported"))
     return initrd
 
 
@@ -226,11 +246,14 @@ def machine(build, tmp_path_factory):
          "Limits": {"Memory": "32M", "CPU": 0.5, "Processes": 40}},
         once("hog", HOG, Memory="16M"), once("forks", FORKS, Processes=10), once("busy", BUSY, CPU=0.1),
         once("seven", "exit 7"), once("full", FULL, Disk="1M"), once("beside", BESIDE))
+    app("xfs", "host", once("full", FULL_XFS, Disk="1M"), once("beside", BESIDE))
     for stack in ("tree", "squashfs", "erofs"):
         app(stack, stack)
     machine = Machine(folder, initrd)
     try:
-        machine.wait_line("^end:")
+        # It emulates: each part has the patience of a whole one.
+        for line in ("quotas: code", "run: code", "tmpfs: code", "xfs: code", "end:"):
+            machine.wait_line(f"^{line}")
         assert machine.wait() == 0
         assert not machine.matches(TROUBLE), machine.text()
         yield machine
@@ -293,6 +316,25 @@ def test_no_more_of_the_disk_than_its_limit(machine):
     (quota, code) = said(machine, "quotas")
     assert re.fullmatch(r"(\d+) 1024 1024 \d+", quota) and int(quota.split()[0]) >= 1 << 30 and code == "code 0"
     assert not machine.matches("Limits.Disk")
+
+
+def test_no_more_of_an_xfs_than_its_limit(machine):
+    """There it is as if the disk were full."""
+    lines = [line.partition(" ")[2] for line in said(machine, "xfs") if " app[" in line or "Limits." in line]
+
+    def says(what):
+        found = [m for line in lines if (m := re.search(rf"app\[{what}", line))]
+        assert len(found) == 1, (what, lines)
+        return found[0]
+    assert says(r"full\.1\]: a 256$") and says(r"full\.1\]: b: dd: .*No space left on device$")
+    assert says(r"full\.1\]: n: .*No space left on device$")
+    written, files = int(says(r"full\.1\]: b (\d+)$")[1]), int(says(r"full\.1\]: n (\d+)$")[1])
+    assert 600 <= written <= 768 and 900 <= files <= 1024
+    assert says(r"beside\.1\]: b 2560$")
+    (quota, code) = said(machine, "xfs-quotas")
+    assert re.fullmatch(r"(\d+) 1024 1024 \d+", quota) and int(quota.split()[0]) >= 1 << 30 and code == "code 0"
+    assert not [line for line in lines if "Limits.Disk" in line]
+    assert said(machine, "xfs-stop") == ["code 0"] and said(machine, "xfs-left") == ["end"]
 
 
 def test_what_it_uses_is_told(machine):
