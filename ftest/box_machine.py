@@ -12,13 +12,13 @@ import subprocess
 import sys
 import time
 
+import cgroups
 from hsup import PATIENCE
 
 SUBNET = "10.201.3.0/24"
 UIDS = (4300, 4399)
 HERE, OUTSIDE = "198.51.100.1", "198.51.100.2"
 METADATA = "169.254.169.254"
-CGROUPS = pathlib.Path("/sys/fs/cgroup")
 OFD_SETLK = 37
 
 # Connects, and says whom the other side saw; or the name of the error.
@@ -96,7 +96,7 @@ class Machine:
         self.sweep()
         for name in (self.net, self.outside):
             subprocess.run(["ip", "netns", "del", name], check=True)
-        left = [str(p) for h in CGROUPS.glob("*/hsup") for p in h.glob(f"{self.mark}*")]
+        left = [str(p) for p in cgroups.of_boxes(f"{self.mark}*")]
         for path in left:
             with contextlib.suppress(OSError):
                 os.rmdir(path)
@@ -179,7 +179,7 @@ class Machine:
         return path
 
     def cgroups(self, n):
-        return sorted(CGROUPS.glob(f"*/hsup/{self.name(n)}"))
+        return cgroups.of_boxes(self.name(n))
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import time
 
+import cgroups
 from hsup import PATIENCE
 from wire import BUILD, box, readable, record, spec
 
@@ -245,7 +246,7 @@ class Boxes:
             made.close()
         self.made = []
         # What all of the machine share, hsup takes away; these were made without one.
-        for parent in pathlib.Path("/sys/fs/cgroup").glob("*/hsup"):
+        for parent in cgroups.parents():
             with contextlib.suppress(OSError):  # somebody is in it
                 parent.rmdir()
 

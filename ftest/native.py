@@ -7,11 +7,11 @@ import shutil
 import subprocess
 import urllib.request
 
+import cgroups
 from hsup import PATIENCE, children_of, is_reserve, wait_until
 
 UIDS = range(6000, 6500)
 SUBNET = "10.203.0.0/16"
-CGROUPS = pathlib.Path("/sys/fs/cgroup")
 RUN = pathlib.Path("/run/hsup")
 ROOTLESS = "native-rootless"
 USER = 6750  # without an account, and root's of nothing
@@ -97,11 +97,11 @@ class Native:
         """What native dynos may leave, by kind: of these tests' uids, as others' may come and go meanwhile."""
         links = {path.name for path in pathlib.Path("/sys/class/net").iterdir()
                  if path.name.startswith("hv") and path.name[2:].isdigit() and int(path.name[2:]) in UIDS}
-        cgroups = set()
-        for path in [*CGROUPS.glob("hsup/*/cgroup.procs"), *CGROUPS.glob("*/hsup/*/cgroup.procs")]:
+        empty = set()
+        for path in cgroups.of_boxes("*/cgroup.procs"):
             try:
                 if not path.read_text():
-                    cgroups.add(str(path.parent))
+                    empty.add(str(path.parent))
             except OSError:  # gone meanwhile
                 pass
         mounts = set(pathlib.Path("/proc/self/mountinfo").read_text().splitlines())
@@ -115,7 +115,7 @@ class Native:
         loops = set(subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=True).stdout.splitlines())
         rules = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
         elements = {line.strip() for line in rules.splitlines() if "10.203." in line and SUBNET not in line}
-        return {"links": links, "cgroups": cgroups, "mounts": mounts, "processes": processes, "loops": loops,
+        return {"links": links, "cgroups": empty, "mounts": mounts, "processes": processes, "loops": loops,
                 "nft": elements}
 
     @classmethod

@@ -15,6 +15,7 @@ import time
 
 import pytest
 
+import cgroups
 from box_machine import lock
 from boxes import (ENDED, MARK, NET_HOST, NET_NONE, NET_OWN, PROGRAM, PTY, SANITIZED, STAGE_BOX,
                    STAGE_DIRECTORY, STAGE_EXEC, STAGE_NAMESPACES, STAGE_NETWORK, STAGE_POLICY, STAGE_SPEC, STAGE_SWEEP,
@@ -857,7 +858,7 @@ def test_rootless_must_be_told_who_it_is(rootless):
 def left_of(boxes):
     links = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout
     return ([line.split()[0] for line in links.splitlines() if line.startswith("hv")],
-            [str(p) for p in pathlib.Path("/sys/fs/cgroup").glob(f"*/hsup/test-{os.getpid()}-*")],
+            [str(p) for p in cgroups.of_boxes(f"test-{os.getpid()}-*")],
             [str(p) for p in boxes.state.rglob("*") if p.is_dir() and p.name.startswith("test-")])
 
 

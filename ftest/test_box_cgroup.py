@@ -6,7 +6,8 @@ import signal
 
 import pytest
 
-from box_machine import CGROUPS, machine_of, until
+import cgroups
+from box_machine import machine_of, until
 from hsup import PATIENCE
 from vm import Initrd, Machine as Virtual
 
@@ -20,7 +21,7 @@ def machine(build, folder):
 
 
 def value(machine, n, controller, name):
-    return (CGROUPS / controller / "hsup" / machine.name(n) / name).read_text().strip()
+    return (cgroups.hierarchy(controller) / "hsup" / machine.name(n) / name).read_text().strip()
 
 
 def members(machine, n, controller):
@@ -152,7 +153,7 @@ def test_a_cgroup_is_used_once(machine):
 @pytest.mark.parametrize("delegated", [True, False])
 def test_of_a_user(machine, delegated):
     """A cgroup of his own, where ours is his; else none."""
-    home = CGROUPS / "unified" / f"{machine.mark}-home"
+    home = cgroups.UNIFIED / f"{machine.mark}-home"
     program = shutil.copy(machine.drive, machine.folder / "drive-box")
     state = machine.folder / "his"
     state.mkdir()

@@ -12,6 +12,7 @@ import threading
 
 import pytest
 
+import cgroups
 from boxes import ENDED, NET_NONE, STAGE_APP, STAGE_BINDS, STAGE_STACK, Box, libc
 from hsup import children_of, wait_until
 from test_box_root import (LOOK, PLACES, SLUG_OWNER, Machine, check_mounts, exchange, left, put_in_place, table)
@@ -67,8 +68,7 @@ def whole(build):
     finally:
         for made in machine.boxes_made:
             made.close()
-        ours = [pathlib.Path(p) for p in pathlib.Path("/sys/fs/cgroup").glob(f"*/hsup/p{os.getpid()}-*")]
-        for path in ours:
+        for path in cgroups.of_boxes(f"p{os.getpid()}-*"):
             path.rmdir()
         assert [p.name for p in machine.canary.iterdir()] == ["here"]
         shutil.rmtree(folder)

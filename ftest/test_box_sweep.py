@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from box_machine import CGROUPS, Machine, lock, machine_of, until
+import cgroups
+from box_machine import Machine, lock, machine_of, until
 from hsup import PATIENCE
 
 MEMORY = 64 << 20
@@ -46,7 +47,7 @@ def test_the_living_are_left_alone(machine):
     assert alive.poll() is None
     assert (layer / "upper" / "file").read_text() == "mine"
     assert machine.connect("10.201.3.2", 5000) == "10.201.3.1"
-    assert len(machine.cgroups(0)) == 2
+    assert len(machine.cgroups(0)) == len(cgroups.WITHOUT_LIMITS)
     machine.kill(alive)
     assert machine.sweep(machine.name(0)).returncode == 0
     assert swept(machine, 0)
@@ -83,7 +84,7 @@ def test_the_living_of_another_run(machine):
     for sweep in (sweep_alone, Machine.sweep, lambda m, **more: m.sweep(m.name(0), **more)):
         done = sweep(machine, settings=other)
         assert (done.returncode, "busy" in done.stderr) in ((0, False), (127, True)), done.stderr
-        assert alive.poll() is None and layer.exists() and len(machine.cgroups(0)) == 2
+        assert alive.poll() is None and layer.exists() and len(machine.cgroups(0)) == len(cgroups.WITHOUT_LIMITS)
     assert machine.connect("10.201.3.2", 5000) == "10.201.3.1"
     machine.kill(alive)
     assert machine.sweep(settings=other).returncode == 0
@@ -92,7 +93,7 @@ def test_the_living_of_another_run(machine):
 
 def test_the_living_of_another_run_and_of_a_version_without_the_lock(machine):
     machine.setup()
-    layer, cgroup = machine.layer(0), CGROUPS / "memory" / "hsup" / machine.name(0)
+    layer, cgroup = machine.layer(0), cgroups.hierarchy("memory") / "hsup" / machine.name(0)
     other = {"HSUP_BOX_RUN": str(machine.folder / "other")}
     cgroup.mkdir(parents=True)
     sleeper = subprocess.Popen(["sleep", "60"])
@@ -125,7 +126,7 @@ def test_a_lock_of_all_layers_that_goes_while_it_is_waited_for(machine):
 def test_cgroups_of_another_run(machine):
     """Of whom we know nothing: only what is old and empty goes."""
     machine.setup()
-    young, old, used = (CGROUPS / "memory" / "hsup" / machine.name(n) for n in ("young", "old", "used"))
+    young, old, used = (cgroups.hierarchy("memory") / "hsup" / machine.name(n) for n in ("young", "old", "used"))
     for path in (young, old, used):
         path.mkdir(parents=True)
     sleeper = subprocess.Popen(["sleep", "60"])
@@ -351,7 +352,7 @@ def test_births_and_sweeps_at_once(machine):
         for b in boxes:
             assert b.returncode == 0, b.stderr.read()
     assert machine.sweep().returncode == 0
-    assert not list(CGROUPS.glob(f"*/hsup/{machine.mark}*"))
+    assert not cgroups.of_boxes(f"{machine.mark}*")
 
 
 # ---- layers that are made ahead ----

@@ -17,10 +17,11 @@ import urllib.request
 
 import pytest
 
+import cgroups
 from client import Client
 from driver_app import SLEEP
 from hsup import PATIENCE, command_line, wait_until
-from native import CGROUPS, UIDS, Native
+from native import UIDS, Native
 
 PARENT = "hsuptest0"
 DEATHS = int(os.environ.get("HSUP_TEST_DEATHS", "200"))
@@ -302,7 +303,7 @@ def test_a_part_of_it_over_the_limit(app, code):
     script = f"{{ ./tool hold 200; }} & wait $!; echo lost it; exit {code}"
     app.submit(app.release({"Type": "web", "Args": [script], "Limits": {"Memory": "32M"}, "Restart": "never",
                             "StartSeconds": 0}))
-    if (CGROUPS / "cgroup.controllers").exists():
+    if cgroups.ALONE:
         app.wait_line(r"hsup\[web\.1\]: process was killed by SIGKILL: R15, memory quota vastly exceeded$")
         app.no_line("lost it")
         assert app.ps()["web.1"]["last_exit"]["reason"] == "oom"
@@ -569,8 +570,8 @@ def test_what_has_ended_is_not_kept(app):
 
     def left(*names):
         there = [name.split(".", 1)[1] for name in app.boxes.layers]
-        cgroups = {path.name.split(".", 1)[1] for path in CGROUPS.glob(f"*/hsup/{app.boxes.owner}*")}
-        return {name for name in (*there, *cgroups) if name.startswith(names)}
+        members = {path.name.split(".", 1)[1] for path in cgroups.of_boxes(f"{app.boxes.owner}*")}
+        return {name for name in (*there, *members) if name.startswith(names)}
     wait_until(lambda: not left("once."), "what a dyno left that has ended by itself to be gone")
     assert len(left("web.")) >= 4
     assert app.hsup("stop", "-C", app.control, "web.1").returncode == 0

@@ -15,6 +15,7 @@ import time
 
 import pytest
 
+import cgroups
 from box_machine import CONNECT as CONNECT_TO
 from box_machine import SERVE
 from client import Client
@@ -22,8 +23,7 @@ from hsup import PATIENCE, App, command_line, wait_until
 from native import DROP, USER, Native
 
 OTHER = USER + 1
-UNIFIED = pathlib.Path("/sys/fs/cgroup/unified")
-CGROUP = UNIFIED / f"hsup-test-{os.getpid()}"
+CGROUP = cgroups.UNIFIED / f"hsup-test-{os.getpid()}"
 NO_TUN = '! test -e /dev/net || mount -t tmpfs tmpfs /dev/net; exec "$0" "$@"'
 SLEEP = "trap 'echo ends; exit 0' TERM; while :; do sleep 0.1; done"
 MISSING = [r"dynos have the machine's network: ", r"all dynos are the same user to the machine", r"Limits\.Memory is only ",

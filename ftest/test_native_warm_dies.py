@@ -9,8 +9,8 @@ import subprocess
 
 import pytest
 
+import cgroups
 from hsup import wait_until
-from native import CGROUPS
 from test_native_warm import SAY, begin, parked, taken, wait_parked
 
 UIDS = range(5400, 5450)
@@ -72,10 +72,9 @@ def uids_taken(app):
 def left_of(app):
     """What all its boxes have, by kind, and what is not to be there at all."""
     owner = app.boxes.owner
-    cgroups = [path.name for glob in (f"hsup/{owner}*", f"*/hsup/{owner}*") for path in CGROUPS.glob(glob)]
     links = [path.name for path in pathlib.Path("/sys/class/net").glob("hv*")]
     mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
-    return {"folders": app.boxes.layers, "cgroups": sorted(set(cgroups)),
+    return {"folders": app.boxes.layers, "cgroups": sorted({path.name for path in cgroups.of_boxes(f"{owner}*")}),
             "claims": sorted(os.listdir(pathlib.Path(app.env["HSUP_BOX_RUN"]) / "boxes")),
             "links": sorted(link for link in links if link[2:].isdigit() and int(link[2:]) in UIDS),
             "uids": uids_taken(app), "mounts": [line for line in mounts if str(app.folder) in line]}
