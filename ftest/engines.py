@@ -1,10 +1,7 @@
 """Fixtures of the tests that run dynos with an engine: one engine for all, looked at after each."""
-import os
-import shutil
-import subprocess
-
 import pytest
 
+import helpers
 import roots
 from driver_app import BASH, BUSYBOX, DRIVERS, DriverApp, pack
 from engine import Docker, Podman
@@ -57,19 +54,10 @@ def engines(tmp_path_factory):
     all_of_them.end()
 
 
-def compile_tool(path):
-    subprocess.run(["cc", "-O1", "-static", "-o", path, __file__.replace("engines.py", "tool.c")], check=True)
-
-
 @pytest.fixture(scope="session")
 def tool(tmp_path_factory):
-    """tool.c, as a slug and as a program; HSUP_TEST_TOOL is one that is made already, where no compiler is."""
-    folder = tmp_path_factory.mktemp("tool")
-    if os.environ.get("HSUP_TEST_TOOL"):
-        shutil.copy(os.environ["HSUP_TEST_TOOL"], folder / "tool")
-    else:
-        compile_tool(folder / "tool")
-    return folder / "tool"
+    """tool.c, as a slug and as a program."""
+    return helpers.make("tool", tmp_path_factory.mktemp("tool") / "tool")
 
 
 @pytest.fixture(scope="session")

@@ -3,23 +3,21 @@ import contextlib
 import ctypes
 import json
 import os
-import pathlib
 import re
 import socket
 import subprocess
 import uuid
 
-SOURCES = pathlib.Path(__file__).resolve().parent / "probe"
+import helpers
+
+SOURCES = helpers.PROBE
 LINE = re.compile(r"^(\S+) (OPEN|closed|n/a) (.*)$")
 NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "cgroup", "user", "time")
 libc = ctypes.CDLL(None, use_errno=True)
 
 
 def build(folder):
-    """The program, linked statically: it runs in any root."""
-    program = folder / "probe"
-    subprocess.run(["cc", "-O1", "-static", "-D_GNU_SOURCE", "-o", program, *sorted(SOURCES.glob("*.c"))], check=True)
-    return program
+    return helpers.make("probe", folder / "probe")
 
 
 class Answers(dict):

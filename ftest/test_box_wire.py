@@ -14,6 +14,7 @@ import subprocess
 
 import pytest
 
+import helpers
 from boxes import Held
 from hsup import PATIENCE, command_line, wait_until
 from test_keep import UNKNOWN, keep, kill, upgrade  # noqa: F401 (a fixture)
@@ -26,10 +27,7 @@ EVERY_SIGNAL = "fffffffffffbfeff"  # but KILL and STOP
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory):
-    path = tmp_path_factory.mktemp("box") / "box"
-    source = __file__.replace("test_box_wire.py", "fake_box.c")
-    subprocess.run(["cc", "-O1", "-static", "-D_GNU_SOURCE", "-o", path, source], check=True)
-    return path
+    return helpers.make("fake_box", tmp_path_factory.mktemp("box") / "box")
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import os
 import pathlib
 import shutil
 import struct
-import subprocess
 
 import pytest
 
 import cgroups
+import helpers
 from hsup import wait_until
 from test_native_warm import SAY, begin, parked, taken, wait_parked
 
@@ -41,19 +41,18 @@ class Die:
 
 @pytest.fixture
 def die(folder):
-    return Die(folder)
+    (folder / "programs").mkdir()
+    return Die(folder / "programs")
 
 
 @pytest.fixture
 def app(make_driver_app, build, folder, die):
     app = make_driver_app("native")
     programs = folder / "programs"
-    programs.mkdir()
     for name in ("hsup", "hsup-launcher", "hsup-slug"):
         shutil.copy(build / name, programs)
-    names = [f'-D{name}="{path}"' for name, path in (("DIE", die.file), ("DIED", die.told), ("BOX", build / "hsup-box"))]
-    subprocess.run(["cc", "-O1", "-static", "-D_GNU_SOURCE", *names, "-o", programs / "hsup-box",
-                    pathlib.Path(__file__).with_name("dying_box.c")], check=True)
+    helpers.make("dying_box", programs / "hsup-box")
+    (programs / "real").symlink_to(build)
     app.build, app.program = programs, programs / "hsup"
     app.env.update(LIBCONTAINER_DYNO_UID_MIN=str(UIDS[0]), LIBCONTAINER_DYNO_UID_MAX=str(UIDS[-1]),
                    LIBCONTAINER_DYNO_SUBNET="10.203.56.0/22", HSUP_BOX_RUN=str(folder / "locks"))

@@ -15,14 +15,15 @@ import time
 import pytest
 
 import debian_root
-from engines import compile_tool
+import helpers
 from hsup import PATIENCE
 from vm import Machine, modules
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 IN_VM = "native-vm"
 PACKAGES = ["python3-pytest", "python3-jsonschema", "python3-prometheus-client", "bash", "busybox-static", "coreutils",
-            "findutils", "grep", "iproute2", "mount", "nftables", "procps", "sed", "tar", "util-linux"]
+            "e2fsprogs", "erofs-utils", "findutils", "grep", "iproute2", "mount", "nftables", "passt", "perl", "procps",
+            "sed", "squashfs-tools", "strace", "tar", "util-linux"]
 PROGRAMS = ("hsup", "hsup-launcher", "hsup-slug", "hsup-box")
 # What the kernel would ask modprobe for.
 MODULES = ("overlay", "loop", "squashfs", "erofs", "veth", "dummy", "ipvlan", "nf_tables", "nft_masq", "nft_chain_nat",
@@ -66,7 +67,7 @@ TROUBLE = r"Kernel panic|Oops|Sanitizer|runtime error|no module"
 def environment():
     """Of the tests in there: what is said to all tests, but for what is otherwise there."""
     told = {name: value for name, value in os.environ.items() if name.startswith("HSUP_TEST_")}
-    told.update(HSUP_TEST_DRIVERS="native", HSUP_TEST_TOOL="/hsup/build/tool", HSUP_BUILD_DIR="/hsup/build",
+    told.update(HSUP_TEST_DRIVERS="native", HSUP_TEST_HELPERS="/hsup/helpers", HSUP_BUILD_DIR="/hsup/build",
                 HSUP_TEST_PATIENCE=str(SLOWER * PATIENCE / 20), PYTHONPATH="/hsup/ftest",
                 ASAN_OPTIONS="detect_leaks=0:verify_asan_link_order=0:log_path=/vm/reports/report")
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(told.items()))
@@ -92,7 +93,8 @@ def install(root, build):
             if not there.exists():
                 there.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(library, there)
-    compile_tool(place / "tool")
+    (root / "hsup/helpers").mkdir()
+    helpers.make_all(root / "hsup/helpers")
 
 
 def make_root(folder, build, tests):
