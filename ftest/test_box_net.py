@@ -201,12 +201,22 @@ def test_loopback_only(machine):
     assert not machine.has_table()
 
 
+def lead_to(machine, *addresses):
+    """An ipvlan does not say who has an address: the network around is to have routes. On a kernel without it is a
+    macvlan, which does."""
+    word = machine.run("ip", "link", "add", "probe0", "link", "up0", "type", "ipvlan", "mode", "l3")
+    if word.returncode == 0:
+        machine.ip("link", "del", "probe0")
+        for address in addresses:
+            machine.ip("route", "add", f"{address}/32", "via", HERE, net=machine.outside)
+
+
 def test_extra_interface_and_routes(machine):
-    """On a kernel without ipvlan it is a macvlan."""
     settings = {"LIBCONTAINER_DYNO_EXTRA_INTERFACE": "up0:198.51.100.77/24",
                 "LIBCONTAINER_DYNO_EXTRA_ROUTES":
                     f"203.0.113.0/24:{OUTSIDE}:eth1,192.0.2.0/24:default:eth0,default:{OUTSIDE}:eth1"}
     machine.setup(settings=settings)
+    lead_to(machine, "198.51.100.77")
     machine.serve(7000, net=machine.outside)
     box = machine.box(0, "sh", "-c", 'ip -j addr show dev eth1; ip -j route; exec python3 -c "$0" "$@"',
                       "import socket, sys\n"
@@ -229,6 +239,7 @@ def test_extra_addresses(machine):
     settings = {"LIBCONTAINER_DYNO_EXTRA_INTERFACE": "up0:198.51.100.100-198.51.100.199/24",
                 "LIBCONTAINER_DYNO_EXTRA_ROUTES": f"default:{OUTSIDE}:eth1"}
     assert "EXTRA_INTERFACE" not in machine.setup(settings=settings).stderr
+    lead_to(machine, *(f"198.51.100.{100 + n}" for n in (0, 1, 63)))
     for n in (0, 1, 63):
         machine.living(n, settings=settings)
     for n in (0, 1, 63):
@@ -329,6 +340,7 @@ def without_nft(machine, settings=None):
 
 
 def test_setup_without_nft(machine):
+    forwarding(machine, 1)  # else that is said, too
     done = without_nft(machine)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
@@ -340,6 +352,7 @@ def test_setup_without_nft(machine):
 
 
 def test_setup_with_an_nft_that_refuses(machine):
+    forwarding(machine, 1)
     done = machine.run("unshare", "-m", "sh", "-c",
                        'printf "#!/bin/sh\\necho first word >&2; echo more >&2; exit 1\\n" > "$1"; chmod +x "$1"; '
                        'mount --bind "$1" $(readlink -f /usr/sbin/nft); exec "$0" setup',
