@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+import vm_lists
 from abspath import DIFFERENCES as OF_ABSPATH
 from engines import driver, engines, make_driver_app, slug, tool  # noqa: F401 (fixtures)
 from hsup import App, marked_processes
@@ -55,15 +56,35 @@ def driver_of(item):
 
 def pytest_collection_modifyitems(config, items):
     """Without what is not asked for by the name of its driver, and not said to be always run. What is for the
-    virtual machine goes there: when it alone is asked for, all."""
+    virtual machine goes there: when it alone is asked for, all that can."""
     asked = os.environ.get("HSUP_TEST_DRIVERS")
     always = {ROOTLESS: ROOTLESS_ALWAYS, IN_VM: IN_VM_ALWAYS}
+    config.not_in_vm = [item for item in items if asked == IN_VM and vm_lists.why_not(item)]
 
     def left_out(item):
-        return not asked and driver_of(item) in always and item.originalname not in always[driver_of(item)]
-    config.hook.pytest_deselected(items=[item for item in items if left_out(item)])
-    items[:] = [Inside.from_parent(item.parent, name=item.name, item=item, build=BUILD)
-                if asked == IN_VM or driver_of(item) == IN_VM else item for item in items if not left_out(item)]
+        return item in config.not_in_vm or (
+            not asked and driver_of(item) in always and item.originalname not in always[driver_of(item)])
+
+    def inside(item, name):
+        return Inside.from_parent(item.parent, name=name, item=item, build=BUILD)
+
+    chosen = []
+    for item in items:
+        if left_out(item):
+            config.hook.pytest_deselected(items=[item])
+        elif asked == IN_VM or driver_of(item) == IN_VM:
+            chosen.append(inside(item, item.name))
+        else:
+            chosen.append(item)
+            if not asked and vm_lists.is_always_run(item):
+                chosen.append(inside(item, f"{item.name}[{IN_VM}]"))
+    items[:] = chosen
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """What was not run there is said, whatever else is not."""
+    for item in getattr(config, "not_in_vm", ()):
+        terminalreporter.write_line(f"not in the virtual machine: {item.nodeid}: {vm_lists.why_not(item)}")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,11 +1,13 @@
 """What becomes here of a test that is run in the virtual machine: its own pytest, with neither machine nor programs."""
 import os
 import pathlib
+import re
 import subprocess
 import types
 
 import pytest
 
+import vm_lists
 from vm_suite import Failed, NotRun, Told
 
 INNER = """
@@ -75,3 +77,39 @@ def test_who_was_not_run_fails(told):
         told("test_else")
     with pytest.raises(NotRun, match="test_third was not run$"):
         told("test_third")
+
+
+# ---- which tests are run there ----
+
+HERE = pathlib.Path(__file__).parent
+
+
+def collected(drivers, *tests):
+    """(node ids, what is said of those that are not)"""
+    env = {**os.environ, "HSUP_TEST_DRIVERS": drivers}
+    done = subprocess.run(["/usr/bin/python3", "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--collect-only",
+                           *(HERE / test for test in tests)], cwd=HERE, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    lines = done.stdout.splitlines()
+    return [line for line in lines if "::" in line and " " not in line], [line for line in lines if " in the virtual" in line]
+
+
+@pytest.mark.parametrize("name", sorted({*vm_lists.LACKS, *vm_lists.ALWAYS}))
+def test_what_is_listed_is_there(name):
+    file, test = re.fullmatch(r"(\w+\.py)::(\w+)(?:\[.+\])?", name).groups()
+    assert f"\ndef {test}(" in (HERE / file).read_text()
+
+
+def test_what_cannot_be_run_there_is_said():
+    ids, said = collected("native-vm", "test_box_cgroup.py")
+    assert "test_box_cgroup.py::test_memory_is_limited" in ids
+    assert not [name for name in ids if "test_unified" in name]
+    assert "not in the virtual machine: test_box_cgroup.py::test_unified: " + vm_lists.A_MACHINE in said
+
+
+def test_some_are_run_here_and_there():
+    file, name = "test_native_security.py", "test_native_security.py::test_nothing_is_open"
+    ids, said = collected("", file)
+    assert {name, f"{name}[native-vm]"} <= set(ids) and not said
+    assert name in collected("native-vm", file)[0]
+    assert not [name for name in collected("native", file)[0] if "native-vm" in name]
