@@ -202,6 +202,7 @@ def test_signals_reach_it_and_it_is_stopped(app):
 def test_kinds_with_other_limits_have_their_own(app):
     begin(app, 1, {"Type": "web", "Args": [SAY]}, {"Type": "big", "Args": [SAY], "Limits": {"Memory": 128 << 20}})
     app.wait_up("web.1", "big.1")
+    app.wait_line(r"from big\.1 on big-1$")
     before = wait_parked(app, 2)
     end(app, "big.1")
     app.wait_line(r"from big\.1 on big-1$", count=2)
@@ -250,6 +251,7 @@ def test_one_that_ends_as_it_is_wanted_costs_no_start(app):
     """Killed at the moment of the order, again and again: the dyno starts without."""
     begin(app, 1, ("web", [SAY], 1))
     app.wait_up("web.1")
+    app.wait_line(r"app\[web\.1\]: from web\.1 on web-1$")
     lives = 1
     for _ in range(3):
         [one] = wait_parked(app, 1)
@@ -264,6 +266,7 @@ def test_one_that_ends_as_it_is_wanted_costs_no_start(app):
 def test_the_supervisor_is_killed(app):
     begin(app, 2, ("web", [SAY], 1))
     app.wait_up("web.1")
+    app.wait_line(r"from web\.1 on web-1$")
     before = wait_parked(app, 2)
     end(app, "web.1")
     app.wait_line(r"from web\.1 on web-1$", count=2)
@@ -283,6 +286,7 @@ def test_the_launcher_is_killed(app):
     """Parked boxes end with it; a dyno that was one is found again, with its output."""
     begin(app, 2, ("web", ["echo on; while :; do echo tick; sleep 0.1; done"], 1))
     app.wait_up("web.1")
+    app.wait_line(r"app\[web\.1\]: on$")
     wait_parked(app, 2)
     end(app, "web.1")
     app.wait_line(r"app\[web\.1\]: on$", count=2)
@@ -303,6 +307,7 @@ def test_the_launcher_is_killed(app):
 def test_an_upgrade_in_place(app):
     begin(app, 2, ("web", [SAY], 1))
     app.wait_up("web.1")
+    app.wait_line(r"from web\.1 on web-1$")
     wait_parked(app, 2)
     end(app, "web.1")
     app.wait_line(r"from web\.1 on web-1$", count=2)
