@@ -27,7 +27,8 @@ PACKAGES = ["python3-pytest", "python3-jsonschema", "python3-prometheus-client",
 PROGRAMS = ("hsup", "hsup-launcher", "hsup-slug", "hsup-box")
 # What the kernel would ask modprobe for.
 MODULES = ("overlay", "loop", "squashfs", "erofs", "veth", "dummy", "ipvlan", "nf_tables", "nft_masq", "nft_chain_nat",
-           "nft_fib_inet", "nft_reject_inet", "nft_ct", "nft_nat")
+           "nft_fib_inet", "nft_reject_inet", "nft_ct", "nft_nat", "tun",
+           "vsock", "fuse", "xfrm_user")
 # The part of the drivers' suite that is always run there; the rest, when the driver is named.
 IN_VM_ALWAYS = {
     "test_exactly_the_wanted_dynos_run", "test_a_crash_is_restarted", "test_another_slug_replaces_all",
@@ -54,6 +55,8 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 for name in $(cat /vm/order); do busybox insmod /vm/$name.ko || echo "no module $name"; done
 ip link set lo up
+mkdir /home/somebody && touch /root/.profile /etc/resolv.conf
+ip link add eth0 type dummy && ip address add 100.64.7.2/24 dev eth0 && ip link set eth0 up
 cd /hsup
 . /vm/environment
 mapfile -t tests </vm/tests
@@ -68,7 +71,7 @@ def environment():
     """Of the tests in there: what is said to all tests, but for what is otherwise there."""
     told = {name: value for name, value in os.environ.items() if name.startswith("HSUP_TEST_")}
     told.update(HSUP_TEST_DRIVERS="native", HSUP_TEST_HELPERS="/hsup/helpers", HSUP_BUILD_DIR="/hsup/build",
-                HSUP_TEST_PATIENCE=str(SLOWER * PATIENCE / 20), PYTHONPATH="/hsup/ftest",
+                HSUP_TEST_IN_VM="yes", HSUP_TEST_PATIENCE=str(SLOWER * PATIENCE / 20), PYTHONPATH="/hsup/ftest",
                 ASAN_OPTIONS="detect_leaks=0:verify_asan_link_order=0:log_path=/vm/reports/report")
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(told.items()))
 
