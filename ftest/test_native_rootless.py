@@ -174,6 +174,7 @@ def test_found_again(app):
     app.start()
     app.submit(app.release(("web", [f"echo mine >/tmp/here; while :; do cat /tmp/here; sleep 0.1; done"], 1)))
     app.wait_up("web.1")
+    app.wait_line(r"app\[web\.1\]: mine")  # it is no other program any more
     leader = wait_until(app.leader, "it to be born")
     os.kill(app.supervisor(), signal.SIGKILL)
     app.wait_line("found 1 dynos running")
