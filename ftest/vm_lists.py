@@ -23,7 +23,12 @@ LACKS = {
 
 
 ALWAYS = {
+    "test_native_rootless.py::test_a_dyno_is_apart",
+    "test_native_rootless.py::test_a_cgroup_that_was_delegated",
     "test_native_security.py::test_nothing_is_open",
+    "test_native_security.py::test_nothing_is_open_in_what_hsup_runs",
+    "test_native_warm.py::test_a_warm_dyno_is_as_a_cold_one",
+    "test_native_warm.py::test_limits",
 }
 
 
