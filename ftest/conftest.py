@@ -54,6 +54,18 @@ def driver_of(item):
     return of and of.params.get("driver")
 
 
+def inside(item, name):
+    return Inside.from_parent(item.parent, name=name, item=item, build=BUILD)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_pycollect_makeitem():
+    """What is always run here and there is there by its name, for who runs again what has failed."""
+    made = (yield).get_result()
+    if isinstance(made, list) and not os.environ.get("HSUP_TEST_DRIVERS"):
+        made += [inside(item, f"{item.name}[{IN_VM}]") for item in made if vm_lists.is_always_run(item)]
+
+
 def pytest_collection_modifyitems(config, items):
     """Without what is not asked for by the name of its driver, and not said to be always run. What is for the
     virtual machine goes there: when it alone is asked for, all that can."""
@@ -65,20 +77,9 @@ def pytest_collection_modifyitems(config, items):
         return item in config.not_in_vm or (
             not asked and driver_of(item) in always and item.originalname not in always[driver_of(item)])
 
-    def inside(item, name):
-        return Inside.from_parent(item.parent, name=name, item=item, build=BUILD)
-
-    chosen = []
-    for item in items:
-        if left_out(item):
-            config.hook.pytest_deselected(items=[item])
-        elif asked == IN_VM or driver_of(item) == IN_VM:
-            chosen.append(inside(item, item.name))
-        else:
-            chosen.append(item)
-            if not asked and vm_lists.is_always_run(item):
-                chosen.append(inside(item, f"{item.name}[{IN_VM}]"))
-    items[:] = chosen
+    config.hook.pytest_deselected(items=[item for item in items if left_out(item)])
+    items[:] = [inside(item, item.name) if asked == IN_VM or driver_of(item) == IN_VM else item
+                for item in items if not left_out(item)]
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -111,5 +111,6 @@ def test_some_are_run_here_and_there():
     file, name = "test_native_security.py", "test_native_security.py::test_nothing_is_open"
     ids, said = collected("", file)
     assert {name, f"{name}[native-vm]"} <= set(ids) and not said
+    assert collected("", f"{name}[native-vm]")[0] == [f"{name}[native-vm]"]
     assert name in collected("native-vm", file)[0]
     assert not [name for name in collected("native", file)[0] if "native-vm" in name]
