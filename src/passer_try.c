@@ -77,12 +77,14 @@ int passer_try_pasta(const char *path, int patience_ms)
 static pid_t make_somebody(void)
 {
 	struct clone_args args = {.flags = CLONE_NEWUSER | CLONE_NEWNET, .exit_signal = SIGCHLD};
-	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+	pid_t parent = getpid(), pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
 
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (;;)
+		/* It may have died before. */
+		while (getppid() == parent)
 			(void)pause();
+		_exit(1);
 	}
 	return pid < 0 ? -errno : pid;
 }
