@@ -4,8 +4,9 @@ import os
 import pathlib
 import signal
 import struct
+import subprocess
 
-from hsup import App, wait_until
+from hsup import PATIENCE, App, wait_until
 from test_keep import keep, kill, spawn, upgrade  # noqa: F401 (keep is a fixture)
 from wire import EXITED, LEFT, MERGED, RESTART, RUNNING, read_all, read_some, record
 
@@ -284,3 +285,20 @@ def test_refused_with_all_that_is_wrong(app):
     app.submit(app.release({"Type": "web", "Args": ["x"], "After": "db"},
                            {"Type": "db", "Args": ["x"], "After": "web"}))
     app.wait_rejected("web waits for db, db for web")
+
+
+def test_a_log_that_nobody_reads_any_more_keeps_nothing_from_ending(app):
+    """As with `hsup start -v 2>&1 | head`: what is said of a SIGPIPE was the next one."""
+    log, said = os.pipe()
+    process = subprocess.Popen([app.program, "start", "-v", "-C", app.control], env=app.env, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=said)
+    try:
+        os.close(said)
+        assert b"the supervisor is" in os.read(log, 4096)
+        os.close(log)
+        process.send_signal(signal.SIGCONT)  # there is a word to say
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()

@@ -49,6 +49,8 @@ static void take_signal(struct launcher *l, int signo)
 	case SIGUSR2:
 		upgrade_begin(l);
 		break;
+	case SIGPIPE: /* by the log, when nobody reads it: a word of it there would be the next */
+		break;
 	default:
 		log_debug("SIG%s means nothing here", signal_name(signo));
 	}
