@@ -627,6 +627,21 @@ def test_injected_deaths(make_driver_app):
         deaths += died
 
 
+def test_no_umask_keeps_a_confined_supervisor_out(app):
+    """Of what root makes for it, and for the machine."""
+    give_to(app, 4002)
+    locks = app.folder / "locks" / "below"
+    app.env["HSUP_BOX_RUN"] = str(locks)
+    mask = os.umask(0o077)
+    try:
+        app.start("--user", "4002", "--dyno-user", "4003")
+    finally:
+        os.umask(mask)
+    app.submit(app.release(("web", SLEEP, 1)))
+    app.wait_up("web.1")
+    assert [path.stat().st_mode & 0o777 for path in (locks.parent, locks)] == [0o755, 0o711]
+
+
 def test_a_confined_supervisor_has_them_too(app):
     """It is nobody's but its own user's, and a dyno can say to it that it is ready."""
     give_to(app, 4002)

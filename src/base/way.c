@@ -79,6 +79,17 @@ static int follow(struct way *w, struct rest *rest, const char *name)
 	return target[0] == '/' ? begin(w) : 0;
 }
 
+/* Others have to go through it: their dynos, and whom the supervisor runs as. Nobody's umask may
+ * keep them out, and by its name it could not be opened to them afterwards. */
+static bool make_one(int in, const char *name)
+{
+	mode_t mask = umask(022);
+	bool made = mkdirat(in, name, 0755) == 0;
+
+	(void)umask(mask);
+	return made;
+}
+
 static int step(struct way *w, struct rest *rest, const char *name, bool make)
 {
 	const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
@@ -87,9 +98,8 @@ static int step(struct way *w, struct rest *rest, const char *name, bool make)
 	w->made = false;
 	/* Where a link leads nothing is made. */
 	if (fd < 0 && errno == ENOENT && make && strlen(rest->text) < rest->asked) {
-		if (mkdirat(w->fd, name, 0755) == 0)
-			w->made = true;
-		else if (errno != EEXIST)
+		w->made = make_one(w->fd, name);
+		if (!w->made && errno != EEXIST)
 			return -errno;
 		fd = openat(w->fd, name, flags);
 	}
