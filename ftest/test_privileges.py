@@ -330,6 +330,22 @@ def test_user_of_a_process_type(make_app, reachable, folder, given):
     assert app.stop() == 0
 
 
+def test_no_umask_keeps_the_user_out_of_the_runtime_directory(make_app, reachable):
+    app = make_app(programs=reachable)
+    app.users = ["--user", "7001", "--dyno-user", "7001"]
+    os.chown(app.control, 7001, 7001)
+    mask = os.umask(0o077)
+    try:
+        app.start()
+    finally:
+        os.umask(mask)
+    app.submit(app.release(("web", ["exec sleep 1000"], 1)))
+    app.wait_up("web.1")
+    assert "web.1" in app.hsup("ps", "-C", app.control).stdout
+    assert app.stop() == 0
+    assert app.errors == ""
+
+
 def test_the_default_is_an_account_for_dynos(make_app, reachable, folder):
     accounts = Accounts(folder, "hsup", "hsup-dyno")
     app = make_app(programs=reachable)

@@ -135,11 +135,24 @@ static int check_owner(const char *path, uid_t owner, struct stat *ret, struct e
 	return 0;
 }
 
+/* Root's are gone through by others: whom the supervisor runs as, and dynos that say that they are
+ * ready. What others make is their own. */
+static mode_t open_to_others(void)
+{
+	mode_t mask = umask(022);
+
+	if (geteuid() != 0)
+		(void)umask(mask);
+	return mask;
+}
+
 int cli_make_runtime_dir(const struct options *o, struct err *err)
 {
 	struct stat st;
+	mode_t mask = open_to_others();
 	int r = path_make(o->runtime_dir, 0711, err);
 
+	(void)umask(mask);
 	return r < 0 ? r : check_owner(o->runtime_dir, geteuid(), &st, err);
 }
 
@@ -150,7 +163,10 @@ int cli_make_app_dir(const struct options *o, uid_t owner, gid_t group, struct e
 
 	if (r < 0)
 		return r;
-	if (mkdir(o->app_dir, 0711) < 0 && errno != EEXIST)
+	mode_t mask = open_to_others();
+	bool made = mkdir(o->app_dir, 0711) == 0 || errno == EEXIST;
+	(void)umask(mask);
+	if (!made)
 		return err_errno(err, -errno, "%.300s cannot be made", o->app_dir);
 	if (lstat(o->app_dir, &st) < 0)
 		return err_errno(err, -errno, "%.300s", o->app_dir);
