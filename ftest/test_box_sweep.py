@@ -197,6 +197,17 @@ def test_somebody_left(machine, file, kind, start):
     assert not machine.has_table()
 
 
+def test_a_port_when_the_file_of_its_lock_has_gone(machine):
+    machine.setup()
+    claim = machine.run_folder / "boxes" / machine.name(0)
+    claim.parent.mkdir(mode=0o700, exist_ok=True)
+    claim.write_text("6100\n5000\n0\n")
+    (machine.run_folder / "native.uids").unlink()
+    done = machine.sweep(machine.name(0))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert swept(machine, 0)
+
+
 # ---- hostile layers ----
 
 

@@ -111,7 +111,8 @@ int publish_sweep(const struct box_settings *s, int claim)
 	if (read_claim(claim, &published, 1) == 0)
 		return 0;
 	(void)snprintf(path, sizeof path, "%s/" BOX_UIDS, s->run);
-	_cleanup_close_ int uids = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	/* Nobody has a port where there is none; but somebody may be about to. */
+	_cleanup_close_ int uids = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (uids < 0)
 		return -errno;
 	int r = lock(uids, published);
