@@ -55,7 +55,7 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 for name in $(cat /vm/order); do busybox insmod /vm/$name.ko || echo "no module $name"; done
 ip link set lo up
-mkdir /home/somebody && touch /root/.profile /etc/resolv.conf
+mkdir -p /usr/local /home/somebody && touch /root/.profile /etc/resolv.conf
 ip link add eth0 type dummy && ip address add 100.64.7.2/24 dev eth0 && ip link set eth0 up
 cd /hsup
 . /vm/environment
