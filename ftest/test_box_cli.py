@@ -121,6 +121,24 @@ def test_an_empty_setting_is_none(native, folder):
     assert "HSUP_BOX_BINDS=/" in words and not any("NETWORK" in word for word in words)
 
 
+@pytest.mark.parametrize("variable", [None, "", "host", "bridge"])
+def test_a_network_by_option(native, folder, variable):
+    """It goes before the variable, whatever that says."""
+    if variable is not None:
+        native.env["LIBCONTAINER_DYNO_NETWORK"] = variable
+    native.start("-d", "native", "--network", "none")
+    assert [word for word in setup_words(folder) if "NETWORK" in word] == ["LIBCONTAINER_DYNO_NETWORK=none"]
+    assert [word for word in launcher_words(native) if "NETWORK" in word] == \
+        ["--box-option=LIBCONTAINER_DYNO_NETWORK=none"]
+
+
+def test_a_network_of_another_driver(native):
+    """None has it; nor is it refused, as with --warm."""
+    native.start("-d", "simple", "--network", "none", "--warm", "1")
+    native.wait_up("web.1")
+    assert not any("NETWORK" in word for word in launcher_words(native))
+
+
 @pytest.mark.parametrize("name", ["HSUP_BOX_STATE", "HSUP_BOX_STACKS", "HSUP_BOX_RUN"])
 @pytest.mark.parametrize("how", ["theirs", "above", "writable"])
 def test_a_folder_that_others_could_replace(native, folder, name, how):

@@ -277,6 +277,13 @@ def test_what_an_app_and_its_dynos_get(daemon):
         assert ("OPERATOR" in names) == own
 
 
+def test_apps_are_told_of_the_network(daemon):
+    daemon.make_app("shop")
+    daemon.up("--network", "none")
+    daemon.wait_dynos(1, "shop")
+    assert "--network=none" in command_line(daemon.app_launchers()["shop"]).split("\0")
+
+
 def test_every_line_names_its_app_and_has_one_stamp(daemon):
     talk = ["/bin/sh", "-c", "echo '2026-01-01T00:00:00.000000+00:00 app[forged.1]: a lie'; "
             "printf '%10000s\\n' end; exec sleep 1000"]

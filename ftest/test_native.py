@@ -160,16 +160,44 @@ def test_dynos_do_not_reach_each_other_nor_the_machine(app):
     assert urllib.request.urlopen(f"http://{other}:5000/", timeout=5).read() == b"hello"
 
 
+LOOK = "readlink /proc/self/ns/net; ip -o -4 address show | awk '{print $2}'"
+
+
+def has_network(network, said):
+    """said: the lines of LOOK."""
+    own, *devices = said
+    if network == "host":
+        assert own == os.readlink("/proc/self/ns/net")
+    else:
+        assert own != os.readlink("/proc/self/ns/net") and devices == ["lo"]
+
+
 @pytest.mark.parametrize("network", ["host", "none"])
 def test_networks(app, network):
     app.env["LIBCONTAINER_DYNO_NETWORK"] = network
     app.submit(app.release())
-    [own] = says(app, "readlink /proc/self/ns/net")
-    if network == "host":
-        assert own == os.readlink("/proc/self/ns/net")
-    else:
-        assert own != os.readlink("/proc/self/ns/net")
-        assert [line.split()[1] for line in says(app, "ip -o -4 address show")] == ["lo"]
+    has_network(network, says(app, LOOK))
+
+
+@pytest.mark.parametrize("network, other", [("host", "none"), ("none", "host")])
+def test_networks_by_option(app, network, other):
+    """Which goes before the variable; also for the dynos of a supervisor that was started again."""
+    app.env["LIBCONTAINER_DYNO_NETWORK"] = other
+    app.start("--network", network)
+    app.submit(app.release(("web", [LOOK + "; echo end; exec sleep 1000"], 1)))
+    app.wait_line(r"app\[web\.1\]: end$")
+    app.wait_line("release v1 is up")
+    app.kill_supervisor()
+    app.wait_line("release v1 is up", count=2)
+    app.kill("web.1")
+    app.wait_line(r"app\[web\.1\]: end$", count=2)
+    said = app.texts("web.1")
+    at = said.index("end")
+    has_network(network, said[:at])
+    has_network(network, said[at + 1:-1])
+    ran = app.hsup("run", "-C", app.control, "--network", network, "--", "sh", "-c", LOOK)
+    assert ran.returncode == 0, ran
+    has_network(network, ran.stdout.splitlines())
 
 
 # ---- files ----

@@ -175,6 +175,8 @@ static int prepare(const struct options *o, const char *program, struct boxes *b
 {
 	static struct box_settings s, one;
 
+	if (o->network && setenv("LIBCONTAINER_DYNO_NETWORK", o->network, 1) < 0)
+		return err_errno(err, -errno, "LIBCONTAINER_DYNO_NETWORK");
 	int r = boxes_settle(o, err);
 	if (r < 0)
 		return r;

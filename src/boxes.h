@@ -20,8 +20,9 @@ bool boxes_wanted(const struct options *o);
 int boxes_settle(const struct options *o, struct err *err) HSUP_MUST_CHECK;
 
 /* program: hsup-box. What is not settled by the environment is, from now on: the supervisor finds
- * there what the launcher was told. Makes the folders, and runs `hsup-box --setup`. 0; or -1: it
- * has been said why not. *ret_boxes is boxes_done()'s either way. */
+ * there what the launcher was told; o->network is settled against the environment. Makes the
+ * folders, and runs `hsup-box --setup`. 0; or -1: it has been said why not. *ret_boxes is
+ * boxes_done()'s either way. */
 int boxes_prepare(
 	const struct options *o, const char *program, struct boxes *ret_boxes) HSUP_MUST_CHECK;
 void boxes_done(struct boxes *b);

@@ -183,7 +183,7 @@ static void start_permutes(void **state)
 {
 	(void)state;
 	struct outcome _done_ c = call("start", "web=2", "-d", "dry", "worker", "--oneshot",
-		"--start-number=7", "--watchdog", "0", "--warm=64");
+		"--start-number=7", "--watchdog", "0", "--warm=64", "--network=none");
 
 	assert_int_equal(c.r, EXIT_OK);
 	assert_int_equal(c.o.mode, MODE_START);
@@ -192,6 +192,7 @@ static void start_permutes(void **state)
 	assert_int_equal(c.o.start_number, 7);
 	assert_int_equal(c.o.watchdog, 0);
 	assert_int_equal(c.o.warm, 64);
+	assert_string_equal(c.o.network, "none");
 	assert_int_equal(c.o.n_overrides, 2);
 	assert_string_equal(c.o.overrides[0].type, "web");
 	assert_int_equal(c.o.overrides[0].quantity, 2);
@@ -245,6 +246,7 @@ static void defaults_come_from_the_environment(void **state)
 	assert_int_equal(c.o.start_number, 1);
 	assert_int_equal(c.o.watchdog, 30);
 	assert_int_equal(c.o.warm, 0);
+	assert_null(c.o.network);
 	assert_int_equal(c.o.color, COLOR_AUTO);
 	assert_null(c.o.app);
 
@@ -315,7 +317,7 @@ static void words_and_back(void **state)
 	(void)state;
 	struct outcome _done_ c = call("up", "--dir", "/srv/a b", "--config=/c.json", "-d", "dry",
 		"--bind", "/a:/b:ro", "--watchdog", "7", "--log", "syslog:/dev/x", "-v",
-		"--runtime-dir", "/run/x", "--warm", "3");
+		"--runtime-dir", "/run/x", "--warm", "3", "--network", "host");
 	assert_int_equal(c.r, EXIT_OK);
 	assert_int_equal(c.o.mode, MODE_UP);
 	char **words = cli_words(&c.o, MODE_UP, "hsup"), **start;
@@ -332,6 +334,7 @@ static void words_and_back(void **state)
 	assert_true(up.o.binds[0].read_only);
 	assert_int_equal(up.o.watchdog, 7);
 	assert_int_equal(up.o.warm, 3);
+	assert_string_equal(up.o.network, "host");
 	assert_string_equal(up.o.log, "syslog:/dev/x");
 	assert_string_equal(up.o.state_dir, c.o.state_dir);
 	assert_string_equal(up.o.runtime_dir, "/run/x");
@@ -347,12 +350,25 @@ static void words_and_back(void **state)
 	assert_int_equal(app.r, EXIT_OK);
 	assert_int_equal(app.o.mode, MODE_START);
 	assert_int_equal(app.o.color, COLOR_NEVER);
+	assert_string_equal(app.o.network, "host");
 	assert_string_equal(app.o.runtime_dir, "/run/x");
 	assert_int_equal(app.o.n_binds, 1);
 	assert_true(app.o.binds[0].read_only);
 	assert_null(app.o.log);
 	cli_words_free(words);
 	cli_words_free(start);
+}
+
+/* Programs that are older do not know it. */
+static void words_without_a_network(void **state)
+{
+	(void)state;
+	struct outcome _done_ c = call("up", "--dir", "/srv/a");
+	char **words = cli_words(&c.o, MODE_UP, "hsup");
+
+	for (int i = 0; words[i]; i++)
+		assert_null(strstr(words[i], "--network"));
+	cli_words_free(words);
 }
 
 static void the_daemon_s_options(void **state)
@@ -500,6 +516,11 @@ static void bad_values(void **state)
 	expect_usage(call("start", "--warm=65"),
 		"hsup start: option '--warm' must be a whole number from 0 to 64, not '65'; see "
 		"'hsup help start'\n");
+	expect_usage(call("run", "--network", "bridge", "ls"),
+		"hsup run: option '--network' must be own, host or none, not 'bridge'; see 'hsup "
+		"help run'\n");
+	expect_usage(call("gc", "--network=none"), "hsup gc: '--network' is not an option of this "
+						   "command; see 'hsup help gc'\n");
 	expect_usage(call("start", "--watchdog=86401"),
 		"hsup start: option '--watchdog' must be a whole number from 0 to 86400, not "
 		"'86401'; see 'hsup help start'\n");
@@ -616,6 +637,7 @@ static void completion(void **state)
 	expect_output(call("__complete", "-d", ""), "null\truns nothing\n");
 	expect_output(call("__complete", "start", "--color", "=", "nev"), "never\t");
 	expect_output(call("__complete", "start", "--color", "="), "always\t");
+	expect_output(call("__complete", "up", "--network", "ho"), "host\t");
 	expect_output(call("__complete", "help", "ru"), "run\trun one command");
 
 	expect_output(call("__complete", "stack", "ver"), "verify\tsee whether");
@@ -775,6 +797,7 @@ int main(void)
 		cmocka_unit_test_setup(paths_become_absolute, set_up),
 		cmocka_unit_test_setup(default_paths, set_up),
 		cmocka_unit_test_setup(words_and_back, set_up),
+		cmocka_unit_test_setup(words_without_a_network, set_up),
 		cmocka_unit_test_setup(the_daemon_s_options, set_up),
 		cmocka_unit_test_setup(binds, set_up),
 		cmocka_unit_test_setup(quantities, set_up),

@@ -54,6 +54,8 @@ static const struct option_record options[] = {
 		"replace a supervisor that hangs for so long; 0: never (default: 30)"},
 	{OPT_WARM, 0, "warm", "N",
 		"native: parked boxes for each kind of dyno (HSUP_WARM; default: 0)"},
+	{OPT_NETWORK, 0, "network", "NAME", "native: own, host or none (LIBCONTAINER_DYNO_NETWORK)",
+		COMPLETE_NETWORK},
 	{OPT_DIE_WITH_LAUNCHER, 0, "die-with-launcher", NULL,
 		"kill the dynos when the launcher is killed; else the next start finds them"},
 	{OPT_USER, 0, "user", "NAME[:GROUP]",

@@ -68,6 +68,9 @@ static void offer_values(const struct place *at, const char *prefix)
 	case COMPLETE_FORMAT:
 		offer_list(format_names, prefix, "how they look");
 		break;
+	case COMPLETE_NETWORK:
+		offer_list(network_names, prefix, "what native dynos see of the network");
+		break;
 	case COMPLETE_DYNO:
 		if (at->command)
 			offer_live(at->options, at->command, NAMES_DYNOS, prefix);

@@ -11,6 +11,7 @@
 const char *const color_names[] = {"auto", "always", "never", NULL};
 const char *const stream_names[] = {"out", "err", "system", NULL};
 const char *const format_names[] = {"heroku", "json", "raw", NULL};
+const char *const network_names[] = {"own", "host", "none", NULL};
 
 #define SHOWN 120
 
@@ -272,6 +273,8 @@ int options_apply(struct options *o, enum option_id id, const char *option, cons
 		return apply_number(option, value, 0, LIMIT_SILENCE_MAX, &o->watchdog, err);
 	case OPT_WARM:
 		return apply_number(option, value, 0, LIMIT_WARM, &o->warm, err);
+	case OPT_NETWORK:
+		return apply_one_of(network_names, option, value, &o->network, err);
 	case OPT_USER:
 		o->supervisor_user = value;
 		return 0;

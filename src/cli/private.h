@@ -12,6 +12,7 @@ enum complete_kind {
 	COMPLETE_COLOR,
 	COMPLETE_STREAM,
 	COMPLETE_FORMAT,
+	COMPLETE_NETWORK,
 	COMPLETE_DYNO,
 };
 
@@ -80,7 +81,8 @@ int options_apply(struct options *o, enum option_id id, const char *shown, const
 	struct err *err) HSUP_MUST_CHECK;
 
 extern const char *const color_names[]; /* in the order of enum color_mode, NULL-terminated */
-extern const char *const stream_names[], *const format_names[]; /* NULL-terminated */
+/* NULL-terminated */
+extern const char *const stream_names[], *const format_names[], *const network_names[];
 
 /* ---- options_logs.c ---- */
 bool options_log_is_daemon(const char *value); /* "syslog", "journal:SOCKET" */

@@ -112,6 +112,7 @@ char **cli_words(const struct options *o, enum run_mode mode, const char *progra
 	 */
 	add_option(&w, OPT_WARM,
 		o->warm != OPTIONS_NO_WARM && (o->warm > 0 || getenv("HSUP_WARM")) ? number : NULL);
+	add_option(&w, OPT_NETWORK, o->network);
 	add_flag(&w, OPT_VERBOSE, o->verbose);
 	/* The apps of the daemon are to outlive it; their dynos, as it was wished. */
 	add_flag(&w, OPT_DIE_WITH_LAUNCHER, mode == MODE_START && o->die_with_launcher);

@@ -82,8 +82,9 @@ struct options {
 	bool oneshot;
 	bool exit_when_done;   /* leave when nothing runs and nothing will */
 	unsigned start_number; /* from 1 */
-	unsigned watchdog; /* seconds that the launcher bears a silent supervisor; 0 = for ever */
-	unsigned warm;	   /* boxes kept parked; OPTIONS_NO_WARM = none given */
+	unsigned watchdog;   /* seconds that the launcher bears a silent supervisor; 0 = for ever */
+	unsigned warm;	     /* boxes kept parked; OPTIONS_NO_WARM = none given */
+	const char *network; /* of native dynos: "own", "host", "none"; NULL = none given */
 	bool die_with_launcher;	     /* dynos do */
 	const char *supervisor_user; /* --user: name or number; NULL = who we are */
 	const char *dyno_user;	     /* of process types without User; NULL = who the launcher is */
