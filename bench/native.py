@@ -37,8 +37,10 @@ IDLE = 1000
 UIDS = (20000, 24000)
 SUBNET = "10.216.0.0/16"
 
-# The limits (issue 6).
-START_P25_MS = 3.5
+# The limits (issue 6). What it says of milliseconds is of a machine on which `unshare chroot true` took 3.5 ms, and 1.8 ms
+# where 50 ran at once: where it was measured, that is what decides.
+START_P25_MS, UNSHARE_P25_MS = 3.5, 3.5
+UNSHARE_PER_SECOND = 552
 TO_CRUN, TO_RUNC, TO_DOCKER = 1 / 5, 1 / 8, 1 / 40
 MANY_PER_SECOND = 250
 PSS_KIB = 120
@@ -311,17 +313,22 @@ def table(bench):
 
 def limits(bench):
     """As in bench.py: (what, value, limit, ratio or value of the least)."""
-    ours = bench.get("native true", "hsup")
-    found = [("native, true: p25, ms", p25(ours) / 1e6, START_P25_MS, min(ours) / 1e6)]
-    for name, limit in (("crun", TO_CRUN), ("runc", TO_RUNC), ("docker", TO_DOCKER)):
+    ours, many = bench.get("native true", "hsup"), bench.get(f"native {MANY}", "hsup")
+    many_of_unshare, found = bench.get(f"native {MANY}", "unshare"), []
+    if many_of_unshare:
+        found.append((f"native, {MANY} at once: to unshare's", statistics.median(many) / statistics.median(many_of_unshare),
+                      UNSHARE_PER_SECOND / MANY_PER_SECOND, min(many) / min(many_of_unshare)))
+    else:
+        found += [("native, true: p25, ms", p25(ours) / 1e6, START_P25_MS, min(ours) / 1e6),
+                  (f"native, {MANY} at once: ms of each", statistics.median(many) / 1e6 / MANY, 1000 / MANY_PER_SECOND,
+                   min(many) / 1e6 / MANY)]
+    for name, limit in (("unshare", START_P25_MS / UNSHARE_P25_MS), ("crun", TO_CRUN), ("runc", TO_RUNC), ("docker", TO_DOCKER)):
         values = bench.get("native true", name)
         if values:
             found.append((f"native, true: p25, to {name}'s", p25(ours) / p25(values), limit, min(ours) / min(values)))
-    many, warm = bench.get(f"native {MANY}", "hsup"), bench.get("native began, warm", "hsup")
+    warm = bench.get("native began, warm", "hsup")
     found += [
         ("native, in a parked box: p25, ms", p25(warm) / 1e6, WARM_MS, min(warm) / 1e6),
-        (f"native, {MANY} at once: ms of each", statistics.median(many) / 1e6 / MANY, 1000 / MANY_PER_SECOND,
-         min(many) / 1e6 / MANY),
         ("native, slug of a second dyno: overlay, p25, ms", p25(bench.get("native overlay", "hsup")) / 1e6,
          OVERLAY_P25_MS, min(bench.get("native overlay", "hsup")) / 1e6),
         ("native, PSS of an init, KiB", statistics.median(bench.get("native init PSS", "hsup")), PSS_KIB, None),
