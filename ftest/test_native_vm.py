@@ -387,6 +387,7 @@ def test_an_extra_interface_and_routes(machine):
     lines = said(machine, "extra")
     assert lines[-1] == "code 0"
     assert [line for line in lines if re.search(r"^ +ipvlan +mode l3 ", line)], lines
+    assert "has no ipvlan" not in "\n".join(lines)
     found = addresses(lines)
     assert found["eth1"] == "10.77.1.2/24" and found["eth0"].startswith(f"{SUBNET}."), lines
     gateway = next(line for line in lines if line.startswith("default via ")).split()[2]

@@ -164,6 +164,8 @@ int link_open(void) HSUP_MUST_CHECK;
 /* A pair: hv<uid> here (up, with the machine's address), eth0 in `netns`. And eth1, when the
  * settings have one. */
 int link_make(const struct box *b, int machine, int netns) HSUP_MUST_CHECK;
+/* Else eth1 is a macvlan. What the kernel can load it loads; nothing is made. */
+bool link_has_ipvlan(int machine);
 /* What link_make() of who had this uid has made is still there: somebody has a socket of its
  * network, or the kernel has not got round to it. `machine`: link_open()'s, of this network. */
 bool link_stands(int machine, uid_t uid);

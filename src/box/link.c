@@ -147,6 +147,20 @@ static int make_extra(const struct box *b, int machine, int netns, bool ipvlan)
 	return netlink_send(machine, &m);
 }
 
+bool link_has_ipvlan(int machine)
+{
+	struct ifinfomsg i = {.ifi_family = AF_UNSPEC};
+	struct netlink_batch m;
+
+	netlink_begin(&m);
+	/* Without its parent (IFLA_LINK) none is made: what is refused is that, or the kind. */
+	netlink_message(&m, RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &i, sizeof i);
+	size_t info = netlink_attribute(&m, IFLA_LINKINFO, NULL, 0);
+	netlink_text(&m, IFLA_INFO_KIND, "ipvlan");
+	netlink_end(&m, info);
+	return netlink_send(machine, &m) != -EOPNOTSUPP;
+}
+
 int link_make(const struct box *b, int machine, int netns)
 {
 	const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000};

@@ -114,6 +114,15 @@ static void note_overlaps(const struct box_settings *s)
 					     "address; FIRST-LAST/BITS would give each its own\n");
 }
 
+static void note_macvlan(const struct box_settings *s)
+{
+	_cleanup_close_ int fd = s->extra_parent[0] ? link_open() : -1;
+
+	if (fd >= 0 && !link_has_ipvlan(fd))
+		(void)dprintf(STDERR_FILENO, "hsup-box: note: this kernel has no ipvlan: "
+					     "eth1 of dynos is a macvlan\n");
+}
+
 static int setup(const struct box_settings *s, struct err *err)
 {
 	if (geteuid() != 0)
@@ -124,6 +133,7 @@ static int setup(const struct box_settings *s, struct err *err)
 	if (r < 0 || s->network != SPEC_BOX_NET_OWN)
 		return r;
 	note_overlaps(s);
+	note_macvlan(s);
 	r = setup_forwarding(err);
 	return r < 0 ? r : nft_make(s, err);
 }
