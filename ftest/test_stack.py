@@ -19,7 +19,7 @@ import tarfile
 
 import pytest
 
-from hsup import wait_until
+from hsup import PATIENCE, wait_until
 from test_slug import END, SLUG, folder, hardlink, header, member, symlink, tar, zstd
 
 NOBODY = 65534
@@ -34,7 +34,7 @@ class Stacks:
 
     def call(self, *words, **more):
         return subprocess.run([self.program, "stack", *map(str, words), "--state-dir", self.state], text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=120, **more)
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=15 * PATIENCE, **more)
 
     def add(self, name, source, *options, **more):
         said = self.call("add", name, source, *options, **more)
@@ -98,7 +98,7 @@ def test_they_are_where_dynos_look_for_them(stacks, tmp_path):
     assert re.search("^x +1 ", stacks.call("list", env=env).stdout, re.M)
     assert not re.search("^x ", stacks.call("list", env=dict(env, HSUP_BOX_STACKS="")).stdout, re.M)
     done = subprocess.run([stacks.program, "__complete", "stack", "remove", "x"], env=env, text=True,
-                          capture_output=True, timeout=60)
+                          capture_output=True, timeout=6 * PATIENCE)
     assert "x-1" in done.stdout, done
     said = stacks.call("list", env=dict(env, HSUP_BOX_STACKS="elsewhere"))
     assert said.returncode == 2 and "HSUP_BOX_STACKS: 'elsewhere' is not an absolute path" in said.stderr
@@ -834,7 +834,7 @@ def begin(stacks, source):
 def test_an_interrupted_add_leaves_nothing(stacks, slow, signo):
     process = begin(stacks, slow)
     process.send_signal(signo)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=6 * PATIENCE)
     assert process.returncode == 1 and "interrupted" in err and out == ""
     assert stacks.folders() == []
 
@@ -858,7 +858,7 @@ def test_a_killed_helper_is_told(stacks, slow):
     process = begin(stacks, slow)
     helper = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(int(helper[0]), signal.SIGKILL)
-    assert "ended without an answer" in process.communicate(timeout=60)[1]
+    assert "ended without an answer" in process.communicate(timeout=6 * PATIENCE)[1]
     assert process.returncode == 1 and stacks.folders() == []
 
 
@@ -866,7 +866,7 @@ def test_a_full_disk(stacks, tmp_path):
     script = f"mount -t tmpfs -o size=400k none {stacks.state} && exec {stacks.program} stack add x " \
              f"{save(tmp_path, tar(member('f', bytes(1 << 20))))} --state-dir {stacks.state}"
     stacks.state.mkdir()
-    said = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=60)
+    said = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=6 * PATIENCE)
     assert said.returncode == 1 and "No space left" in said.stderr
 
 
@@ -922,7 +922,7 @@ def test_make_stack(build, stacks, tmp_path):
     """Of what is installed here: no network is needed, and a shell runs on it."""
     script = pathlib.Path(__file__).resolve().parent.parent / "scripts/make-stack"
     source = tmp_path / "made.tar.gz"
-    subprocess.run([script, source, "--installed", "--packages", "bash,coreutils"], check=True, timeout=300)
+    subprocess.run([script, source, "--installed", "--packages", "bash,coreutils"], check=True, timeout=15 * PATIENCE)
     root = stacks.add("debian", source) / "rootfs"
     said = subprocess.run(["chroot", root, "/bin/bash", "-c", "id -u; cat /etc/debian_version | wc -l"],
                           capture_output=True, text=True, check=True, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})

@@ -109,6 +109,10 @@ class Initrd:
             out.writelines(self.parts)
 
 
+# Its processors are emulated, beside whatever else this machine does.
+LIMIT = 9 * PATIENCE
+
+
 class Machine:
     """Boots at once; `lines` is what its serial console has said. `hardware`: more options of qemu."""
 
@@ -142,7 +146,7 @@ class Machine:
         """Until `count` lines match; not when the machine is off before."""
         wanted = Said(self, f"a line like {pattern!r}")
         wait_until(lambda: len(self.matches(pattern)) >= count or self.process.poll() is not None, wanted,
-                   patience=3 * PATIENCE)
+                   patience=LIMIT)
         if self.process.poll() is not None:
             self.reader.join(5)
         assert len(self.matches(pattern)) >= count, f"it is off without {wanted}"
@@ -159,7 +163,7 @@ class Machine:
 
     def wait(self):
         """Until it is off; returns qemu's exit code."""
-        wait_until(lambda: self.process.poll() is not None, Said(self, "its end"), patience=3 * PATIENCE)
+        wait_until(lambda: self.process.poll() is not None, Said(self, "its end"), patience=LIMIT)
         self.reader.join(5)
         return self.process.returncode
 
