@@ -414,3 +414,43 @@ def test_without_a_network_of_its_own_nothing_is_made(app):
     nft(app, "delete table inet hsup")
     wait_until(lambda: "stands again" in app.errors, "it to have been looked at")
     assert not app.machine.has_table() and AGAIN not in app.errors
+
+
+# ---- a start of which nothing comes ----
+
+@pytest.fixture
+def alone(app):
+    """How to start it where no cgroups are to be seen: those of other tests would keep the table."""
+    return [*app.machine.command(), "unshare", "-m", "sh", "-c", 'umount -l /sys/fs/cgroup; exec "$0" "$@"']
+
+
+def test_the_driver_is_refused(app, alone):
+    app.env["HSUP_NATIVE_STACK"] = "nonsense"
+    assert app.start(wrap=alone).wait() == 86
+    assert "HSUP_NATIVE_STACK=nonsense: must be host" in "\n".join([*app.lines, app.errors])
+    assert not app.machine.has_table() and not (app.folder / "run/present").exists()
+
+
+def test_the_launcher_is_refused(app, alone, make_driver_app):
+    """As another driver's runs on the same directory."""
+    other = make_driver_app("simple", name="other")
+    other.start()
+    wait_until(lambda: other.hsup("ps", "-C", other.control).returncode == 0, "it to run")
+    app.control = other.control
+    app.env.update(HSUP_STATE_DIR=other.env["HSUP_STATE_DIR"], HSUP_RUNTIME_DIR=other.env["HSUP_RUNTIME_DIR"])
+    assert app.start(wrap=alone).wait() == 1
+    assert "it runs already" in app.errors
+    assert not app.machine.has_table() and not (app.folder / "run/present").exists()
+    app.errors = ""
+
+
+def test_one_is_refused_beside_one_that_runs(app, alone, make_driver_app):
+    """It takes nothing away from who has to do with it."""
+    begin(app)
+    other = make_driver_app("native", name="other")
+    other.env.update(HSUP_BOX_RUN=app.env["HSUP_BOX_RUN"], LIBCONTAINER_DYNO_UID_MIN="5300", HSUP_NATIVE_STACK="nonsense",
+                     LIBCONTAINER_DYNO_UID_MAX="5399", LIBCONTAINER_DYNO_SUBNET="10.203.56.0/22",
+                     HSUP_BOX_STATE=str(other.folder / "state/native"))
+    assert other.start(wrap=alone).wait() == 86
+    assert app.machine.has_table() and (app.folder / "run/present").exists()
+    assert AGAIN not in app.errors

@@ -21,7 +21,7 @@
  *   join.c      SPEC_BOX_JOIN; target.c whether its target is one, target_name.c which
  *   claim.c     who is alive: locks
  *   sweep.c     SPEC_BOX_SWEEP: sweep_cgroup.c cgroups, remove.c trees
- *   setup.c     `hsup-box --setup`: what a machine needs once; nft.c its packet filter,
+ *   setup.c     `hsup-box --setup`, `--undo`: what a machine needs once; nft.c its packet filter,
  *               nft_netlink.c what is changed of it later; mend.c `--mend`: it was removed
  *
  * It is executed with every signal blocked: what came since its fork waits for init. Its parent's
@@ -216,6 +216,9 @@ HSUP_NORETURN void sweep_run(struct box *b);
 /* `hsup-box --setup NAME=VALUE...`: folders, ip_forward, the nft table. Says on standard error what
  * is wrong, in one line; the exit code. */
 int setup_run(const struct box_settings *s) HSUP_MUST_CHECK;
+/* `hsup-box --undo NAME=VALUE...`: nothing came of the start that it was for. Stays if anybody has
+ * to do with it. Says on standard error what is wrong; the exit code. */
+int setup_undo(const struct box_settings *s) HSUP_MUST_CHECK;
 /* `hsup-box --mend NAME=VALUE...`: somebody has removed the nft table. If any box lives it is made
  * again, with the ports that lead to those that do. Said on standard error; the exit code. */
 int mend_run(const struct box_settings *s) HSUP_MUST_CHECK;

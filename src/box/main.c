@@ -259,12 +259,15 @@ int main(int argc, char *argv[])
 		return puts("hsup-box " HSUP_VERSION) < 0;
 	if (argc == 2 && strcmp(argv[1], "--help") == 0)
 		return puts("Usage: hsup-box --setup [NAME=VALUE]...\n"
+			    "       hsup-box --undo [NAME=VALUE]...\n"
 			    "       hsup-box --mend [NAME=VALUE]...\n"
 			    "       hsup-box --sweep [--dry-run] [NAME=VALUE]...\n"
 			    "Gives native dynos their containers. hsup start and hsup gc run it.") <
 		       0;
 	if (argc > 1 && strcmp(argv[1], "--setup") == 0)
 		return by_hand(argv + 2, setup_run);
+	if (argc > 1 && strcmp(argv[1], "--undo") == 0)
+		return by_hand(argv + 2, setup_undo);
 	if (argc > 1 && strcmp(argv[1], "--mend") == 0)
 		return by_hand(argv + 2, mend_run);
 	if (argc > 2 && strcmp(argv[1], "--sweep") == 0 && strcmp(argv[2], "--dry-run") == 0)

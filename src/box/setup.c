@@ -147,3 +147,21 @@ int setup_run(const struct box_settings *s)
 	(void)dprintf(STDERR_FILENO, "hsup-box: %s\n", err.text);
 	return 1;
 }
+
+int setup_undo(const struct box_settings *s)
+{
+	char path[PATH_MAX + sizeof BOX_PRESENT + 1];
+	struct err err;
+
+	(void)snprintf(path, sizeof path, "%s/" BOX_PRESENT, s->run);
+	if (geteuid() != 0 || access(path, F_OK) < 0)
+		return 0;
+	/* That nobody is being born is seen by this folder being empty. */
+	_cleanup_close_ int claims = claims_open(s);
+	int r = claims < 0 ? claims : sweep_setup(s);
+	if (r == 0)
+		return 0;
+	(void)err_errno(&err, r, "what was set up for native dynos is not removed");
+	(void)dprintf(STDERR_FILENO, "hsup-box: %s\n", err.text);
+	return 1;
+}

@@ -123,10 +123,10 @@ static bool read_news(struct filter *f, bool *ret_more)
 	return removed;
 }
 
-HSUP_NORETURN static void become_box(const struct launcher *l)
+HSUP_NORETURN static void become_box(const struct launcher *l, char *mode)
 {
-	static char name[] = "hsup-box", mend[] = "--mend";
-	char *args[2 + BOX_SETTINGS + 1] = {name, mend};
+	static char name[] = "hsup-box";
+	char *args[2 + BOX_SETTINGS + 1] = {name, mode};
 
 	memcpy(args + 2, l->options.box_options, l->options.n_box_options * sizeof *args);
 	/* Ctrl-C is not for it. */
@@ -149,6 +149,8 @@ static bool has_boxes(const struct launcher *l)
 /* One at a time. */
 static void mend(struct launcher *l)
 {
+	static char mode[] = "--mend";
+
 	l->filter.again = false;
 	l->filter.broken = has_boxes(l);
 	bool emptied = l->filter.emptied && l->filter.broken;
@@ -160,7 +162,7 @@ static void mend(struct launcher *l)
 			    "are made again");
 	pid_t pid = fork();
 	if (pid == 0)
-		become_box(l);
+		become_box(l, mode);
 	if (pid < 0) {
 		log_warning("the packet filter is not made again now: %s", err_name(errno));
 		return;
@@ -221,4 +223,17 @@ void filter_late(struct launcher *l)
 		(unsigned)(PATIENCE / NSEC_PER_SEC));
 	/* And nft, for which it waits. */
 	(void)kill(-l->filter.pid, SIGKILL);
+}
+
+void filter_undo(const struct launcher *l)
+{
+	static char mode[] = "--undo";
+
+	if (!l->options.box || geteuid() != 0)
+		return;
+	pid_t pid = fork();
+	if (pid == 0)
+		become_box(l, mode);
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
 }

@@ -177,6 +177,9 @@ void filter_resume(struct launcher *l);
 void filter_late(struct launcher *l);
 /* Whether that one was making it. */
 bool filter_reaped(struct launcher *l, pid_t pid, int status);
+/* At our end, when no driver came to be: it is the driver that takes away what `hsup-box --setup`
+ * has made before us. */
+void filter_undo(const struct launcher *l);
 
 /* The child of a WIRE_KEEP, or a line in the log why not. Takes the descriptors it keeps. */
 void kept_enter(struct launcher *l, struct packet *p, const struct wire_request *r);

@@ -166,12 +166,15 @@ int main(int argc, char **argv)
 	machine_begin();
 	if (start_up(&l, &signals, &err) < 0) {
 		log_error("%s", err.text);
+		filter_undo(&l);
 		return 1;
 	}
 
 	/* The turning point: from here on our death would be the dynos'. */
 	loop(&l, signals);
 	reserve_drop(&l);
+	if (l.keeper.exit_code == SUPERVISOR_EXIT_FATAL)
+		filter_undo(&l);
 	store_close(&l.store);
 	/* Nothing is left for another launcher to find. */
 	if (children_alive(l.children) == 0)
