@@ -158,21 +158,33 @@ static int read_mounts(struct cgroup_layout *l, int fd)
 	}
 }
 
+/* Where there are processes, controllers for its children can be had by the root of all only, which
+ * has no type: memory's are refused, and with the others' no process could be in a child. */
+static void find_controllers(struct cgroup_layout *l)
+{
+	char text[512];
+
+	read_text(l->unified, "cgroup.type", text, sizeof text);
+	if (text[0])
+		read_text(l->unified, "cgroup.procs", text, sizeof text);
+	if (text[0])
+		return;
+	read_text(l->unified, "cgroup.controllers", text, sizeof text);
+	cgroup_layout_controllers(l, text);
+}
+
 int cgroup_layout_load(struct cgroup_layout *ret)
 {
 	_cleanup_close_ int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
 	struct cgroup_layout l = {0};
-	char text[512] = "";
 
 	if (fd < 0)
 		return -errno;
 	int r = read_mounts(&l, fd);
 	if (r < 0)
 		return r;
-	if (l.unified[0]) {
-		read_text(l.unified, "cgroup.controllers", text, sizeof text);
-		cgroup_layout_controllers(&l, text);
-	}
+	if (l.unified[0])
+		find_controllers(&l);
 	*ret = l;
 	return 0;
 }
@@ -194,8 +206,7 @@ void cgroup_layout_delegated(struct cgroup_layout *l)
 		return;
 	}
 	memcpy(l->unified, folder, strlen(folder) + 1);
-	read_text(l->unified, "cgroup.controllers", text, sizeof text);
-	cgroup_layout_controllers(l, text);
+	find_controllers(l);
 }
 
 const char *cgroup_folder(const struct cgroup_layout *l, enum cgroup_controller c)

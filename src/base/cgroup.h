@@ -23,7 +23,7 @@ enum cgroup_controller {
 
 struct cgroup_layout {
 	char unified[CGROUP_PATH]; /* its folder; "" = there is none that can be written */
-	unsigned controllers;	   /* of the unified one: 1 << enum cgroup_controller each */
+	unsigned controllers; /* that it can have for others: 1 << enum cgroup_controller each */
 	char v1[CGROUP_CONTROLLERS][CGROUP_PATH]; /* "" = not on a hierarchy of its own kind */
 };
 
