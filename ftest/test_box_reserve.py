@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from hsup import is_reserve, wait_until
+from hsup import children_of, is_reserve, wait_until
 from test_box_wire import EVERY_SIGNAL, order, program, send_signal  # noqa: F401 (a fixture)
-from test_keep import UNKNOWN, children_of, keep, kill, upgrade  # noqa: F401 (a fixture)
-from test_native_warm import House, house  # noqa: F401 (a fixture)
+from test_keep import UNKNOWN, keep, kill, upgrade  # noqa: F401 (a fixture)
+from test_native_warm import house  # noqa: F401 (a fixture)
 from wire import (BOX_RUN, GIVEN, RESTART, RUNNING, SEALS, SPAWNED, SPAWN_BOX, STAGE_POLICY, STAGE_SPEC, Terminal, alive, box, read_some, record,
                   user)
 
