@@ -1,6 +1,6 @@
-/* The process of a box that nobody has ordered yet: forked, and hsup-box already, which is a fifth
- * of a start. It has nothing, is nobody's, and is not in the table: without us it ends. There is
- * one, once there was a box, and it is made again when it is quiet. */
+/* The process of a box that nobody has ordered yet: forked, and hsup-box already, for which a start
+ * would have to wait. It has nothing, is nobody's, and is not in the table: without us it ends.
+ * There is one, once there was a box, and it is made again when it is quiet. */
 #include "launcher/launcher.h"
 
 #include "base/clock.h"
