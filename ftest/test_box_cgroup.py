@@ -9,7 +9,7 @@ import pytest
 import cgroups
 from box_machine import machine_of, until
 from hsup import PATIENCE
-from vm import Initrd, Machine as Virtual
+from vm import BEGIN, Initrd, Machine as Virtual
 
 MEMORY = 64 << 20
 
@@ -183,14 +183,7 @@ def test_of_a_user(machine, delegated):
                 path.rmdir()
 
 
-INIT = """#!/bin/sh
-/bin/busybox --install -s /bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /tmp
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
+INIT = BEGIN + """mount -t cgroup2 cgroup2 /sys/fs/cgroup
 export PATH=/bin ASAN_OPTIONS=detect_leaks=0
 export LIBCONTAINER_DYNO_NETWORK=none HSUP_BOX_STATE=/tmp/state HSUP_BOX_RUN=/run/hsup
 cd /sys/fs/cgroup

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from box_machine import HERE, METADATA, OUTSIDE, SUBNET, UIDS, machine_of, until
-from vm import Initrd, Machine as Virtual
+from vm import BEGIN, Initrd, Machine as Virtual
 
 DYNO, GATEWAY, NEIGHBOUR = "10.201.3.2", "10.201.3.1", "10.201.3.6"
 EXTRAS = "198.51.100.100-198.51.100.199"
@@ -47,14 +47,7 @@ def calls(reach, turn, also=()):
                      for word, to in {"out": f"{OUTSIDE} 7000", **CALLS, **dict(also)}.items()) + "\nwait\n"
 
 
-INIT = f"""#!/bin/sh
-/bin/busybox --install -s /bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /tmp
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
+INIT = BEGIN + f"""mount -t cgroup2 cgroup2 /sys/fs/cgroup
 export PATH=/bin:/usr/sbin ASAN_OPTIONS=detect_leaks=0
 for name in $(cat /modules/order); do insmod /modules/$name.ko || echo "no module $name"; done
 export LIBCONTAINER_DYNO_UID_MIN={UIDS[0]} LIBCONTAINER_DYNO_UID_MAX={UIDS[1]} LIBCONTAINER_DYNO_SUBNET={SUBNET}

@@ -6,16 +6,9 @@ import json
 
 import pytest
 
-from vm import Initrd, Machine, slug
+from vm import BEGIN, Initrd, Machine, slug
 
-INIT = """#!/bin/sh
-/bin/busybox --install -s /bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /tmp
-export PATH=/bin:/usr/bin ASAN_OPTIONS=detect_leaks=0
+INIT = BEGIN + """export PATH=/bin:/usr/bin ASAN_OPTIONS=detect_leaks=0
 exec hsup start -C /srv/app
 """
 

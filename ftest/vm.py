@@ -14,6 +14,15 @@ QEMU = "qemu-system-x86_64"
 # From scripts/vm-kernel.
 KEPT = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "hsup-test"
 KERNEL, MODULES = KEPT / "vmlinuz", KEPT / "modules"
+# What an init begins with that stays where the kernel has unpacked it.
+BEGIN = """#!/bin/sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /tmp
+"""
 COLOUR = re.compile("\x1b\\[[0-9;]*[mK]")
 S_IFDIR, S_IFREG, S_IFLNK = 0o040000, 0o100000, 0o120000
 

@@ -28,25 +28,21 @@ void watch_drop(struct launcher *l, struct child *c)
 	c->watched = fd_close(c->watched);
 }
 
+void watch_take(struct launcher *l, struct child *c, int end)
+{
+	c->watched = end;
+	if (!watch(l, c))
+		watch_drop(l, c);
+}
+
 int watch_open(struct launcher *l, struct child *c)
 {
 	int ends[2];
 
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -1;
-	c->watched = ends[0];
-	if (watch(l, c))
-		return ends[1];
-	watch_drop(l, c);
-	(void)fd_close(ends[1]);
-	return -1;
-}
-
-void watch_take(struct launcher *l, struct child *c, int end)
-{
-	c->watched = end;
-	if (!watch(l, c))
-		watch_drop(l, c);
+	watch_take(l, c, ends[0]);
+	return c->watched >= 0 ? ends[1] : fd_close(ends[1]);
 }
 
 bool watch_found(struct launcher *l, struct child *c)
